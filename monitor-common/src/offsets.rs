@@ -1,0 +1,80 @@
+//! Which members of which kernel structures the programs read.
+//!
+//! Rust cannot emit CO-RE relocations. Instead userspace looks every member up in the running
+//! kernel's BTF and writes its offset into the program's read-only data before loading, where the
+//! verifier sees a constant.
+
+/// A member that the running kernel does not have.
+pub const ABSENT: u32 = u32::MAX;
+
+/// Declares a `repr(C)` struct of offsets, together with the table that says where each comes from.
+macro_rules! offsets {
+    (
+        $(#[$attr:meta])*
+        $name:ident for $global:literal {
+            $($(#[$field_attr:meta])* $field:ident: $($source:literal)|+),+ $(,)?
+        }
+    ) => {
+        $(#[$attr])*
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug)]
+        pub struct $name {
+            $($(#[$field_attr])* pub $field: u32,)+
+        }
+
+        impl $name {
+            /// Name of the global that programs read.
+            pub const GLOBAL: &'static str = $global;
+            /// For each field in order, the places its offset may be found in: `struct.member.member`.
+            pub const SOURCES: &'static [&'static [&'static str]] = &[$(&[$($source),+]),+];
+            /// Nothing known.
+            pub const ABSENT: Self = Self { $($field: ABSENT,)+ };
+            /// From the offsets in the order of [`Self::SOURCES`].
+            pub fn from_offsets(mut next: impl FnMut(&'static [&'static str]) -> u32) -> Self {
+                Self { $($field: next(&[$($source),+]),)+ }
+            }
+        }
+
+        $crate::pod!($name);
+    };
+}
+
+offsets! {
+    /// Offsets for everything that is read of a task and its cgroup.
+    TaskOffsets for "TASK_OFFSETS" {
+        /// Thread id.
+        pid: "task_struct.pid",
+        /// Process id.
+        tgid: "task_struct.tgid",
+        /// `PF_*` flags.
+        flags: "task_struct.flags",
+        /// Run state; 0 is runnable.
+        state: "task_struct.__state" | "task_struct.state",
+        /// The CPU the task is on.
+        cpu: "task_struct.thread_info.cpu" | "task_struct.cpu",
+        /// Command name.
+        comm: "task_struct.comm",
+        /// The thread-group leader.
+        group_leader: "task_struct.group_leader",
+        /// The `struct pid`, null once the task is released.
+        thread_pid: "task_struct.thread_pid",
+        /// On-CPU time in nanoseconds.
+        sum_exec_runtime: "task_struct.se.sum_exec_runtime",
+        /// Voluntary context switches.
+        nvcsw: "task_struct.nvcsw",
+        /// Involuntary context switches.
+        nivcsw: "task_struct.nivcsw",
+        /// The task's set of cgroups.
+        cgroups: "task_struct.cgroups",
+        /// The cgroup in the version 2 hierarchy.
+        dfl_cgrp: "css_set.dfl_cgrp",
+        /// The array of per-controller states, for version 1 hierarchies.
+        subsys: "css_set.subsys",
+        /// The cgroup of a controller's state.
+        css_cgroup: "cgroup_subsys_state.cgroup",
+        /// The directory of a cgroup.
+        kn: "cgroup.kn",
+        /// Its inode number.
+        id: "kernfs_node.id",
+    }
+}

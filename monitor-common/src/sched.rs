@@ -1,0 +1,219 @@
+//! Maps of the `sched` probe.
+//!
+//! All that the kernel records goes into one of two *banks*. Userspace flips the bank, waits until no
+//! program can still be writing to the old one, and then owns it: what it reads there is exactly what
+//! happened in one tick, for every thread and for the host alike, and it can be emptied without a
+//! race.
+
+use crate::hist::{COARSE_SLOTS, FINE_SLOTS};
+
+/// Number of banks.
+pub const BANKS: usize = 2;
+/// Length of a kernel command name, with its terminating zero.
+pub const COMM_LEN: usize = 16;
+/// Pairs of slots in a thread's histogram; one bit of a mask, one entry of a [`TaskRecord`].
+pub const PAIRS: usize = COARSE_SLOTS / 2;
+
+/// What userspace tells the programs.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Control {
+    /// The bank that programs write to, 0 or 1.
+    pub bank: u64,
+}
+
+/// When a thread last left a CPU or was made runnable; 0 is "not seen". Monotonic nanoseconds.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stamps {
+    /// When it left its CPU to wait for something other than a CPU.
+    pub out: u64,
+    /// When it began to wait for a CPU.
+    pub wake: u64,
+}
+
+/// A thread's place in the direct-mapped array of stamps.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StampSlot {
+    /// The stamps of the owner.
+    pub stamps: Stamps,
+    /// Address of the `task_struct` that owns the slot, 0 when free. A pid would not do: it may be in
+    /// use again before the last owner is gone.
+    pub owner: u64,
+}
+
+/// A thread's latencies in one bank, in nanoseconds. Bit `n` of a mask is set when slot `2n` or
+/// `2n + 1` is not 0.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct TaskHist {
+    /// Which pairs of slots are in use.
+    pub mask: u64,
+    /// Exact sum of the durations.
+    pub sum: u64,
+    /// Durations by slot, see [`crate::hist::coarse`].
+    pub slots: [u32; COARSE_SLOTS],
+}
+
+/// What one bank holds of a thread.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct TaskBank {
+    /// Waiting for a CPU.
+    pub runqueue: TaskHist,
+    /// Blocked.
+    pub offcpu: TaskHist,
+}
+
+/// A thread's own storage.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct TaskStats {
+    /// Histograms since the last two flips.
+    pub banks: [TaskBank; BANKS],
+    /// On-CPU time already reported, in nanoseconds.
+    pub cpu_time: u64,
+    /// Voluntary context switches already reported, modulo 2^32.
+    pub voluntary: u32,
+    /// Involuntary context switches already reported, modulo 2^32.
+    pub involuntary: u32,
+    /// Stamps of a thread that found its slot taken.
+    pub stamps: Stamps,
+    /// 0 until the counters above have their first value, 1 after.
+    pub ready: u64,
+}
+
+/// Host-wide histogram of one CPU in one bank, at scale 3.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct HostHist {
+    /// Exact sum of the durations, in nanoseconds.
+    pub sum: u64,
+    /// Durations by slot, see [`crate::hist::slot`].
+    pub slots: [u32; FINE_SLOTS],
+}
+
+/// What one CPU counted in one bank.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct HostBank {
+    /// Waiting for a CPU.
+    pub runqueue: HostHist,
+    /// Blocked.
+    pub offcpu: HostHist,
+    /// Context switches, to and from the idle task too.
+    pub switches: u64,
+    /// What was not measured, by [`Loss`].
+    pub lost: [u64; Loss::COUNT],
+}
+
+/// Why an interval was not recorded, or not recorded where it belongs.
+#[repr(usize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// A thread came back from blocking and its wakeup was not seen.
+    Unmatched,
+    /// An interval was negative, or longer than [`crate::hist::MAX_NS`].
+    Implausible,
+    /// A thread had no storage, so its switch-in was not recorded.
+    NoStorage,
+    /// The table of exited threads was full, so a thread was added to `(other)`.
+    ExitedFull,
+}
+
+impl Loss {
+    /// Number of reasons.
+    pub const COUNT: usize = 4;
+    /// All reasons with the value of their `monitor.loss.reason` attribute.
+    pub const ALL: [(Self, &'static str); Self::COUNT] = [
+        (Self::Unmatched, "unmatched"),
+        (Self::Implausible, "implausible"),
+        (Self::NoStorage, "no_storage"),
+        (Self::ExitedFull, "exited_full"),
+    ];
+}
+
+/// One thread's news, as the `iter/task` pass writes it: this header, then for each set bit of
+/// `runqueue_mask`, then of `offcpu_mask`, lowest first, the pair of slots as two `u32`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TaskRecord {
+    /// Who it is.
+    pub key: ProcessKey,
+    /// Thread id.
+    pub pid: u32,
+    /// `task_struct::flags` of the thread.
+    pub flags: u32,
+    /// What it used since it was last reported.
+    pub usage: Usage,
+}
+
+/// Whom usage belongs to.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ProcessKey {
+    /// Id of the cgroup of the thread-group leader.
+    pub cgroup_id: u64,
+    /// Command name of the thread-group leader.
+    pub comm: [u8; COMM_LEN],
+    /// Process id; 0 when the whole process has exited.
+    pub tgid: u32,
+    /// The bank this was recorded in, for exited threads; 0 otherwise.
+    pub bank: u32,
+}
+
+/// Usage without its buckets.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// On-CPU time in nanoseconds.
+    pub cpu_time: u64,
+    /// Voluntary context switches.
+    pub voluntary: u64,
+    /// Involuntary context switches.
+    pub involuntary: u64,
+    /// Sum of run-queue latencies in nanoseconds.
+    pub runqueue_sum: u64,
+    /// Sum of off-CPU latencies in nanoseconds.
+    pub offcpu_sum: u64,
+    /// Pairs of slots in use for run-queue latency.
+    pub runqueue_mask: u64,
+    /// Pairs of slots in use for off-CPU latency.
+    pub offcpu_mask: u64,
+}
+
+/// What exited threads leave behind.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Exited {
+    /// Threads that exited.
+    pub threads: u64,
+    /// Their usage since each was last reported.
+    pub usage: Usage,
+    /// Run-queue latencies by slot.
+    pub runqueue: [u32; COARSE_SLOTS],
+    /// Off-CPU latencies by slot.
+    pub offcpu: [u32; COARSE_SLOTS],
+}
+
+/// A [`TaskRecord`] with room for all the pairs it can have.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Scratch {
+    /// The header.
+    pub record: TaskRecord,
+    /// The pairs.
+    pub pairs: [u64; 2 * PAIRS],
+}
+
+crate::pod!(Control, HostBank, ProcessKey, Exited, TaskRecord);
+
+// The kernel rounds a task's storage, 72 bytes of its own included, up to a power of two.
+const _: () = assert!(size_of::<TaskStats>() + 72 <= 2048);
+const _: () = assert!(PAIRS <= 64);
+const _: () = assert!(size_of::<ProcessKey>() == 32);
+const _: () = assert!(size_of::<TaskRecord>() == 32 + 8 + 56);
+const _: () = assert!(size_of::<Exited>() == 8 + 56 + 8 * COARSE_SLOTS);
+const _: () = assert!(FINE_SLOTS % 2 == 0 && COARSE_SLOTS % 2 == 0);
+const _: () = assert!(size_of::<HostBank>() == 2 * (8 + 4 * FINE_SLOTS) + 8 + 8 * Loss::COUNT);

@@ -1,0 +1,88 @@
+//! Metrics of the `sched` probe.
+
+use super::{Kind, MetricDesc};
+
+/// Every metric of this module.
+pub const ALL: &[&MetricDesc] = &[
+    &PROCESS_CPU_TIME,
+    &PROCESS_RUNQUEUE_LATENCY,
+    &PROCESS_OFFCPU_LATENCY,
+    &PROCESS_CONTEXT_SWITCHES,
+    &SCHED_RUNQUEUE_LATENCY,
+    &SCHED_OFFCPU_LATENCY,
+    &SCHED_CONTEXT_SWITCHES,
+];
+
+/// On-CPU time by process group.
+pub static PROCESS_CPU_TIME: MetricDesc = MetricDesc {
+    name: "monitor.process.cpu.time",
+    unit: "s",
+    kind: Kind::Counter,
+    attributes: &[],
+    help: "Time spent running on a CPU",
+    source: "task_struct.se.sum_exec_runtime, read by an iter/task pass and at sched_process_free",
+};
+
+/// Run-queue latency by process group.
+pub static PROCESS_RUNQUEUE_LATENCY: MetricDesc = MetricDesc {
+    name: "monitor.process.runqueue.latency",
+    unit: "s",
+    kind: Kind::Histogram,
+    attributes: &[],
+    help: "Time from being runnable (woken, or preempted) to running on a CPU, recorded each time a \
+           thread gets one",
+    source: "sched_wakeup, sched_wakeup_new and sched_switch to sched_switch",
+};
+
+/// Off-CPU latency by process group.
+pub static PROCESS_OFFCPU_LATENCY: MetricDesc = MetricDesc {
+    name: "monitor.process.offcpu.latency",
+    unit: "s",
+    kind: Kind::Histogram,
+    attributes: &[],
+    help: "Time blocked: from leaving a CPU to wait for something else until being woken; recorded \
+           when the thread next runs, so what a thread still waits for is not yet in it",
+    source: "sched_switch to sched_wakeup",
+};
+
+/// Context switches by process group.
+pub static PROCESS_CONTEXT_SWITCHES: MetricDesc = MetricDesc {
+    name: "monitor.process.context_switches",
+    unit: "{switch}",
+    kind: Kind::Counter,
+    attributes: &["process.context_switch.type"],
+    help: "Context switches away from the process's threads",
+    source: "task_struct.nvcsw and nivcsw, read by an iter/task pass and at sched_process_free",
+};
+
+/// Run-queue latency of the host.
+pub static SCHED_RUNQUEUE_LATENCY: MetricDesc = MetricDesc {
+    name: "monitor.sched.runqueue.latency",
+    unit: "s",
+    kind: Kind::Histogram,
+    attributes: &[],
+    help: "Time from being runnable to running on a CPU, of all threads; the sum of \
+           monitor.process.runqueue.latency over all groups, at a finer scale",
+    source: "sched_wakeup, sched_wakeup_new and sched_switch to sched_switch",
+};
+
+/// Off-CPU latency of the host.
+pub static SCHED_OFFCPU_LATENCY: MetricDesc = MetricDesc {
+    name: "monitor.sched.offcpu.latency",
+    unit: "s",
+    kind: Kind::Histogram,
+    attributes: &[],
+    help: "Time blocked, of all threads; the sum of monitor.process.offcpu.latency over all groups, \
+           at a finer scale",
+    source: "sched_switch to sched_wakeup",
+};
+
+/// Context switches by CPU.
+pub static SCHED_CONTEXT_SWITCHES: MetricDesc = MetricDesc {
+    name: "monitor.sched.context_switches",
+    unit: "{switch}",
+    kind: Kind::Counter,
+    attributes: &["cpu.logical_number"],
+    help: "Context switches on a CPU, to and from its idle task too",
+    source: "sched_switch",
+};

@@ -1,0 +1,86 @@
+//! Samples: typed, decoded values, and the only type that crosses stages.
+//!
+//! Probes and the host gauges produce samples, attribution names their owners, the aggregate adds
+//! them up. A sample borrows what it can from the snapshot it was decoded from, so that decoding
+//! allocates nothing.
+
+use std::sync::Arc;
+
+use monitor_common::sched::COMM_LEN;
+
+use crate::metric::MetricDesc;
+
+/// One measured value.
+#[derive(Clone, Debug)]
+pub struct Sample<'a> {
+    /// What was measured.
+    pub metric: &'static MetricDesc,
+    /// Whom it belongs to.
+    pub owner: Owner,
+    /// What else tells it apart, such as a direction or a device.
+    pub attributes: &'a Attributes,
+    /// The value, in the unit of the metric; durations of the kernel in nanoseconds.
+    pub value: Value<'a>,
+}
+
+/// Whom a sample belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The host as a whole.
+    Host,
+    /// A process.
+    Process(Process),
+}
+
+/// A process as the kernel names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Process {
+    /// Process id in the initial namespace; 0 when the process is gone.
+    pub pid: u32,
+    /// Command name of the thread-group leader, padded with zeros.
+    pub comm: [u8; COMM_LEN],
+    /// Id of its cgroup: the inode number of the cgroup's directory.
+    pub cgroup_id: u64,
+    /// Whether it is a thread of the kernel.
+    pub kernel_thread: bool,
+}
+
+/// A measured value.
+#[derive(Clone, Debug)]
+pub enum Value<'a> {
+    /// Adds to a counter.
+    Increase(u64),
+    /// A counter's present value, kept by somebody else.
+    Total(f64),
+    /// A gauge's present value.
+    Gauge(f64),
+    /// Adds to a histogram.
+    Histogram(Durations<'a>),
+}
+
+/// Durations of one tick, by bucket.
+#[derive(Clone, Copy, Debug)]
+pub struct Durations<'a> {
+    /// How much coarser than scale 3 the slots are, see [`monitor_common::hist::slot_index`].
+    pub shift: u32,
+    /// Exact sum in nanoseconds.
+    pub sum_ns: u64,
+    /// Slots that are not 0, as `(slot, count)`.
+    pub slots: &'a [(u16, u32)],
+}
+
+/// An immutable, shared set of attributes, in the order given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Attributes(Arc<[(&'static str, String)]>);
+
+impl Attributes {
+    /// A set of `(name, value)` pairs.
+    pub fn new<V: Into<String>>(pairs: impl IntoIterator<Item = (&'static str, V)>) -> Self {
+        Self(pairs.into_iter().map(|(name, value)| (name, value.into())).collect())
+    }
+
+    /// The pairs.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.0.iter().map(|(name, value)| (*name, value.as_str()))
+    }
+}
