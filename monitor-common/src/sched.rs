@@ -11,7 +11,7 @@ use crate::hist::{COARSE_SLOTS, FINE_SLOTS};
 pub const BANKS: usize = 2;
 /// Length of a kernel command name, with its terminating zero.
 pub const COMM_LEN: usize = 16;
-/// Pairs of slots in a thread's histogram; one bit of a mask, one entry of a [`TaskRecord`].
+/// Pairs of slots in a thread's histogram; each has a bit in the mask.
 pub const PAIRS: usize = COARSE_SLOTS / 2;
 
 /// What userspace tells the programs.
@@ -134,8 +134,7 @@ impl Loss {
     ];
 }
 
-/// One thread's news, as the `iter/task` pass writes it: this header, then for each set bit of
-/// `runqueue_mask`, then of `offcpu_mask`, lowest first, the pair of slots as two `u32`.
+/// One thread's news, as the `iter/task` pass writes it; its [`TaskBank`] follows.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TaskRecord {
@@ -163,7 +162,15 @@ pub struct ProcessKey {
     pub bank: u32,
 }
 
-/// Usage without its buckets.
+impl ProcessKey {
+    /// The entry for exited threads that found the table full. No process can have this name in a
+    /// cgroup of id 0.
+    pub const fn other(bank: u32) -> Self {
+        Self { cgroup_id: 0, comm: *b"(other)\0\0\0\0\0\0\0\0\0", tgid: 0, bank }
+    }
+}
+
+/// What the kernel counts by itself.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
@@ -173,14 +180,6 @@ pub struct Usage {
     pub voluntary: u64,
     /// Involuntary context switches.
     pub involuntary: u64,
-    /// Sum of run-queue latencies in nanoseconds.
-    pub runqueue_sum: u64,
-    /// Sum of off-CPU latencies in nanoseconds.
-    pub offcpu_sum: u64,
-    /// Pairs of slots in use for run-queue latency.
-    pub runqueue_mask: u64,
-    /// Pairs of slots in use for off-CPU latency.
-    pub offcpu_mask: u64,
 }
 
 /// What exited threads leave behind.
@@ -191,29 +190,38 @@ pub struct Exited {
     pub threads: u64,
     /// Their usage since each was last reported.
     pub usage: Usage,
-    /// Run-queue latencies by slot.
-    pub runqueue: [u32; COARSE_SLOTS],
-    /// Off-CPU latencies by slot.
-    pub offcpu: [u32; COARSE_SLOTS],
+    /// Their latencies since then.
+    pub bank: TaskBank,
 }
 
-/// A [`TaskRecord`] with room for all the pairs it can have.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct Scratch {
-    /// The header.
-    pub record: TaskRecord,
-    /// The pairs.
-    pub pairs: [u64; 2 * PAIRS],
+impl HostBank {
+    /// Nothing recorded.
+    pub const EMPTY: Self = {
+        let hist = HostHist { sum: 0, slots: [0; FINE_SLOTS] };
+        Self { runqueue: hist, offcpu: hist, switches: 0, lost: [0; Loss::COUNT] }
+    };
 }
 
-crate::pod!(Control, HostBank, ProcessKey, Exited, TaskRecord);
+impl Exited {
+    /// Nobody exited.
+    pub const EMPTY: Self = {
+        let hist = TaskHist { mask: 0, sum: 0, slots: [0; COARSE_SLOTS] };
+        Self {
+            threads: 0,
+            usage: Usage { cpu_time: 0, voluntary: 0, involuntary: 0 },
+            bank: TaskBank { runqueue: hist, offcpu: hist },
+        }
+    };
+}
+
+crate::pod!(Control, Exited, HostBank, ProcessKey, TaskBank, TaskRecord);
 
 // The kernel rounds a task's storage, 72 bytes of its own included, up to a power of two.
 const _: () = assert!(size_of::<TaskStats>() + 72 <= 2048);
 const _: () = assert!(PAIRS <= 64);
+const _: () = assert!(size_of::<TaskBank>() == 2 * (16 + 4 * COARSE_SLOTS));
 const _: () = assert!(size_of::<ProcessKey>() == 32);
-const _: () = assert!(size_of::<TaskRecord>() == 32 + 8 + 56);
-const _: () = assert!(size_of::<Exited>() == 8 + 56 + 8 * COARSE_SLOTS);
+const _: () = assert!(size_of::<TaskRecord>() == 32 + 8 + 24);
+const _: () = assert!(size_of::<Exited>() == 32 + size_of::<TaskBank>());
 const _: () = assert!(FINE_SLOTS % 2 == 0 && COARSE_SLOTS % 2 == 0);
 const _: () = assert!(size_of::<HostBank>() == 2 * (8 + 4 * FINE_SLOTS) + 8 + 8 * Loss::COUNT);

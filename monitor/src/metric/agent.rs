@@ -1,6 +1,95 @@
 //! Metrics of the daemon itself.
 
-use super::MetricDesc;
+use super::{Kind, MetricDesc};
 
 /// Every metric of this module.
-pub const ALL: &[&MetricDesc] = &[];
+pub(super) const ALL: &[&MetricDesc] = &[
+    &AGENT_BPF_TIME,
+    &AGENT_BPF_RUNS,
+    &AGENT_MAP_ENTRIES,
+    &AGENT_MAP_CAPACITY,
+    &AGENT_MAP_SIZE,
+    &AGENT_TICK_DURATION,
+    &AGENT_PROBE_STATE,
+    &AGENT_LOST,
+];
+
+/// Time in BPF programs.
+pub static AGENT_BPF_TIME: MetricDesc = MetricDesc {
+    name: "monitor.agent.bpf.time",
+    unit: "s",
+    kind: Kind::Counter,
+    attributes: &["monitor.probe", "monitor.program"],
+    help: "Time spent in a BPF program; only there while the kernel's BPF statistics are on",
+    source: "BPF program info",
+};
+
+/// Runs of BPF programs.
+pub static AGENT_BPF_RUNS: MetricDesc = MetricDesc {
+    name: "monitor.agent.bpf.runs",
+    unit: "{run}",
+    kind: Kind::Counter,
+    attributes: &["monitor.probe", "monitor.program"],
+    help: "Times a BPF program ran; only there while the kernel's BPF statistics are on",
+    source: "BPF program info",
+};
+
+/// Entries in maps.
+pub static AGENT_MAP_ENTRIES: MetricDesc = MetricDesc {
+    name: "monitor.agent.map.entries",
+    unit: "{entry}",
+    kind: Kind::UpDownCounter,
+    attributes: &["monitor.probe", "monitor.map"],
+    help: "Entries in use in a BPF map, for maps that can be full",
+    source: "counted at each tick",
+};
+
+/// Capacity of maps.
+pub static AGENT_MAP_CAPACITY: MetricDesc = MetricDesc {
+    name: "monitor.agent.map.capacity",
+    unit: "{entry}",
+    kind: Kind::UpDownCounter,
+    attributes: &["monitor.probe", "monitor.map"],
+    help: "Entries a BPF map has room for",
+    source: "BPF map info",
+};
+
+/// Memory of maps.
+pub static AGENT_MAP_SIZE: MetricDesc = MetricDesc {
+    name: "monitor.agent.map.size",
+    unit: "By",
+    kind: Kind::UpDownCounter,
+    attributes: &["monitor.probe", "monitor.map"],
+    help: "Kernel memory of a BPF map",
+    source: "BPF map info; for task storage, tasks times the size of one",
+};
+
+/// Duration of ticks.
+pub static AGENT_TICK_DURATION: MetricDesc = MetricDesc {
+    name: "monitor.agent.tick.duration",
+    unit: "s",
+    kind: Kind::Gauge,
+    attributes: &[],
+    help: "Time the last tick took from ending the banks to publishing the values",
+    source: "the daemon's clock",
+};
+
+/// State of probes.
+pub static AGENT_PROBE_STATE: MetricDesc = MetricDesc {
+    name: "monitor.agent.probe.state",
+    unit: "1",
+    kind: Kind::UpDownCounter,
+    attributes: &["monitor.probe", "monitor.probe.state"],
+    help: "1 for the state a probe is in: active, degraded, failed or disabled",
+    source: "what came of the probe's hooks",
+};
+
+/// The loss ledger.
+pub static AGENT_LOST: MetricDesc = MetricDesc {
+    name: "monitor.agent.lost",
+    unit: "{event}",
+    kind: Kind::Counter,
+    attributes: &["monitor.probe", "monitor.loss.reason"],
+    help: "Events that were not measured, or not where they belong; 0 says that none were lost",
+    source: "counted where each loss happens",
+};

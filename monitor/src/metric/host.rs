@@ -3,4 +3,4 @@
 use super::MetricDesc;
 
 /// Every metric of this module.
-pub const ALL: &[&MetricDesc] = &[];
+pub(super) const ALL: &[&MetricDesc] = &[];

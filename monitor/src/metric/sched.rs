@@ -3,7 +3,7 @@
 use super::{Kind, MetricDesc};
 
 /// Every metric of this module.
-pub const ALL: &[&MetricDesc] = &[
+pub(super) const ALL: &[&MetricDesc] = &[
     &PROCESS_CPU_TIME,
     &PROCESS_RUNQUEUE_LATENCY,
     &PROCESS_OFFCPU_LATENCY,

@@ -1,0 +1,7 @@
+//! Access to the kernel's structures: the one place where kernel pointers are dereferenced.
+
+mod iter;
+mod task;
+
+pub use iter::TaskIter;
+pub use task::Task;

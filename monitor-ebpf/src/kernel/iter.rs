@@ -1,0 +1,44 @@
+//! The context of an `iter/task` program, which aya-ebpf has no type for.
+
+use aya_ebpf::{
+    bindings::{seq_file, task_struct},
+    helpers::generated::bpf_seq_write,
+};
+
+use super::Task;
+
+/// `struct bpf_iter_meta`.
+#[repr(C)]
+struct Meta {
+    seq: *mut seq_file,
+    session_id: u64,
+    seq_num: u64,
+}
+
+/// `struct bpf_iter__task`: what an `iter/task` program is called with, once for each thread and once
+/// more at the end.
+#[repr(C)]
+pub struct TaskIter {
+    meta: *mut Meta,
+    task: *mut task_struct,
+}
+
+impl TaskIter {
+    /// The thread; `None` at the end of the pass.
+    #[inline(always)]
+    pub fn task(&self) -> Option<Task> {
+        Task::from_ptr(self.task)
+    }
+
+    /// Appends a value to what userspace reads. When there is no room left the kernel drops all that
+    /// was written for this thread, and calls the program for it once more.
+    ///
+    /// # Safety
+    /// `value` can be read.
+    #[inline(always)]
+    pub unsafe fn write<T>(&self, value: *const T) -> Result<(), ()> {
+        // SAFETY: the kernel's context is valid while the program runs, the caller promises the rest.
+        let code = unsafe { bpf_seq_write((*self.meta).seq, value.cast(), size_of::<T>() as u32) };
+        if code == 0 { Ok(()) } else { Err(()) }
+    }
+}

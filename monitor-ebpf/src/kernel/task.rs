@@ -1,0 +1,171 @@
+//! A task and its cgroup.
+//!
+//! Offsets come from the running kernel's BTF (see [`monitor_common::offsets`]). The verifier knows
+//! them as constants and the type of every pointer, so each access is one plain load that cannot
+//! fault: a pointer that went stale reads as 0.
+
+use core::{ffi::c_void, ptr};
+
+use aya_ebpf::{bindings::task_struct, programs::BtfTracePointContext};
+use monitor_common::{
+    offsets::{ABSENT, TaskOffsets},
+    sched::COMM_LEN,
+};
+
+/// Written by userspace before loading.
+#[unsafe(no_mangle)]
+static TASK_OFFSETS: TaskOffsets = TaskOffsets::ABSENT;
+
+/// The place of a controller in `css_set::subsys` whose cgroup says where a task belongs, on hosts
+/// with version 1 hierarchies; [`ABSENT`] where the version 2 hierarchy does.
+#[unsafe(no_mangle)]
+static CGROUP_SUBSYS: u32 = ABSENT;
+
+/// A thread. It is only read, never written.
+#[derive(Clone, Copy)]
+pub struct Task(*mut task_struct);
+
+/// The offset of a member.
+macro_rules! offset {
+    ($field:ident) => {
+        constant(&TASK_OFFSETS.$field) as usize
+    };
+}
+
+/// A value set after compiling and before loading: a constant to the verifier.
+#[inline(always)]
+fn constant(value: &'static u32) -> u32 {
+    // SAFETY: a reference; volatile, as the compiler takes the static for what it says.
+    unsafe { ptr::read_volatile(value) }
+}
+
+/// Reads the member at `offset` of the kernel structure at `base`.
+///
+/// # Safety
+/// `base` is a pointer that the verifier tracks by its BTF type, and `offset` that of a `T` in it.
+#[inline(always)]
+unsafe fn member<T: Copy>(base: *const c_void, offset: usize) -> T {
+    // SAFETY: as above. Volatile keeps the compiler from splitting or merging loads, which the
+    // verifier would take for other members.
+    unsafe { ptr::read_volatile(base.byte_add(offset).cast()) }
+}
+
+impl Task {
+    /// The `n`th argument of a BTF tracepoint.
+    #[inline(always)]
+    pub fn from_arg(ctx: &BtfTracePointContext, n: usize) -> Self {
+        Self(ctx.arg::<*const task_struct>(n).cast_mut())
+    }
+
+    /// The task that an iterator program was called for; `None` at the end of the pass.
+    #[inline(always)]
+    pub(super) fn from_ptr(task: *mut task_struct) -> Option<Self> {
+        if task.is_null() { None } else { Some(Self(task)) }
+    }
+
+    /// For helpers.
+    #[inline(always)]
+    pub fn as_ptr(self) -> *mut task_struct {
+        self.0
+    }
+
+    /// Tells this task from every other that exists.
+    #[inline(always)]
+    pub fn address(self) -> u64 {
+        self.0 as u64
+    }
+
+    /// Thread id in the initial namespace; 0 for idle tasks.
+    #[inline(always)]
+    pub fn pid(self) -> u32 {
+        self.read(offset!(pid))
+    }
+
+    /// Process id in the initial namespace.
+    #[inline(always)]
+    pub fn tgid(self) -> u32 {
+        self.read(offset!(tgid))
+    }
+
+    /// `PF_*` flags.
+    #[inline(always)]
+    pub fn flags(self) -> u32 {
+        self.read(offset!(flags))
+    }
+
+    /// The CPU it is on.
+    #[inline(always)]
+    pub fn cpu(self) -> u32 {
+        self.read(offset!(cpu))
+    }
+
+    /// Whether it wants a CPU. At `sched_switch` this tells a task that was preempted or yielded from
+    /// one that blocks, on every kernel: a wakeup under way has at most set `TASK_WAKING` by then.
+    #[inline(always)]
+    pub fn is_runnable(self) -> bool {
+        self.read::<u32>(offset!(state)) == 0
+    }
+
+    /// On-CPU time so far, in nanoseconds.
+    #[inline(always)]
+    pub fn cpu_time(self) -> u64 {
+        self.read(offset!(sum_exec_runtime))
+    }
+
+    /// Voluntary context switches so far.
+    #[inline(always)]
+    pub fn voluntary_switches(self) -> u64 {
+        self.read(offset!(nvcsw))
+    }
+
+    /// Involuntary context switches so far.
+    #[inline(always)]
+    pub fn involuntary_switches(self) -> u64 {
+        self.read(offset!(nivcsw))
+    }
+
+    /// Whether it is no longer in any list of tasks.
+    #[inline(always)]
+    pub fn is_released(self) -> bool {
+        self.read::<u64>(offset!(thread_pid)) == 0
+    }
+
+    /// The thread-group leader.
+    #[inline(always)]
+    pub fn leader(self) -> Self {
+        Self(self.read(offset!(group_leader)))
+    }
+
+    /// Command name.
+    #[inline(always)]
+    pub fn comm(self) -> [u8; COMM_LEN] {
+        let words: [u64; 2] = [self.read(offset!(comm)), self.read(offset!(comm) + 8)];
+        // SAFETY: sixteen bytes either way.
+        unsafe { core::mem::transmute(words) }
+    }
+
+    /// Id of its cgroup, in the hierarchy that userspace chose.
+    #[inline(always)]
+    pub fn cgroup_id(self) -> u64 {
+        let css_set: *const c_void = self.read(offset!(cgroups));
+        let subsys = constant(&CGROUP_SUBSYS);
+        // SAFETY: each pointer is loaded from the member that holds it, so the verifier knows its
+        // type; a null on the way reads as 0.
+        unsafe {
+            let cgroup: *const c_void = if subsys == ABSENT {
+                member(css_set, offset!(dfl_cgrp))
+            } else {
+                let css: *const c_void = member(css_set, offset!(subsys) + 8 * subsys as usize);
+                member(css, offset!(css_cgroup))
+            };
+            let kn: *const c_void = member(cgroup, offset!(kn));
+            member(kn, offset!(id))
+        }
+    }
+
+    #[inline(always)]
+    fn read<T: Copy>(self, offset: usize) -> T {
+        // SAFETY: every caller names a member with its type, and the verifier checks the pointer.
+        unsafe { member(self.0.cast_const().cast(), offset) }
+    }
+}

@@ -1,0 +1,106 @@
+//! A cache of bounded size.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+/// Keeps at least the `capacity / 2` keys that were used last, and at most `capacity`.
+///
+/// There are two generations. A key that is used moves to the young one; when that is full it
+/// becomes the old one, and what was still in the old one, unused since, is evicted.
+#[derive(Debug)]
+pub(super) struct Cache<K, V> {
+    young: HashMap<K, V>,
+    old: HashMap<K, V>,
+    half: usize,
+    evicted: u64,
+}
+
+impl<K: Eq + Hash, V: Clone> Cache<K, V> {
+    /// An empty cache. It grows with use: `capacity` is a limit, not a reservation.
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { young: HashMap::new(), old: HashMap::new(), half: (capacity / 2).max(1), evicted: 0 }
+    }
+
+    /// What is known of `key`.
+    pub(super) fn get(&mut self, key: &K) -> Option<V> {
+        if let Some(value) = self.young.get(key) {
+            return Some(value.clone());
+        }
+        let (key, value) = self.old.remove_entry(key)?;
+        self.insert(key, value.clone());
+        Some(value)
+    }
+
+    /// Remembers `value`, in the place of what was known of `key`.
+    pub(super) fn insert(&mut self, key: K, value: V) {
+        self.old.remove(&key);
+        self.young.insert(key, value);
+        if self.young.len() >= self.half {
+            self.evicted += self.old.len() as u64;
+            self.old.clear();
+            std::mem::swap(&mut self.young, &mut self.old);
+        }
+    }
+
+    /// How many entries were dropped to make room.
+    pub(super) fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
+    /// How many entries there are.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_never_exceeds_its_capacity_and_counts_what_it_drops() {
+        let mut cache = Cache::new(100);
+        for key in 0..1000 {
+            cache.insert(key, key);
+            assert!(cache.len() <= 100);
+        }
+        assert_eq!(cache.evicted() + cache.len() as u64, 1000);
+        assert_eq!(cache.get(&999), Some(999));
+        assert_eq!(cache.get(&0), None);
+    }
+
+    #[test]
+    fn what_is_used_stays() {
+        let mut cache = Cache::new(100);
+        cache.insert(-1, 7);
+        for key in 0..1000 {
+            cache.insert(key, key);
+            assert_eq!(cache.get(&-1), Some(7), "after {key} others");
+        }
+    }
+
+    #[test]
+    fn the_working_set_of_half_the_capacity_is_never_evicted() {
+        let mut cache = Cache::new(100);
+        for round in 0..20 {
+            for key in 0..50 {
+                match cache.get(&key) {
+                    Some(_) => assert!(round > 0),
+                    None => cache.insert(key, ()),
+                }
+            }
+        }
+        assert_eq!(cache.evicted(), 0);
+    }
+
+    #[test]
+    fn the_newest_value_wins() {
+        let mut cache = Cache::new(4);
+        for value in 0..10 {
+            cache.insert("key", value);
+            assert_eq!(cache.get(&"key"), Some(value));
+            assert_eq!(cache.len(), 1);
+        }
+    }
+}

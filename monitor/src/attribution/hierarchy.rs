@@ -1,0 +1,141 @@
+//! Which hierarchy of cgroups tells containers and units apart, and where it is mounted.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::Error;
+use crate::host::HostPaths;
+
+/// The controllers of version 1 that container runtimes and systemd both make cgroups for, best
+/// first.
+const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
+
+/// A hierarchy of cgroups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hierarchy {
+    /// The unified hierarchy of version 2.
+    V2,
+    /// The hierarchy of one controller of version 1. A host that has both versions is one of these,
+    /// as the resources of its containers are there.
+    V1 {
+        /// Name of the controller: `cpu`, `memory` or `pids`.
+        controller: &'static str,
+    },
+}
+
+/// Where a hierarchy is mounted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CgroupMount {
+    /// Which hierarchy it is.
+    pub hierarchy: Hierarchy,
+    /// Its directory, as seen from here.
+    pub(super) directory: PathBuf,
+    /// The cgroup that the directory shows, without a slash at the end. Relative to our own cgroup
+    /// namespace: `/..` is the cgroup above the one we were started in.
+    pub(super) root: String,
+}
+
+impl CgroupMount {
+    /// Finds the hierarchy that this host keeps its containers in.
+    pub fn detect(paths: &HostPaths) -> Result<Self, Error> {
+        // The host's init sees all mounts of the host. Where it may not be looked at, as in another
+        // PID namespace, our own have to do.
+        let path = paths.proc.join("1/mountinfo");
+        let mounts = fs::read_to_string(&path)
+            .or_else(|_| fs::read_to_string(paths.proc.join("self/mountinfo")))
+            .map_err(|source| Error::Mounts { path: path.clone(), source })?;
+        let mount = Self::from_mountinfo(&mounts, paths).ok_or(Error::NoHierarchy { path })?;
+        match fs::read_dir(&mount.directory) {
+            Ok(_) => Ok(mount),
+            Err(source) => Err(Error::Hidden { path: mount.directory, source }),
+        }
+    }
+
+    /// Chooses among the mounts of a `mountinfo` file.
+    pub(super) fn from_mountinfo(text: &str, paths: &HostPaths) -> Option<Self> {
+        let mounts: Vec<_> = text.lines().filter_map(Line::parse).collect();
+        // A hierarchy can be mounted more than once, and then parts of it too: the highest shows
+        // most.
+        let highest = |wanted: &dyn Fn(&Line<'_>) -> bool| {
+            mounts.iter().filter(|line| wanted(line)).min_by_key(|line| names(line.root).count())
+        };
+        let version_1 = CONTROLLERS.iter().find_map(|controller| {
+            let line = highest(&|line| line.has_controller(controller))?;
+            Some((Hierarchy::V1 { controller }, line))
+        });
+        let version_2 = || Some((Hierarchy::V2, highest(&|line| line.kind == "cgroup2")?));
+        let (hierarchy, line) = version_1.or_else(version_2)?;
+        Some(Self {
+            hierarchy,
+            directory: paths.locate(Path::new(&unescape(line.mount_point))),
+            root: unescape(line.root.trim_end_matches('/')),
+        })
+    }
+
+    /// The path of a process's cgroup in this hierarchy, from the text of `/proc/<pid>/cgroup`.
+    pub(super) fn path_of<'a>(&self, cgroups: &'a str) -> Option<&'a str> {
+        cgroups.lines().find_map(|line| {
+            let mut fields = line.splitn(3, ':');
+            let (number, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
+            let wanted = match self.hierarchy {
+                Hierarchy::V2 => number == "0",
+                Hierarchy::V1 { controller } => controllers.split(',').any(|it| it == controller),
+            };
+            wanted.then_some(path)
+        })
+    }
+
+    /// Where `path`, which is relative to our cgroup namespace, is below the mounted directory.
+    /// `None` when it is not, or when the names between are not known.
+    pub(super) fn below<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let rest = path.strip_prefix(&self.root)?;
+        let below = rest.strip_prefix('/').or_else(|| rest.is_empty().then_some(""))?;
+        (below != ".." && !below.starts_with("../")).then_some(below)
+    }
+
+    /// The path, from the root of the hierarchy as far as it is known, of what is at `below`.
+    pub(super) fn full_path(&self, below: &str) -> String {
+        names(&self.root).chain([below]).fold(String::new(), |path, name| path + "/" + name)
+    }
+}
+
+/// The names in a path, without those that only lead upward.
+fn names(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|name| !name.is_empty() && *name != "..")
+}
+
+/// What matters of a line of `mountinfo`.
+struct Line<'a> {
+    root: &'a str,
+    mount_point: &'a str,
+    kind: &'a str,
+    options: &'a str,
+}
+
+impl<'a> Line<'a> {
+    fn parse(line: &'a str) -> Option<Self> {
+        let (mount, filesystem) = line.split_once(" - ")?;
+        let mut mount = mount.split(' ').skip(3);
+        let mut filesystem = filesystem.split(' ');
+        Some(Self {
+            root: mount.next()?,
+            mount_point: mount.next()?,
+            kind: filesystem.next()?,
+            options: filesystem.nth(1)?,
+        })
+    }
+
+    fn has_controller(&self, controller: &str) -> bool {
+        self.kind == "cgroup" && self.options.split(',').any(|option| option == controller)
+    }
+}
+
+/// Undoes the escapes of `mountinfo`.
+fn unescape(text: &str) -> String {
+    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
+        .iter()
+        .fold(text.to_owned(), |text, (escape, meant)| text.replace(escape, meant))
+}
+
+#[cfg(test)]
+mod tests;

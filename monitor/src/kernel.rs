@@ -1,0 +1,6 @@
+//! What the daemon needs of the kernel: types, loading, attaching, and what programs and maps cost.
+
+pub mod attach;
+pub mod btf;
+pub mod loader;
+pub mod stats;

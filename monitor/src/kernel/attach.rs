@@ -1,0 +1,149 @@
+//! Hooks: where programs attach, in what order alternatives are tried, and what came of it.
+
+use std::fmt;
+
+use aya::{
+    Btf, Ebpf,
+    programs::{Program, ProgramError},
+};
+use serde::Serialize;
+
+/// A place that a probe wants to attach to.
+#[derive(Debug)]
+pub struct Hook {
+    /// What the hook is called in reports.
+    pub name: &'static str,
+    /// Programs for it, best first; the first that the kernel takes is used.
+    pub alternatives: &'static [Alternative],
+    /// What is not measured without it; `None` when the probe cannot work at all.
+    pub without: Option<&'static str>,
+}
+
+/// One way to attach to a hook.
+#[derive(Debug)]
+pub struct Alternative {
+    /// Name of the program in its ELF file.
+    pub program: &'static str,
+    /// How, and to what.
+    pub target: Target,
+}
+
+/// How a program attaches, and to what.
+#[derive(Clone, Copy, Debug)]
+pub enum Target {
+    /// A tracepoint, with typed arguments.
+    TpBtf(&'static str),
+    /// An iterator; it is only loaded here, and attached anew for each pass.
+    Iter(&'static str),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TpBtf(name) => write!(f, "tp_btf/{name}"),
+            Self::Iter(name) => write!(f, "iter/{name}"),
+        }
+    }
+}
+
+/// What came of a hook.
+#[derive(Clone, Debug, Serialize)]
+pub struct Verdict {
+    /// The hook.
+    pub hook: &'static str,
+    /// Whether and how it is attached.
+    #[serde(flatten)]
+    pub state: HookState,
+    /// What is not measured for want of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub without: Option<&'static str>,
+}
+
+/// Whether and how a hook is attached.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+pub enum HookState {
+    /// Attached.
+    Attached {
+        /// By what.
+        by: String,
+    },
+    /// The kernel does not have what it takes.
+    Unsupported {
+        /// The kernel's reason.
+        reason: String,
+    },
+    /// The kernel has it and refused.
+    Failed {
+        /// The kernel's reason.
+        reason: String,
+        /// The last lines of the verifier.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        verifier: Vec<String>,
+    },
+}
+
+impl HookState {
+    /// Whether the hook works.
+    pub fn is_attached(&self) -> bool {
+        matches!(self, Self::Attached { .. })
+    }
+}
+
+impl fmt::Display for HookState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Attached { by } => write!(f, "attached by {by}"),
+            Self::Unsupported { reason } => write!(f, "unsupported: {reason}"),
+            Self::Failed { reason, .. } => write!(f, "failed: {reason}"),
+        }
+    }
+}
+
+/// How many lines of the verifier's output are kept.
+const VERIFIER_LINES: usize = 8;
+
+/// Loads and attaches the first alternative that the kernel takes.
+pub fn attach(ebpf: &mut Ebpf, btf: &Btf, hook: &'static Hook) -> Verdict {
+    let mut state = HookState::Unsupported { reason: "no program for it".to_owned() };
+    for alternative in hook.alternatives {
+        state = match attach_one(ebpf, btf, alternative) {
+            Ok(()) => HookState::Attached { by: alternative.target.to_string() },
+            Err(error) => refusal(&error),
+        };
+        if state.is_attached() {
+            break;
+        }
+    }
+    let without = if state.is_attached() { None } else { hook.without };
+    Verdict { hook: hook.name, state, without }
+}
+
+fn attach_one(ebpf: &mut Ebpf, btf: &Btf, alternative: &Alternative) -> Result<(), ProgramError> {
+    let program = ebpf.program_mut(alternative.program).ok_or(ProgramError::NotLoaded)?;
+    match (program, alternative.target) {
+        (Program::BtfTracePoint(program), Target::TpBtf(tracepoint)) => {
+            program.load(tracepoint, btf)?;
+            program.attach()?;
+        }
+        (Program::Iter(program), Target::Iter(kind)) => program.load(kind, btf)?,
+        _ => return Err(ProgramError::UnexpectedProgramType),
+    }
+    Ok(())
+}
+
+fn refusal(error: &ProgramError) -> HookState {
+    match error {
+        ProgramError::Btf(error) => HookState::Unsupported { reason: error.to_string() },
+        ProgramError::LoadError { io_error, verifier_log } => {
+            let log = verifier_log.to_string();
+            let lines: Vec<_> = log.lines().filter(|line| !line.is_empty()).collect();
+            let tail = &lines[lines.len().saturating_sub(VERIFIER_LINES)..];
+            HookState::Failed {
+                reason: format!("the kernel refused the program: {io_error}"),
+                verifier: tail.iter().map(|&line| line.to_owned()).collect(),
+            }
+        }
+        error => HookState::Failed { reason: error.to_string(), verifier: Vec::new() },
+    }
+}

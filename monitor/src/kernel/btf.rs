@@ -1,0 +1,252 @@
+//! Member offsets and enumerators from the kernel's BTF.
+//!
+//! aya reads BTF too, but only hands out type ids; crates that offer members copy every name and
+//! type, which costs more memory than the rest of the daemon. This reads in place what it is asked
+//! for.
+
+use std::{fs, io, path::Path};
+
+/// Where the running kernel keeps its BTF.
+pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+
+/// Why the kernel's types could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum BtfError {
+    /// The file could not be read.
+    #[error(
+        "cannot read the kernel's types from {path}: {source}; the kernel must be built with \
+         CONFIG_DEBUG_INFO_BTF, and /sys must be mounted"
+    )]
+    Read {
+        /// The file.
+        path: String,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("the kernel's types in {path} are damaged: {what}; see the kernel's build")]
+    Damaged {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        what: &'static str,
+    },
+}
+
+/// The kinds of BTF types that matter here, and how many bytes follow each kind's header.
+mod kind {
+    pub(super) const INT: u32 = 1;
+    pub(super) const ARRAY: u32 = 3;
+    pub(super) const STRUCT: u32 = 4;
+    pub(super) const UNION: u32 = 5;
+    pub(super) const ENUM: u32 = 6;
+    pub(super) const TYPEDEF: u32 = 8;
+    pub(super) const VOLATILE: u32 = 9;
+    pub(super) const CONST: u32 = 10;
+    pub(super) const FUNC_PROTO: u32 = 13;
+    pub(super) const VAR: u32 = 14;
+    pub(super) const DATASEC: u32 = 15;
+    pub(super) const DECL_TAG: u32 = 17;
+    pub(super) const TYPE_TAG: u32 = 18;
+    pub(super) const ENUM64: u32 = 19;
+}
+
+/// Bytes of a type's header: name, info, and size or type.
+const HEADER: usize = 12;
+
+/// BTF as the kernel gives it, and where in it each type begins.
+pub struct Types {
+    data: Vec<u8>,
+    strings: usize,
+    starts: Vec<u32>,
+}
+
+impl Types {
+    /// Reads the BTF file at `path`.
+    pub fn read(path: &Path) -> Result<Self, BtfError> {
+        let data = fs::read(path)
+            .map_err(|source| BtfError::Read { path: path.display().to_string(), source })?;
+        Self::index(data)
+            .map_err(|what| BtfError::Damaged { path: path.display().to_string(), what })
+    }
+
+    /// The raw bytes, for aya.
+    pub fn bytes(&self) -> &[u8] {
+        &self.data
+    }
+
+    fn index(data: Vec<u8>) -> Result<Self, &'static str> {
+        let word = |at: usize| read_u32(&data, at);
+        let magic = data.get(..2).ok_or("it is empty")?;
+        if magic != 0xeb9f_u16.to_ne_bytes() {
+            return Err("it does not begin with the magic number");
+        }
+        let header = word(4).ok_or("its header is cut")? as usize;
+        let field = |at| word(at).ok_or("its header is cut").map(|value| value as usize);
+        let (types, types_len) = (header + field(8)?, field(12)?);
+        let strings = header + field(16)?;
+        // Type 0 is void and not in the file.
+        let mut starts = vec![u32::MAX];
+        let mut at = types;
+        while at < types + types_len {
+            starts.push(at as u32);
+            let info = word(at + 4).ok_or("its types are cut")?;
+            let items = (info & 0xffff) as usize;
+            at += HEADER
+                + match info >> 24 & 0x1f {
+                    kind::INT | kind::VAR | kind::DECL_TAG => 4,
+                    kind::ARRAY => 12,
+                    kind::STRUCT | kind::UNION | kind::DATASEC | kind::ENUM64 => 12 * items,
+                    kind::ENUM | kind::FUNC_PROTO => 8 * items,
+                    _ => 0,
+                };
+        }
+        Ok(Self { data, strings, starts })
+    }
+
+    /// The offset in bytes of a member, given as `struct.member.member`; members of anonymous
+    /// structures and unions count as members of what they are in. `None` when there is no such
+    /// member, or it is a bit field.
+    pub fn offset(&self, path: &str) -> Option<u32> {
+        let mut parts = path.split('.');
+        let mut ty = self.find(&[kind::STRUCT], parts.next()?)?;
+        let mut bits = 0;
+        for name in parts {
+            let (offset, member_type) = self.member(self.resolve(ty)?, name)?;
+            bits += offset;
+            ty = member_type;
+        }
+        (bits % 8 == 0).then_some(bits / 8)
+    }
+
+    /// The value of an enumerator of an enumeration.
+    pub fn enumerator(&self, enumeration: &str, name: &str) -> Option<u32> {
+        let at = self.find(&[kind::ENUM], enumeration)?;
+        (0..self.items(at))
+            .map(|item| at + HEADER + 8 * item)
+            .find(|&item| self.name_at(item) == Some(name.as_bytes()))
+            .and_then(|item| self.word(item + 4))
+    }
+
+    /// Where a type of one of the kinds, with this name, begins.
+    fn find(&self, kinds: &[u32], name: &str) -> Option<usize> {
+        self.starts[1..]
+            .iter()
+            .map(|&start| start as usize)
+            .find(|&at| {
+                self.kind(at).is_some_and(|kind| kinds.contains(&kind))
+                    && self.name_at(at) == Some(name.as_bytes())
+            })
+    }
+
+    /// The offset in bits and the type of a member of the structure or union at `at`.
+    fn member(&self, at: usize, name: &str) -> Option<(u32, usize)> {
+        if !matches!(self.kind(at)?, kind::STRUCT | kind::UNION) {
+            return None;
+        }
+        // With the kind flag set the offset shares its word with the width of a bit field.
+        let mask = if self.word(at + 4)? >> 31 == 1 { 0xff_ffff } else { u32::MAX };
+        for item in 0..self.items(at) {
+            let item = at + HEADER + 12 * item;
+            let ty = self.start(self.word(item + 4)?)?;
+            let offset = self.word(item + 8)? & mask;
+            match self.name_at(item)? {
+                b"" => {
+                    if let Some((inner, ty)) = self.member(ty, name) {
+                        return Some((offset + inner, ty));
+                    }
+                }
+                found if found == name.as_bytes() => return Some((offset, ty)),
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// Follows qualifiers and type definitions.
+    fn resolve(&self, mut at: usize) -> Option<usize> {
+        while matches!(
+            self.kind(at)?,
+            kind::TYPEDEF | kind::VOLATILE | kind::CONST | kind::TYPE_TAG
+        ) {
+            at = self.start(self.word(at + 8)?)?;
+        }
+        Some(at)
+    }
+
+    fn start(&self, id: u32) -> Option<usize> {
+        self.starts.get(id as usize).map(|&start| start as usize)
+    }
+
+    fn kind(&self, at: usize) -> Option<u32> {
+        Some(self.word(at + 4)? >> 24 & 0x1f)
+    }
+
+    fn items(&self, at: usize) -> usize {
+        self.word(at + 4).map_or(0, |info| (info & 0xffff) as usize)
+    }
+
+    /// The name that the word at `at` points to.
+    fn name_at(&self, at: usize) -> Option<&[u8]> {
+        let name = self.data.get(self.strings + self.word(at)? as usize..)?;
+        name.split(|&byte| byte == 0).next()
+    }
+
+    fn word(&self, at: usize) -> Option<u32> {
+        read_u32(&self.data, at)
+    }
+}
+
+fn read_u32(data: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(data.get(at..at + 4)?.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn types() -> Types {
+        Types::read(Path::new(VMLINUX)).expect("this kernel has BTF")
+    }
+
+    #[test]
+    fn finds_nested_and_anonymous_members() {
+        let types = types();
+        let se = types.offset("task_struct.se").unwrap();
+        let runtime = types.offset("sched_entity.sum_exec_runtime").unwrap();
+        assert_eq!(types.offset("task_struct.se.sum_exec_runtime"), Some(se + runtime));
+        // `union { struct { ... }; }` without names, in every kernel that has BTF.
+        let page = types.offset("page._refcount").unwrap();
+        assert!(page > types.offset("page.flags").unwrap());
+        assert_eq!(types.offset("task_struct.no_such_member"), None);
+        assert_eq!(types.offset("no_such_struct.pid"), None);
+    }
+
+    #[test]
+    fn members_of_known_distance() {
+        let types = types();
+        assert_eq!(types.offset("list_head.next"), Some(0));
+        assert_eq!(types.offset("list_head.prev"), Some(8));
+        let pid = types.offset("task_struct.pid").unwrap();
+        assert_eq!(types.offset("task_struct.tgid"), Some(pid + 4));
+    }
+
+    #[test]
+    fn finds_enumerators() {
+        let types = types();
+        assert_eq!(types.enumerator("bpf_map_type", "BPF_MAP_TYPE_HASH"), Some(1));
+        assert_eq!(types.enumerator("bpf_map_type", "BPF_MAP_TYPE_NONE"), None);
+    }
+
+    #[test]
+    fn damaged_files_are_errors() {
+        for bytes in [&b""[..], b"not BTF at all, but long enough", &[0x9f, 0xeb, 1, 0]] {
+            assert!(Types::index(bytes.to_vec()).is_err());
+        }
+        let mut cut = types().data;
+        cut.truncate(4096);
+        assert_eq!(Types::index(cut).err(), Some("its types are cut"));
+        let missing = Types::read(Path::new("/nonexistent/vmlinux")).err().unwrap();
+        assert!(missing.to_string().contains("CONFIG_DEBUG_INFO_BTF"));
+    }
+}

@@ -1,0 +1,181 @@
+//! Loading an object: the offsets and constants of this kernel and host go into its read-only data.
+
+use std::{fs, path::Path};
+
+use aya::{Btf, Ebpf, EbpfLoader, Endianness};
+use monitor_common::{
+    Pod,
+    offsets::{ABSENT, TaskOffsets},
+};
+
+use super::{
+    attach::{self, Hook, Verdict},
+    btf::{BtfError, Types, VMLINUX},
+    stats::Accounts,
+};
+
+/// Lets types of `monitor-common` pass where aya wants its own marker.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Raw<T>(pub T);
+
+#[expect(unsafe_code, reason = "aya's marker is a promise about layout, as is our own")]
+// SAFETY: transparent over a type that promises the same.
+unsafe impl<T: Pod> aya::Pod for Raw<T> {}
+
+/// Why nothing could be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The kernel's types could not be read.
+    #[error(transparent)]
+    Btf(#[from] BtfError),
+    /// The kernel's types could not be understood.
+    #[error("cannot read the kernel's types from {VMLINUX}: {0}; see the kernel's build")]
+    Types(#[from] aya::BtfError),
+    /// The kernel lacks a member.
+    #[error("the kernel has no {0}; this version of monitor does not know such a kernel")]
+    Member(&'static str),
+    /// The kernel refused an object.
+    #[error(
+        "cannot load the {object} programs: {source}; run as root, or with CAP_BPF, CAP_PERFMON and \
+         CAP_SYS_RESOURCE, on a kernel of 5.11 or later"
+    )]
+    Object {
+        /// The object.
+        object: &'static str,
+        /// The cause.
+        source: Box<aya::EbpfError>,
+    },
+}
+
+/// The running kernel, as far as loading needs it.
+pub struct Kernel {
+    types: Types,
+    btf: Btf,
+    /// How many CPUs may ever be online.
+    pub cpus: u32,
+    /// One more than the highest process id.
+    pub pid_max: u32,
+    /// The controller whose cgroup says where a task belongs; none for the version 2 hierarchy.
+    pub cgroup_controller: Option<String>,
+}
+
+impl Kernel {
+    /// Reads the kernel's types and limits. `cgroup_controller` names the controller whose version 1
+    /// hierarchy tells processes apart, if one does.
+    pub fn read(btf: Option<&Path>, cgroup_controller: Option<String>) -> Result<Self, LoadError> {
+        let types = Types::read(btf.unwrap_or(Path::new(VMLINUX)))?;
+        let btf = Btf::parse(types.bytes(), Endianness::default())?;
+        let possible = fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
+        let pid_max = fs::read_to_string("/proc/sys/kernel/pid_max").unwrap_or_default();
+        Ok(Self {
+            types,
+            btf,
+            cpus: highest(&possible).map_or(1, |cpu| cpu + 1),
+            pid_max: pid_max.trim().parse().unwrap_or(1 << 22),
+            cgroup_controller,
+        })
+    }
+
+    /// Where the programs find what they read of a task.
+    fn task_offsets(&self) -> Result<TaskOffsets, LoadError> {
+        let mut missing = None;
+        let offsets = TaskOffsets::from_offsets(|sources| {
+            sources.iter().find_map(|source| self.types.offset(source)).unwrap_or_else(|| {
+                missing = Some(sources[0]);
+                ABSENT
+            })
+        });
+        missing.map_or(Ok(offsets), |member| Err(LoadError::Member(member)))
+    }
+
+    /// The index of the controller in `css_set::subsys`.
+    fn cgroup_subsys(&self) -> u32 {
+        self.cgroup_controller
+            .as_ref()
+            .and_then(|name| self.types.enumerator("cgroup_subsys_id", &format!("{name}_cgrp_id")))
+            .unwrap_or(ABSENT)
+    }
+
+    /// Loads an object. `constants` are read-only variables of its own, `sizes` the capacities of
+    /// maps that depend on the host.
+    pub fn load(
+        &self,
+        object: &'static str,
+        elf: &[u8],
+        constants: &[(&'static str, u32)],
+        sizes: &[(&'static str, u32)],
+    ) -> Result<Object, LoadError> {
+        let offsets = Raw(self.task_offsets()?);
+        let subsys = self.cgroup_subsys();
+        let mut loader = EbpfLoader::new();
+        loader
+            .btf(Some(&self.btf))
+            .allow_unsupported_maps()
+            .override_global(TaskOffsets::GLOBAL, &offsets, false)
+            .override_global("CGROUP_SUBSYS", &subsys, false);
+        for (name, value) in constants {
+            loader.override_global(name, value, true);
+        }
+        for (name, size) in sizes {
+            loader.map_max_entries(name, *size);
+        }
+        let ebpf = loader
+            .load(elf)
+            .map_err(|source| LoadError::Object { object, source: Box::new(source) })?;
+        Ok(Object { ebpf, verdicts: Vec::new() })
+    }
+
+    /// Attaches a hook of an object and notes what came of it.
+    pub fn attach(&self, object: &mut Object, hook: &'static Hook) -> bool {
+        let verdict = attach::attach(&mut object.ebpf, &self.btf, hook);
+        let attached = verdict.state.is_attached();
+        if attached {
+            tracing::debug!(hook = hook.name, "{}", verdict.state);
+        } else {
+            tracing::warn!(hook = hook.name, without = verdict.without, "{}", verdict.state);
+        }
+        object.verdicts.push(verdict);
+        attached
+    }
+}
+
+/// A loaded object: its programs and maps, and what came of its hooks.
+pub struct Object {
+    /// Programs and maps.
+    pub ebpf: Ebpf,
+    /// What came of each hook that was tried.
+    pub verdicts: Vec<Verdict>,
+}
+
+impl Object {
+    /// What its programs and maps cost from now on.
+    pub fn accounts(&self) -> Accounts {
+        Accounts::open(&self.ebpf)
+    }
+}
+
+/// The highest number of a list such as `0-3,8`.
+fn highest(list: &str) -> Option<u32> {
+    list.trim().rsplit([',', '-']).next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn highest_of_cpu_lists() {
+        assert_eq!(highest("0\n"), Some(0));
+        assert_eq!(highest("0-63\n"), Some(63));
+        assert_eq!(highest("0-3,8-11,15\n"), Some(15));
+        assert_eq!(highest(""), None);
+    }
+
+    #[test]
+    fn this_kernel_has_every_member() {
+        let kernel = Kernel::read(None, Some("cpu".to_owned())).unwrap();
+        kernel.task_offsets().unwrap();
+        assert_ne!(kernel.cgroup_subsys(), ABSENT);
+    }
+}

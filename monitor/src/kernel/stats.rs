@@ -1,0 +1,114 @@
+//! What programs and maps cost, as the kernel counts it.
+
+use std::{
+    fs,
+    os::fd::{AsFd, AsRawFd, BorrowedFd},
+};
+
+use aya::{
+    Ebpf,
+    maps::{MapFd, MapInfo},
+    programs::ProgramFd,
+};
+
+/// What a program did so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgramStats {
+    /// Time spent in it, in nanoseconds; only counted while the kernel's BPF statistics are on.
+    pub run_time_ns: u64,
+    /// How often it ran; only counted while the kernel's BPF statistics are on.
+    pub runs: u64,
+    /// How often it was skipped because it was already running on that CPU.
+    pub recursion_misses: u64,
+}
+
+/// What a map takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapStats {
+    /// How many entries it may have; 0 for storage, which every task may have one of.
+    pub capacity: u64,
+    /// Memory in bytes, as the kernel accounts for it. Storage is accounted for with the tasks.
+    pub size_bytes: u64,
+}
+
+/// The programs and maps of one object, held open to be asked again and again.
+pub struct Accounts {
+    programs: Vec<(String, ProgramFd)>,
+    maps: Vec<(String, MapFd)>,
+}
+
+impl Accounts {
+    /// Opens the loaded programs of an object and all maps that they use.
+    pub fn open(ebpf: &Ebpf) -> Self {
+        let mut programs = Vec::new();
+        let mut maps = Vec::new();
+        let mut seen = Vec::new();
+        for (name, program) in ebpf.programs() {
+            let Ok(info) = program.info() else { continue };
+            if let Ok(fd) = info.fd() {
+                programs.push((name.to_owned(), fd));
+            }
+            for id in info.map_ids().ok().flatten().unwrap_or_default() {
+                if seen.contains(&id) {
+                    continue;
+                }
+                seen.push(id);
+                let Ok(map) = MapInfo::from_id(id) else { continue };
+                if let (Some(name), Ok(fd)) = (map.name_as_str(), map.fd()) {
+                    maps.push((name.to_owned(), fd));
+                }
+            }
+        }
+        Self { programs, maps }
+    }
+
+    /// Each program with what it did.
+    pub fn programs(&self) -> impl Iterator<Item = (&str, ProgramStats)> {
+        self.programs.iter().filter_map(|(name, fd)| {
+            let info = fdinfo(fd.as_fd())?;
+            let stats = ProgramStats {
+                run_time_ns: field(&info, "run_time_ns"),
+                runs: field(&info, "run_cnt"),
+                recursion_misses: field(&info, "recursion_misses"),
+            };
+            Some((name.as_str(), stats))
+        })
+    }
+
+    /// Each map with what it takes.
+    pub fn maps(&self) -> impl Iterator<Item = (&str, MapStats)> {
+        self.maps.iter().filter_map(|(name, fd)| {
+            let info = fdinfo(fd.as_fd())?;
+            let stats = MapStats {
+                capacity: field(&info, "max_entries"),
+                size_bytes: field(&info, "memlock"),
+            };
+            Some((name.as_str(), stats))
+        })
+    }
+}
+
+fn fdinfo(fd: BorrowedFd<'_>) -> Option<String> {
+    fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd())).ok()
+}
+
+fn field(fdinfo: &str, name: &str) -> u64 {
+    fdinfo
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+        .and_then(|value| value.trim().parse().ok())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::field;
+
+    #[test]
+    fn reads_fields_by_their_whole_name() {
+        let info = "pos:\t0\nrun_cnt:\t7\nrun_cnt_x:\t8\nmemlock:\t4096\n";
+        assert_eq!(field(info, "run_cnt"), 7);
+        assert_eq!(field(info, "memlock"), 4096);
+        assert_eq!(field(info, "run"), 0);
+    }
+}

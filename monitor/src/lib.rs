@@ -1,0 +1,6 @@
+//! `monitor`: an eBPF host profiler and exporter. See ARCHITECTURE.md for how the parts fit.
+
+pub mod kernel;
+pub mod metric;
+pub mod probe;
+pub mod sample;

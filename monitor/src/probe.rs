@@ -1,0 +1,96 @@
+//! Probes: one subsystem's kernel programs plus their userspace half.
+//!
+//! A tick has two steps for every probe: [`Probe::snapshot`] copies what the kernel recorded, with no
+//! thought given to it, and [`Probe::decode`] turns the copy into samples, with no more input or
+//! output.
+
+mod banks;
+mod sched;
+
+use crate::{
+    kernel::{
+        attach::{Hook, Verdict},
+        loader::{Kernel, LoadError},
+        stats::Accounts,
+    },
+    sample::Sample,
+};
+
+pub use banks::wait_for_programs;
+
+/// The table of probes. Configuration keys, reports and status derive from it.
+pub static PROBES: &[ProbeDesc] = &[sched::DESC];
+
+/// What a probe is, before it is loaded.
+pub struct ProbeDesc {
+    /// Its name: that of its ELF file, of its switch in the configuration, and in reports.
+    pub name: &'static str,
+    /// What it measures.
+    pub help: &'static str,
+    /// The hooks it wants.
+    pub hooks: &'static [Hook],
+    /// Loads and attaches it.
+    pub load: fn(&Kernel) -> Result<Box<dyn Probe>, ProbeError>,
+}
+
+/// A loaded probe.
+pub trait Probe: Send {
+    /// What came of its hooks.
+    fn verdicts(&self) -> &[Verdict];
+
+    /// What its programs and maps cost.
+    fn accounts(&self) -> &Accounts;
+
+    /// Ends a tick in the kernel: from now on programs write elsewhere, and once those that are
+    /// running have ended the tick's records can be taken.
+    fn end_tick(&mut self) -> Result<(), ProbeError>;
+
+    /// Takes the records of the tick that was ended.
+    fn snapshot(&mut self) -> Result<(), ProbeError>;
+
+    /// Decodes the last snapshot.
+    fn decode(&mut self, sink: &mut dyn FnMut(Sample<'_>));
+
+    /// Entries in use by map, where that is known, from the last snapshot.
+    fn entries(&self) -> Vec<(&'static str, u64)>;
+}
+
+/// Why a probe does not work.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// It could not be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A hook it cannot do without is missing.
+    #[error("the {probe} probe cannot work without {hook}: {reason}; see `monitor check`")]
+    Hook {
+        /// The probe.
+        probe: &'static str,
+        /// The hook.
+        hook: &'static str,
+        /// The kernel's reason.
+        reason: String,
+        /// What came of all hooks that were tried.
+        verdicts: Vec<Verdict>,
+    },
+    /// A map could not be read or written.
+    #[error("cannot use the map {map} of the {probe} probe: {source}; restart monitor")]
+    Map {
+        /// The probe.
+        probe: &'static str,
+        /// The map.
+        map: &'static str,
+        /// The cause.
+        source: aya::maps::MapError,
+    },
+    /// A pass over the tasks failed.
+    #[error("cannot run {pass} of the {probe} probe: {reason}; restart monitor")]
+    Pass {
+        /// The probe.
+        probe: &'static str,
+        /// The pass.
+        pass: &'static str,
+        /// The cause.
+        reason: String,
+    },
+}

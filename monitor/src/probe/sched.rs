@@ -1,0 +1,229 @@
+//! The `sched` probe: run-queue latency, off-CPU latency, on-CPU time and context switches of every
+//! process. See `monitor-ebpf/src/bin/sched.rs` for the kernel's half.
+
+mod decode;
+
+use std::io::Read;
+
+use aya::{
+    maps::{Array, HashMap, MapData, MapError},
+    programs::Iter,
+};
+use monitor_common::sched::{BANKS, Control, Exited, HostBank, ProcessKey};
+
+use self::decode::{Decoder, Snapshot};
+use super::{Probe, ProbeDesc, ProbeError};
+use crate::{
+    kernel::{
+        attach::{Alternative, Hook, Target, Verdict},
+        loader::{Kernel, Object, Raw},
+        stats::Accounts,
+    },
+    sample::Sample,
+};
+
+const NAME: &str = "sched";
+const PASS: &str = "report_tasks";
+
+/// At most this many slots for stamps, 24 bytes each. Threads whose ids collide are measured all the
+/// same, only at a higher price.
+const MAX_STAMP_SLOTS: u32 = 1 << 18;
+
+/// A hook at a tracepoint, with a program of the same name.
+macro_rules! tracepoint {
+    ($name:literal, $without:expr) => {
+        Hook {
+            name: $name,
+            alternatives: &[Alternative { program: $name, target: Target::TpBtf($name) }],
+            without: $without,
+        }
+    };
+}
+
+/// In the order of attaching: storage for new threads first, then for all there are, and only then
+/// the hooks that look for it. Wakeups before switches, so that no thread is seen to run again
+/// without having been seen to wake up.
+const HOOKS: &[Hook] = &[
+    tracepoint!("task_newtask", None),
+    Hook {
+        name: "iter_task",
+        alternatives: &[Alternative { program: PASS, target: Target::Iter("task") }],
+        without: None,
+    },
+    tracepoint!("sched_process_free", Some("what threads used in the tick they exit in")),
+    tracepoint!("sched_wakeup", None),
+    tracepoint!("sched_wakeup_new", Some("the first run-queue latency of new threads")),
+    tracepoint!("sched_switch", None),
+];
+
+/// The entry in the table of probes.
+pub(super) const DESC: ProbeDesc = ProbeDesc {
+    name: NAME,
+    help: "run-queue latency, off-CPU latency, on-CPU time and context switches",
+    hooks: HOOKS,
+    load: |kernel| Ok(Box::new(Sched::load(kernel)?)),
+};
+
+struct Sched {
+    object: Object,
+    accounts: Accounts,
+    control: Array<MapData, Raw<Control>>,
+    host: Array<MapData, Raw<HostBank>>,
+    exited: HashMap<MapData, Raw<ProcessKey>, Raw<Exited>>,
+    cpus: u32,
+    /// The bank that programs write to.
+    bank: u32,
+    snapshot: Snapshot,
+    decoder: Decoder,
+}
+
+impl Sched {
+    fn load(kernel: &Kernel) -> Result<Self, ProbeError> {
+        let slots = kernel.pid_max.next_power_of_two().min(MAX_STAMP_SLOTS);
+        let mut object = kernel.load(
+            NAME,
+            aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sched.o")),
+            &[("CPUS", kernel.cpus), ("SLOT_MASK", slots - 1)],
+            &[("STAMPS", slots), ("HOST", kernel.cpus * BANKS as u32)],
+        )?;
+        let mut exited = take(&mut object, "EXITED")?;
+        for bank in 0..BANKS as u32 {
+            reset_other(&mut exited, bank)?;
+        }
+        for hook in HOOKS {
+            let attached = kernel.attach(&mut object, hook);
+            if !attached && hook.without.is_none() {
+                return Err(missing(object.verdicts));
+            }
+            if hook.name == "iter_task" {
+                // Gives every task that is already there its storage, and reports nothing.
+                pass(&mut object, &mut Vec::new())?;
+            }
+        }
+        Ok(Self {
+            accounts: object.accounts(),
+            control: take(&mut object, "CONTROL")?,
+            host: take(&mut object, "HOST")?,
+            exited,
+            object,
+            cpus: kernel.cpus,
+            bank: 0,
+            snapshot: Snapshot::default(),
+            decoder: Decoder::new(kernel.cpus),
+        })
+    }
+}
+
+impl Probe for Sched {
+    fn verdicts(&self) -> &[Verdict] {
+        &self.object.verdicts
+    }
+
+    fn accounts(&self) -> &Accounts {
+        &self.accounts
+    }
+
+    fn end_tick(&mut self) -> Result<(), ProbeError> {
+        self.bank ^= 1;
+        let control = Control { bank: self.bank.into() };
+        self.control.set(0, Raw(control), 0).map_err(|source| map_error("CONTROL", source))
+    }
+
+    fn snapshot(&mut self) -> Result<(), ProbeError> {
+        let ended = self.bank ^ 1;
+        pass(&mut self.object, &mut self.snapshot.records)?;
+        self.snapshot.exited.clear();
+        take_exited(&mut self.exited, ended, &mut self.snapshot.exited)?;
+        self.snapshot.cpus.clear();
+        for cpu in 0..self.cpus {
+            let index = ended * self.cpus + cpu;
+            let Raw(bank) =
+                self.host.get(&index, 0).map_err(|source| map_error("HOST", source))?;
+            self.host
+                .set(index, Raw(HostBank::EMPTY), 0)
+                .map_err(|source| map_error("HOST", source))?;
+            self.snapshot.cpus.push(bank);
+        }
+        Ok(())
+    }
+
+    fn decode(&mut self, sink: &mut dyn FnMut(Sample<'_>)) {
+        self.decoder.decode(&self.snapshot, sink);
+    }
+
+    fn entries(&self) -> Vec<(&'static str, u64)> {
+        vec![("EXITED", self.snapshot.exited.len() as u64)]
+    }
+}
+
+/// Runs the program over all tasks once, and keeps what it writes.
+fn pass(object: &mut Object, records: &mut Vec<u8>) -> Result<(), ProbeError> {
+    let error = |reason: String| ProbeError::Pass { probe: NAME, pass: PASS, reason };
+    records.clear();
+    let program = object.ebpf.program_mut(PASS).ok_or_else(|| error("no such program".into()))?;
+    let program: &mut Iter = program.try_into().map_err(|e| error(format!("{e}")))?;
+    let link = program.attach().map_err(|e| error(e.to_string()))?;
+    let link = program.take_link(link).map_err(|e| error(e.to_string()))?;
+    let mut file = link.into_file().map_err(|e| error(e.to_string()))?;
+    file.read_to_end(records).map_err(|e| error(e.to_string()))?;
+    Ok(())
+}
+
+/// Moves what exited threads left in a bank into `taken`. Only called when no program writes there
+/// any more, but for threads that exited just now and found the bank still in place.
+fn take_exited(
+    map: &mut HashMap<MapData, Raw<ProcessKey>, Raw<Exited>>,
+    bank: u32,
+    taken: &mut Vec<(ProcessKey, Exited)>,
+) -> Result<(), ProbeError> {
+    let error = |source| map_error("EXITED", source);
+    let keys: Vec<_> = map
+        .keys()
+        .filter(|key| key.as_ref().map_or(true, |Raw(key)| key.bank == bank))
+        .collect::<Result<_, _>>()
+        .map_err(error)?;
+    for key in keys {
+        let Raw(exited) = map.get(&key, 0).map_err(error)?;
+        if key.0 == ProcessKey::other(bank) {
+            reset_other(map, bank)?;
+        } else {
+            map.remove(&key).map_err(error)?;
+        }
+        if exited.threads > 0 {
+            taken.push((key.0, exited));
+        }
+    }
+    Ok(())
+}
+
+/// Empties the entry for threads that find the table full; it is always there.
+fn reset_other(
+    map: &mut HashMap<MapData, Raw<ProcessKey>, Raw<Exited>>,
+    bank: u32,
+) -> Result<(), ProbeError> {
+    map.insert(Raw(ProcessKey::other(bank)), Raw(Exited::EMPTY), 0)
+        .map_err(|source| map_error("EXITED", source))
+}
+
+fn take<M: TryFrom<aya::maps::Map, Error = MapError>>(
+    object: &mut Object,
+    map: &'static str,
+) -> Result<M, ProbeError> {
+    let error = |source| map_error(map, source);
+    let found = object
+        .ebpf
+        .take_map(map)
+        .ok_or_else(|| error(MapError::InvalidName { name: map.to_owned() }))?;
+    found.try_into().map_err(error)
+}
+
+fn map_error(map: &'static str, source: MapError) -> ProbeError {
+    ProbeError::Map { probe: NAME, map, source }
+}
+
+/// The error for the last hook that was tried.
+fn missing(verdicts: Vec<Verdict>) -> ProbeError {
+    let (hook, reason) =
+        verdicts.last().map_or(("a hook", String::new()), |v| (v.hook, v.state.to_string()));
+    ProbeError::Hook { probe: NAME, hook, reason, verdicts }
+}

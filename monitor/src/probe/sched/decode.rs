@@ -1,0 +1,167 @@
+//! From the raw records of the `sched` probe to samples. No input or output here.
+
+use monitor_common::{
+    hist::COARSE_SHIFT,
+    sched::{Exited, HostBank, HostHist, Loss, ProcessKey, TaskBank, TaskRecord, Usage},
+};
+
+use crate::{
+    metric::{
+        AGENT_LOST, MetricDesc, PROCESS_CONTEXT_SWITCHES, PROCESS_CPU_TIME, PROCESS_OFFCPU_LATENCY,
+        PROCESS_RUNQUEUE_LATENCY, SCHED_CONTEXT_SWITCHES, SCHED_OFFCPU_LATENCY,
+        SCHED_RUNQUEUE_LATENCY,
+    },
+    sample::{Attributes, Durations, Owner, Process, Sample, Value},
+};
+
+/// `PF_KTHREAD`: a thread of the kernel.
+const PF_KTHREAD: u32 = 0x0020_0000;
+
+/// The raw contents of the maps at the end of one tick.
+#[derive(Default)]
+pub(super) struct Snapshot {
+    /// What the pass wrote: a [`TaskRecord`] and a [`TaskBank`] for every thread with news.
+    pub(super) records: Vec<u8>,
+    /// What exited threads left.
+    pub(super) exited: Vec<(ProcessKey, Exited)>,
+    /// What each CPU counted.
+    pub(super) cpus: Vec<HostBank>,
+}
+
+/// Decodes snapshots. It keeps the attributes it gives to samples and room for a histogram.
+pub(super) struct Decoder {
+    none: Attributes,
+    voluntary: Attributes,
+    involuntary: Attributes,
+    cpus: Vec<Attributes>,
+    losses: Vec<Attributes>,
+    slots: Vec<(u16, u32)>,
+}
+
+impl Decoder {
+    /// A decoder for a host with this many CPUs.
+    pub(super) fn new(cpus: u32) -> Self {
+        let switch = |kind: &str| Attributes::new([("process.context_switch.type", kind)]);
+        Self {
+            none: Attributes::default(),
+            voluntary: switch("voluntary"),
+            involuntary: switch("involuntary"),
+            cpus: (0..cpus)
+                .map(|cpu| Attributes::new([("cpu.logical_number", cpu.to_string())]))
+                .collect(),
+            losses: Loss::ALL
+                .iter()
+                .map(|(_, reason)| {
+                    Attributes::new([("monitor.probe", super::NAME), ("monitor.loss.reason", reason)])
+                })
+                .collect(),
+            slots: Vec::new(),
+        }
+    }
+
+    /// Calls `sink` with every sample of a snapshot.
+    pub(super) fn decode(&mut self, snapshot: &Snapshot, sink: &mut dyn FnMut(Sample<'_>)) {
+        for bytes in snapshot.records.chunks_exact(RECORD) {
+            let (record, bank) = split(bytes);
+            let kernel_thread = record.flags & PF_KTHREAD != 0;
+            self.process(&record.key, kernel_thread, &record.usage, &bank, sink);
+        }
+        for (key, exited) in &snapshot.exited {
+            // Threads of the kernel hardly ever exit, and then their name tells.
+            self.process(key, false, &exited.usage, &exited.bank, sink);
+        }
+        self.host(&snapshot.cpus, sink);
+    }
+
+    fn process(
+        &mut self,
+        key: &ProcessKey,
+        kernel_thread: bool,
+        usage: &Usage,
+        bank: &TaskBank,
+        sink: &mut dyn FnMut(Sample<'_>),
+    ) {
+        let owner = Owner::Process(Process {
+            pid: key.tgid,
+            comm: key.comm,
+            cgroup_id: key.cgroup_id,
+            kernel_thread,
+        });
+        for (metric, attributes, increase) in [
+            (&PROCESS_CPU_TIME, &self.none, usage.cpu_time),
+            (&PROCESS_CONTEXT_SWITCHES, &self.voluntary, usage.voluntary),
+            (&PROCESS_CONTEXT_SWITCHES, &self.involuntary, usage.involuntary),
+        ] {
+            if increase > 0 {
+                sink(Sample { metric, owner, attributes, value: Value::Increase(increase) });
+            }
+        }
+        for (metric, hist) in
+            [(&PROCESS_RUNQUEUE_LATENCY, &bank.runqueue), (&PROCESS_OFFCPU_LATENCY, &bank.offcpu)]
+        {
+            if hist.mask != 0 {
+                self.histogram(metric, owner, COARSE_SHIFT, hist.sum, &hist.slots, sink);
+            }
+        }
+    }
+
+    fn host(&mut self, cpus: &[HostBank], sink: &mut dyn FnMut(Sample<'_>)) {
+        for (bank, attributes) in cpus.iter().zip(&self.cpus) {
+            sink(Sample {
+                metric: &SCHED_CONTEXT_SWITCHES,
+                owner: Owner::Host,
+                attributes,
+                value: Value::Increase(bank.switches),
+            });
+        }
+        for ((loss, _), attributes) in Loss::ALL.iter().zip(&self.losses) {
+            let lost = cpus.iter().map(|bank| bank.lost[*loss as usize]).sum();
+            sink(Sample {
+                metric: &AGENT_LOST,
+                owner: Owner::Host,
+                attributes,
+                value: Value::Increase(lost),
+            });
+        }
+        for bank in cpus {
+            for (metric, HostHist { sum, slots }) in
+                [(&SCHED_RUNQUEUE_LATENCY, &bank.runqueue), (&SCHED_OFFCPU_LATENCY, &bank.offcpu)]
+            {
+                self.histogram(metric, Owner::Host, 0, *sum, slots, sink);
+            }
+        }
+    }
+
+    fn histogram(
+        &mut self,
+        metric: &'static MetricDesc,
+        owner: Owner,
+        shift: u32,
+        sum_ns: u64,
+        slots: &[u32],
+        sink: &mut dyn FnMut(Sample<'_>),
+    ) {
+        let used = (0..).zip(slots.iter().copied()).filter(|(_, count)| *count > 0);
+        self.slots.clear();
+        self.slots.extend(used);
+        if self.slots.is_empty() {
+            return;
+        }
+        let value = Value::Histogram(Durations { shift, sum_ns, slots: &self.slots });
+        sink(Sample { metric, owner, attributes: &self.none, value });
+    }
+}
+
+/// Bytes of a thread's record with its bank.
+const RECORD: usize = size_of::<TaskRecord>() + size_of::<TaskBank>();
+
+/// A thread's record and its bank.
+fn split(bytes: &[u8]) -> (TaskRecord, TaskBank) {
+    assert_eq!(bytes.len(), RECORD, "chunks have the size of a record");
+    let record = bytes.as_ptr().cast::<TaskRecord>();
+    #[expect(unsafe_code, reason = "the kernel's programs write plain bytes")]
+    // SAFETY: as many bytes as both have, and every bit pattern is valid for both.
+    unsafe {
+        (record.read_unaligned(), record.add(1).cast::<TaskBank>().read_unaligned())
+    }
+}
