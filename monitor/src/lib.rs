@@ -4,3 +4,4 @@ pub mod kernel;
 pub mod metric;
 pub mod probe;
 pub mod sample;
+pub mod view;

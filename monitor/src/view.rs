@@ -1,0 +1,165 @@
+//! What exporters read: the state of all series after one tick, immutable and shared.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use monitor_common::hist;
+use serde::Serialize;
+
+use crate::{kernel::attach::Verdict, metric::MetricDesc, sample::Attributes};
+
+/// Everything that is known after a tick.
+#[derive(Debug)]
+pub struct View {
+    /// Number of the tick, from 1; 0 before the first.
+    pub tick: u64,
+    /// When the tick ended.
+    pub time: SystemTime,
+    /// When the tick ended, by the clock that never jumps.
+    pub instant: Instant,
+    /// Time between ticks.
+    pub interval: Duration,
+    /// All series, ordered by metric.
+    pub series: Vec<Series>,
+    /// Processes that did something in the tick, those with the longest run-queue wait first.
+    pub processes: Vec<ProcessRow>,
+    /// State of each probe.
+    pub probes: Vec<ProbeStatus>,
+    /// What else does not work, in sentences.
+    pub problems: Vec<String>,
+}
+
+/// One time series.
+#[derive(Clone, Debug)]
+pub struct Series {
+    /// What it measures.
+    pub metric: &'static MetricDesc,
+    /// What tells it apart, its group's attributes included.
+    pub attributes: Attributes,
+    /// Since when it counts.
+    pub start: SystemTime,
+    /// Its present value, in the metric's unit.
+    pub value: Point,
+}
+
+/// The present value of a series.
+#[derive(Clone, Debug)]
+pub enum Point {
+    /// A counter or a gauge.
+    Number(f64),
+    /// A histogram.
+    Histogram(Histogram),
+}
+
+/// A cumulative exponential histogram of durations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Histogram {
+    /// How much coarser than scale 3 it is.
+    pub shift: u32,
+    /// Exact sum in nanoseconds.
+    pub sum_ns: u128,
+    /// Durations by slot, see [`hist::slot_index`]; slot 0 is the zero bucket.
+    pub slots: Vec<u64>,
+}
+
+impl Histogram {
+    /// OpenTelemetry scale, Prometheus schema.
+    pub fn scale(&self) -> i32 {
+        hist::SCALE as i32 - self.shift as i32
+    }
+
+    /// Number of durations.
+    pub fn count(&self) -> u64 {
+        self.slots.iter().sum()
+    }
+
+    /// Sum in seconds.
+    pub fn sum_seconds(&self) -> f64 {
+        self.sum_ns as f64 / 1e9
+    }
+
+    /// Durations of exactly zero.
+    pub fn zeros(&self) -> u64 {
+        self.slots.first().copied().unwrap_or(0)
+    }
+
+    /// OpenTelemetry bucket index and count of each bucket that is not empty, lowest first. The
+    /// index of a Prometheus native bucket is one higher.
+    pub fn buckets(&self) -> impl Iterator<Item = (i32, u64)> {
+        self.slots.iter().enumerate().filter(|(_, count)| **count > 0).filter_map(|(slot, count)| {
+            Some((hist::slot_index(slot, self.shift)?, *count))
+        })
+    }
+
+    /// The `q`-quantile in seconds: the upper bound of the bucket it lies in; `None` when empty.
+    pub fn quantile(&self, q: f64) -> Option<f64> {
+        let rank = (q * self.count() as f64).ceil().max(1.0) as u64;
+        let mut seen = 0;
+        let slot = self.slots.iter().position(|count| {
+            seen += count;
+            seen >= rank
+        })?;
+        Some(hist::slot_index(slot, self.shift).map_or(0.0, |index| self.upper_bound(index)))
+    }
+
+    /// The upper bound of a bucket, in seconds.
+    pub fn upper_bound(&self, index: i32) -> f64 {
+        (f64::from(index + 1) * 2f64.powi(-self.scale())).exp2()
+    }
+}
+
+/// What one process did in the last tick.
+#[derive(Clone, Debug, Serialize)]
+pub struct ProcessRow {
+    /// Process id.
+    pub pid: u32,
+    /// Name of the executable, as in the group's attributes.
+    pub name: String,
+    /// The container it is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container_id: Option<String>,
+    /// The systemd unit it is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub systemd_unit: Option<String>,
+    /// On-CPU time as a share of one CPU.
+    pub cpu: f64,
+    /// Times it was given a CPU.
+    pub runs: u64,
+    /// Time its threads waited for a CPU, in seconds.
+    pub runqueue_seconds: f64,
+    /// Half of the waits for a CPU were at most this long, in seconds.
+    pub runqueue_p50: f64,
+    /// 99 % of the waits for a CPU were at most this long, in seconds.
+    pub runqueue_p99: f64,
+    /// Time its threads were blocked, in seconds, of those that came back.
+    pub offcpu_seconds: f64,
+    /// Context switches.
+    pub switches: u64,
+}
+
+/// How a probe does.
+#[derive(Clone, Debug, Serialize)]
+pub struct ProbeStatus {
+    /// The probe.
+    pub probe: &'static str,
+    /// In what state it is.
+    pub state: ProbeState,
+    /// Why it is not active.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What came of its hooks.
+    pub hooks: Vec<Verdict>,
+}
+
+/// The states of a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProbeState {
+    /// All hooks are attached.
+    Active,
+    /// It measures, though not everything.
+    Degraded,
+    /// It measures nothing.
+    Failed,
+    /// It was turned off.
+    Disabled,
+}
