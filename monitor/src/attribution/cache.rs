@@ -1,5 +1,6 @@
 //! A cache of bounded size.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
 
@@ -22,7 +23,11 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
     }
 
     /// What is known of `key`.
-    pub(super) fn get(&mut self, key: &K) -> Option<V> {
+    pub(super) fn get<Q>(&mut self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
         if let Some(value) = self.young.get(key) {
             return Some(value.clone());
         }
@@ -99,7 +104,7 @@ mod tests {
         let mut cache = Cache::new(4);
         for value in 0..10 {
             cache.insert("key", value);
-            assert_eq!(cache.get(&"key"), Some(value));
+            assert_eq!(cache.get("key"), Some(value));
             assert_eq!(cache.len(), 1);
         }
     }

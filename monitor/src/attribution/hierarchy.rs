@@ -57,7 +57,7 @@ impl CgroupMount {
         // A hierarchy can be mounted more than once, and then parts of it too: the highest shows
         // most.
         let highest = |wanted: &dyn Fn(&Line<'_>) -> bool| {
-            mounts.iter().filter(|line| wanted(line)).min_by_key(|line| names(line.root).count())
+            mounts.iter().filter(|line| wanted(line)).min_by_key(|line| depth(line.root))
         };
         let version_1 = CONTROLLERS.iter().find_map(|controller| {
             let line = highest(&|line| line.has_controller(controller))?;
@@ -102,6 +102,12 @@ impl CgroupMount {
 /// The names in a path, without those that only lead upward.
 fn names(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter(|name| !name.is_empty() && *name != "..")
+}
+
+/// How far a path leads down, less how far it leads up.
+fn depth(path: &str) -> isize {
+    let up = path.split('/').filter(|name| *name == "..").count();
+    names(path).count() as isize - up as isize
 }
 
 /// What matters of a line of `mountinfo`.

@@ -93,8 +93,7 @@ mod tests {
                 panic!("{line:?} does not have three columns");
             };
             let expected = |text: &str| (text != "-").then(|| text.to_owned());
-            let place =
-                Place { container_id: expected(container), unit: expected(unit) };
+            let place = Place { container_id: expected(container), unit: expected(unit) };
             assert_eq!(Place::from_path(path), place, "{path}");
             rows += 1;
         }

@@ -135,7 +135,7 @@ fn this_host_has_a_hierarchy() {
 fn the_errors_name_the_cause_and_the_remedy() {
     let scratch = Scratch::new("hierarchy-errors");
     let paths = HostPaths { proc: scratch.path("proc"), ..HostPaths::default() };
-    let message = |paths| CgroupMount::detect(paths).unwrap_err().to_string();
+    let message = |paths: &HostPaths| CgroupMount::detect(paths).unwrap_err().to_string();
     assert!(message(&paths).contains("proc/1/mountinfo: No such file"), "{}", message(&paths));
     assert!(message(&paths).contains("--host-proc"));
 

@@ -1,0 +1,200 @@
+//! From a process as the kernel names it to the group it is counted in.
+//!
+//! A tick asks for thousands of processes, nearly all of them known: those cost one lookup in a hash
+//! table, without an allocation or a system call.
+
+mod cache;
+mod cgroups;
+mod group;
+mod hierarchy;
+mod names;
+mod place;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use self::cache::Cache;
+use self::cgroups::{Cgroups, Lookup};
+pub use self::group::Group;
+use self::group::Groups;
+pub use self::hierarchy::{CgroupMount, Hierarchy};
+use self::names::Names;
+use crate::host::HostPaths;
+use crate::sample::Process;
+
+/// How many processes are remembered.
+const CAPACITY: usize = 32_768;
+
+/// Why processes cannot be told apart by container and unit.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The list of mounts cannot be read.
+    #[error(
+        "cannot read the host's mounts from {path}: {source}; where the host's /proc is mounted \
+         elsewhere, say so with --host-proc"
+    )]
+    Mounts {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// There is no hierarchy that containers could be in.
+    #[error(
+        "{path} lists neither a cgroup2 file system nor one of the cpu, memory or pids controller; \
+         mount /sys/fs/cgroup"
+    )]
+    NoHierarchy {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The hierarchy is not visible.
+    #[error(
+        "cannot list the host's cgroups at {path}: {source}; where the host's /sys is mounted \
+         elsewhere, say so with --host-sys"
+    )]
+    Hidden {
+        /// The directory.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+/// What tells groups apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GroupBy {
+    /// Command name, container and unit.
+    #[default]
+    CommandAndPlace,
+    /// Command name alone.
+    Command,
+    /// Container and unit alone.
+    Place,
+    /// Process id, command name, container and unit.
+    Process,
+}
+
+/// What was asked for in vain, or had to be asked for again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// Entries dropped from a cache that was full.
+    pub evicted: u64,
+    /// Lookups of a process's place that found no such cgroup.
+    pub unresolved: u64,
+}
+
+/// Finds the group of a process.
+#[derive(Debug)]
+pub struct Attributor {
+    group_by: GroupBy,
+    cgroups: Option<Cgroups>,
+    names: Names,
+    groups: Groups,
+    known: Cache<Process, Known>,
+    unresolved: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Known {
+    group: Arc<Group>,
+    /// When it is worth looking for the cgroup again, if it was not found.
+    retry_at: Option<Instant>,
+}
+
+impl Attributor {
+    /// An attributor that looks for cgroups in `mount`; without one, it knows no places.
+    pub fn new(group_by: GroupBy, paths: &HostPaths, mount: Option<CgroupMount>) -> Self {
+        Self {
+            group_by,
+            cgroups: mount.map(|mount| Cgroups::new(mount, paths.proc.clone())),
+            names: Names::new(paths),
+            groups: Groups::default(),
+            known: Cache::new(CAPACITY),
+            unresolved: 0,
+        }
+    }
+
+    /// The group that `process` is counted in.
+    pub fn group(&mut self, process: &Process) -> Arc<Group> {
+        let key = self.key(process);
+        if let Some(known) = self.known.get(&key)
+            && known.retry_at.is_none_or(|retry_at| Instant::now() < retry_at)
+        {
+            return known.group;
+        }
+        let known = self.find(process);
+        self.known.insert(key, known.clone());
+        known.group
+    }
+
+    /// What was lost so far.
+    pub fn losses(&self) -> Losses {
+        let cgroups = self.cgroups.as_ref().map_or(0, Cgroups::evicted);
+        Losses {
+            evicted: self.known.evicted() + cgroups + self.names.evicted(),
+            unresolved: self.unresolved,
+        }
+    }
+
+    /// The process without what does not matter for its group.
+    fn key(&self, process: &Process) -> Process {
+        let mut key = *process;
+        match self.group_by {
+            GroupBy::Process => return key,
+            GroupBy::CommandAndPlace => {}
+            GroupBy::Command => key.cgroup_id = 0,
+            GroupBy::Place => key.comm = Default::default(),
+        }
+        key.pid = 0;
+        key
+    }
+
+    fn find(&mut self, process: &Process) -> Known {
+        let mut group = Group::default();
+        let mut retry_at = None;
+        if self.group_by != GroupBy::Place {
+            group.executable = executable(process);
+        }
+        if self.group_by == GroupBy::Process {
+            group.pid = Some(process.pid).filter(|pid| *pid != 0);
+        }
+        if self.group_by != GroupBy::Command
+            && let Some(cgroups) = &mut self.cgroups
+        {
+            match cgroups.place(process.cgroup_id, process.pid) {
+                Lookup::Found(place) => {
+                    group.container_name =
+                        place.container_id.as_deref().and_then(|id| self.names.name(id));
+                    group.container_id = place.container_id.clone();
+                    group.systemd_unit = place.unit.clone();
+                }
+                Lookup::Missing(until) => {
+                    self.unresolved += 1;
+                    retry_at = Some(until);
+                }
+            }
+        }
+        Known { group: self.groups.intern(group), retry_at }
+    }
+}
+
+/// The command name; of a kernel thread what comes before the slash, so that `kworker/0:1-events` and
+/// `kworker/u8:2` are both `kworker`.
+fn executable(process: &Process) -> String {
+    let comm = process.comm.split(|byte| *byte == 0).next().unwrap_or_default();
+    let comm = String::from_utf8_lossy(comm);
+    match comm.split_once('/') {
+        Some((kind, _)) if process.kernel_thread && !kind.is_empty() => kind.to_owned(),
+        _ => comm.into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

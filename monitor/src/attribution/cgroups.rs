@@ -1,0 +1,164 @@
+//! From the id of a cgroup to the place it is.
+//!
+//! The id is the inode number of the cgroup's directory. The kernel has no call that goes from one to
+//! the other, so a process of the cgroup is asked first, by its `/proc/<pid>/cgroup`; when it is gone
+//! already, the hierarchy is searched.
+
+use std::fs;
+use std::os::unix::fs::{DirEntryExt, MetadataExt};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::cache::Cache;
+use super::hierarchy::CgroupMount;
+use super::place::Place;
+
+/// How many cgroups are remembered.
+const CAPACITY: usize = 16_384;
+/// How many cgroups one search visits.
+const SEARCH_LIMIT: usize = 65_536;
+/// The least time between two searches.
+const SEARCH_INTERVAL: Duration = Duration::from_secs(1);
+/// How many times as long as the last search took the next one waits, so that a host that makes and
+/// removes cgroups all the time costs 1 % of a CPU at most.
+const SEARCH_SHARE: u32 = 100;
+/// How long a cgroup that no search found is taken to be gone.
+const MISSING_FOR: Duration = Duration::from_secs(60);
+
+/// What is known of a cgroup.
+#[derive(Clone, Debug)]
+pub(super) enum Lookup {
+    /// Where it is.
+    Found(Arc<Place>),
+    /// That it was not found, and when it is worth asking again.
+    Missing(Instant),
+}
+
+/// The cgroups of one hierarchy.
+#[derive(Debug)]
+pub(super) struct Cgroups {
+    mount: CgroupMount,
+    proc: PathBuf,
+    known: Cache<u64, Known>,
+    searched: Option<Instant>,
+    next_search: Instant,
+    search_interval: Duration,
+}
+
+#[derive(Clone, Debug)]
+enum Known {
+    Place(Arc<Place>),
+    /// Asked for first at this time, and not found.
+    Missing(Instant),
+}
+
+impl Cgroups {
+    pub(super) fn new(mount: CgroupMount, proc: PathBuf) -> Self {
+        Self {
+            mount,
+            proc,
+            known: Cache::new(CAPACITY),
+            searched: None,
+            next_search: Instant::now(),
+            search_interval: SEARCH_INTERVAL,
+        }
+    }
+
+    /// Where the cgroup `id` is. `pid` is a process in it, or 0 when there is none any more.
+    pub(super) fn place(&mut self, id: u64, pid: u32) -> Lookup {
+        let now = Instant::now();
+        let asked = match self.known.get(&id) {
+            Some(Known::Place(place)) => return Lookup::Found(place),
+            Some(Known::Missing(asked)) if now < asked + MISSING_FOR => asked,
+            _ => {
+                if let Some(place) = self.ask_process(id, pid) {
+                    return Lookup::Found(place);
+                }
+                self.known.insert(id, Known::Missing(now));
+                now
+            }
+        };
+        if self.searched_since(asked) {
+            return Lookup::Missing(asked + MISSING_FOR);
+        }
+        if now < self.next_search {
+            return Lookup::Missing(self.next_search);
+        }
+        self.search();
+        match self.known.get(&id) {
+            Some(Known::Place(place)) => Lookup::Found(place),
+            _ => Lookup::Missing(asked + MISSING_FOR),
+        }
+    }
+
+    /// How many cgroups were forgotten to make room.
+    pub(super) fn evicted(&self) -> u64 {
+        self.known.evicted()
+    }
+
+    fn searched_since(&self, time: Instant) -> bool {
+        self.searched.is_some_and(|searched| searched >= time)
+    }
+
+    /// Asks the process. Its PID may have been given to another since, or may be one of another PID
+    /// namespace, so the directory must have the right inode number.
+    fn ask_process(&mut self, id: u64, pid: u32) -> Option<Arc<Place>> {
+        if pid == 0 {
+            return None;
+        }
+        let cgroups = fs::read(self.proc.join(pid.to_string()).join("cgroup")).ok()?;
+        let cgroups = String::from_utf8_lossy(&cgroups);
+        let below = self.mount.below(self.mount.path_of(&cgroups)?)?;
+        let directory = fs::metadata(self.mount.directory.join(below)).ok()?;
+        (directory.ino() == id).then(|| self.learn(id, below))
+    }
+
+    /// Visits the whole hierarchy and remembers all of it, so that one search does for all that is
+    /// asked for.
+    fn search(&mut self) {
+        let started = Instant::now();
+        if let Ok(root) = fs::metadata(&self.mount.directory) {
+            self.learn_if_new(root.ino(), "");
+        }
+        let mut pending = vec![String::new()];
+        let mut left = SEARCH_LIMIT;
+        while let Some(below) = pending.pop() {
+            let directory = self.mount.directory.join(&below);
+            // A cgroup's directory has two links and one for each child. Most have none, and need
+            // not be listed with the kernel's dozens of files in them.
+            if fs::metadata(&directory).map_or(true, |directory| directory.nlink() == 2) {
+                continue;
+            }
+            for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+                let name = entry.file_name();
+                let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+                if let (true, Some(name)) = (is_directory && left > 0, name.to_str()) {
+                    left -= 1;
+                    let below =
+                        if below.is_empty() { name.into() } else { format!("{below}/{name}") };
+                    self.learn_if_new(entry.ino(), &below);
+                    pending.push(below);
+                }
+            }
+        }
+        let ended = Instant::now();
+        self.searched = Some(ended);
+        self.next_search = ended + self.search_interval.max((ended - started) * SEARCH_SHARE);
+    }
+
+    fn learn_if_new(&mut self, id: u64, below: &str) {
+        if !matches!(self.known.get(&id), Some(Known::Place(_))) {
+            self.learn(id, below);
+        }
+    }
+
+    fn learn(&mut self, id: u64, below: &str) -> Arc<Place> {
+        let place = Arc::new(Place::from_path(&self.mount.full_path(below)));
+        self.known.insert(id, Known::Place(place.clone()));
+        place
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,7 @@
+//! Gauges of the host.
+
+mod paths;
+#[cfg(test)]
+pub(crate) mod scratch;
+
+pub use self::paths::HostPaths;
