@@ -1,1 +1,53 @@
-fn main() {}
+//! The project's tasks, `cargo xtask TASK`: the only entry point for people and for CI, so that both
+//! do the same.
+
+mod build;
+mod ci;
+mod command;
+mod docs;
+mod privilege;
+mod run;
+mod setup;
+mod test;
+mod tidy;
+mod workspace;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The project's tasks")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Find or install what the build needs
+    Setup(setup::Args),
+    /// Build the BPF objects and the daemon
+    Build(build::Args),
+    /// Start the daemon as root and show who waits for a CPU
+    Run(run::Args),
+    /// Run the unit tests, then as root those that measure the running kernel
+    Test(test::Args),
+    /// Run everything that has to pass before a change lands
+    Ci(ci::Args),
+    /// Write what is generated from the program into docs/
+    Docs(docs::Args),
+    /// Check the sources against the rules of CONTRIBUTING.md
+    Tidy,
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().task {
+        Task::Setup(args) => setup::run(&args),
+        Task::Build(args) => build::run(&args),
+        Task::Run(args) => run::run(&args),
+        Task::Test(args) => test::run(&args),
+        Task::Ci(args) => ci::run(&args),
+        Task::Docs(args) => docs::run(&args),
+        Task::Tidy => tidy::run(),
+    }
+}

@@ -1,0 +1,62 @@
+//! Tools that cargo compiles from their published sources.
+
+use std::{env, ffi::OsString, fmt, path::PathBuf, process::Command};
+
+use anyhow::{Context, Result};
+
+use crate::command;
+
+/// A tool at one version, compiled with one set of features. Each has a folder of its own outside
+/// the repository: it survives `cargo clean`, and leaves alone whatever release its user has.
+pub(crate) struct CargoTool {
+    pub(crate) name: &'static str,
+    pub(crate) version: &'static str,
+    /// Features instead of the default ones.
+    pub(crate) features: Option<String>,
+}
+
+impl CargoTool {
+    /// The executable, if it is there and runs.
+    pub(crate) fn find(&self) -> Option<PathBuf> {
+        let executable = self.folder().ok()?.join("bin").join(self.name);
+        command::output(Command::new(&executable).arg("--version")).ok()?;
+        Some(executable)
+    }
+
+    /// Compiles it, with `variables` set.
+    pub(crate) fn install<'a>(
+        &self,
+        variables: impl IntoIterator<Item = (&'a str, OsString)>,
+    ) -> Result<()> {
+        let mut cargo = command::cargo("install");
+        cargo
+            .args([self.name, "--version", self.version, "--locked", "--force", "--root"])
+            .arg(self.folder()?)
+            // It runs for seconds at most: compiling it is what takes time.
+            .env("CARGO_PROFILE_RELEASE_LTO", "off")
+            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
+            .envs(variables);
+        if let Some(features) = &self.features {
+            cargo.args(["--no-default-features", "--features", features]);
+        }
+        command::run(&mut cargo)
+    }
+
+    fn folder(&self) -> Result<PathBuf> {
+        let cache = env::var_os("XDG_CACHE_HOME")
+            .map(PathBuf::from)
+            .or_else(|| env::home_dir().map(|home| home.join(".cache")))
+            .context("no home directory for tools; set HOME or XDG_CACHE_HOME")?;
+        let mut name = format!("{}-{}", self.name, self.version);
+        if let Some(features) = &self.features {
+            name = format!("{name}-{features}");
+        }
+        Ok(cache.join("monitor-xtask").join(name))
+    }
+}
+
+impl fmt::Display for CargoTool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.version)
+    }
+}

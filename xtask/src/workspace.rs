@@ -1,0 +1,36 @@
+//! Where things are.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+
+/// How the daemon is compiled.
+#[derive(Clone, Copy)]
+pub(crate) enum Profile {
+    Dev,
+    Release,
+}
+
+/// The root of the repository.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the repository")
+}
+
+/// The folder that the daemon's build takes the BPF objects from.
+pub(crate) fn bpf_objects() -> PathBuf {
+    root().join("target/bpf")
+}
+
+/// The daemon's executable, beside the one of this task.
+pub(crate) fn daemon(profile: Profile) -> Result<PathBuf> {
+    let this = env::current_exe().context("cannot tell where this program is")?;
+    let target = this.ancestors().nth(2).context("this program is not in a target folder")?;
+    let folder = match profile {
+        Profile::Dev => "debug",
+        Profile::Release => "release",
+    };
+    Ok(target.join(folder).join("monitor"))
+}
