@@ -1,7 +1,7 @@
 //! From a process as the kernel names it to the group it is counted in.
 //!
-//! A tick asks for thousands of processes, nearly all of them known: those cost one lookup in a hash
-//! table, without an allocation or a system call.
+//! A tick asks for thousands of processes, nearly all of them known: those cost one lookup in a
+//! hash table, without an allocation or a system call.
 
 mod cache;
 mod cgroups;
@@ -15,7 +15,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde::Deserialize;
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use self::cache::Cache;
@@ -67,7 +68,7 @@ pub enum Error {
 }
 
 /// What tells groups apart.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum GroupBy {
     /// Command name, container and unit.
@@ -185,8 +186,8 @@ impl Attributor {
     }
 }
 
-/// The command name; of a kernel thread what comes before the slash, so that `kworker/0:1-events` and
-/// `kworker/u8:2` are both `kworker`.
+/// The command name; of a kernel thread what comes before the slash, so that `kworker/0:1-events`
+/// and `kworker/u8:2` are both `kworker`.
 fn executable(process: &Process) -> String {
     let comm = process.comm.split(|byte| *byte == 0).next().unwrap_or_default();
     let comm = String::from_utf8_lossy(comm);

@@ -1,8 +1,8 @@
 //! From the id of a cgroup to the place it is.
 //!
-//! The id is the inode number of the cgroup's directory. The kernel has no call that goes from one to
-//! the other, so a process of the cgroup is asked first, by its `/proc/<pid>/cgroup`; when it is gone
-//! already, the hierarchy is searched.
+//! The id is the inode number of the cgroup's directory. The kernel has no call that goes from one
+//! to the other, so a process of the cgroup is asked first, by its `/proc/<pid>/cgroup`; when it is
+//! gone already, the hierarchy is searched.
 
 use std::fs;
 use std::os::unix::fs::{DirEntryExt, MetadataExt};

@@ -8,7 +8,8 @@ use crate::sample::Attributes;
 /// What processes have in common that are counted together.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Group {
-    /// Command name of the thread-group leader; without what tells kernel threads of one kind apart.
+    /// Command name of the thread-group leader; without what tells kernel threads of one kind
+    /// apart.
     pub executable: String,
     /// Id of the container.
     pub container_id: Option<String>,
