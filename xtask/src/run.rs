@@ -5,6 +5,7 @@ mod signals;
 
 use std::{
     env,
+    os::unix::process::CommandExt,
     path::Path,
     process::{Child, Command},
     thread,
@@ -15,7 +16,7 @@ use anyhow::{Context, Result, bail};
 
 use self::daemon::Daemon;
 use crate::{
-    build, command, privilege,
+    build, privilege,
     workspace::{self, Profile},
 };
 
@@ -45,10 +46,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if privilege::is_root() {
         return supervise(&program, &args.daemon);
     }
-    // Only root may stop what root started, so that all of this becomes root.
+    // Only root may stop what root started, so all of this becomes root. Signals then go to sudo, which
+    // passes them on.
     let this = env::current_exe().context("cannot tell where this program is")?;
     let mut again = privilege::as_root(this, PURPOSE)?;
-    command::run(again.args(["run", "--no-build", "--"]).args(&args.daemon))
+    let error = again.args(["run", "--no-build", "--"]).args(&args.daemon).exec();
+    Err(error).context("cannot start sudo")
 }
 
 /// Runs the daemon and the table beside it, and ends both in turn whatever happens.
