@@ -1,0 +1,100 @@
+//! The HTTP server: `/metrics`, `/health`, `/ready`, the API and the live page.
+//!
+//! Each connection carries one request and has a deadline for all of it, so that whoever sends or
+//! reads slowly, or says nothing, holds one of few connections for a few seconds and no more.
+
+mod answer;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    future::Future,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use hyper::server::conn::http1;
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinSet,
+    time,
+};
+
+use super::prometheus::Prometheus;
+use crate::view::View;
+
+/// Connections at one time; more wait in the listener's queue.
+const MAX_CONNECTIONS: usize = 32;
+
+/// How long a connection may last.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a request's head may be, in bytes.
+const MAX_HEAD: usize = 16 << 10;
+
+/// How long a shutdown waits for what is being answered.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// How long to wait when the system has no connection to give.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// What is served.
+#[derive(Clone, Debug)]
+pub struct State {
+    prometheus: Arc<Prometheus>,
+    views: watch::Receiver<Arc<View>>,
+    started: Instant,
+}
+
+impl State {
+    /// Serves the published views, and their metrics as `prometheus` renders them.
+    pub fn new(prometheus: Prometheus, views: watch::Receiver<Arc<View>>) -> Self {
+        Self { prometheus: Arc::new(prometheus), views, started: Instant::now() }
+    }
+}
+
+/// Serves until `shutdown` is ready, and then returns within a second.
+pub async fn serve(listener: TcpListener, state: State, shutdown: impl Future<Output = ()>) {
+    let service = TowerToHyperService::new(answer::router(state));
+    let mut connections = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(time::timeout(DEADLINE, converse(stream, service.clone())));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "HTTP connection not accepted");
+                    time::sleep(ACCEPT_RETRY).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    let answered = async { while connections.join_next().await.is_some() {} };
+    if time::timeout(GRACE, answered).await.is_err() {
+        tracing::debug!(connections = connections.len(), "HTTP connections cut off at shutdown");
+    }
+}
+
+/// Answers one request.
+async fn converse(stream: TcpStream, service: TowerToHyperService<axum::Router>) {
+    // Without it, the end of an answer may wait for the client to acknowledge what came before.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY not set");
+    }
+    let connection = http1::Builder::new()
+        .keep_alive(false)
+        .header_read_timeout(None)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "HTTP connection broken off");
+    }
+}

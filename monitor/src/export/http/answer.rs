@@ -1,0 +1,186 @@
+//! What is answered to which request.
+
+use std::{
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use axum::{
+    Json, Router,
+    extract::{self, Query, rejection::QueryRejection},
+    http::{
+        HeaderMap, StatusCode,
+        header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName},
+    },
+    response::{Html, IntoResponse, Response},
+    routing::get,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::task;
+
+use super::State;
+use crate::view::{ProbeState, ProbeStatus, ProcessRow, View};
+
+/// After how many intervals without a new view the tick loop counts as stuck.
+const STUCK_AFTER: u32 = 10;
+
+/// The live page may load nothing and talk to this server alone.
+const PAGE_POLICY: &str = "default-src 'none'; connect-src 'self'; script-src 'unsafe-inline'; \
+                           style-src 'unsafe-inline'; frame-ancestors 'none'";
+
+/// All that is answered.
+pub(super) fn router(state: State) -> Router {
+    Router::new()
+        .route("/", get(live_page))
+        .route("/metrics", get(metrics))
+        .route("/health", get(health))
+        .route("/ready", get(ready))
+        .route("/api/v1/processes", get(processes))
+        .fallback(nothing)
+        .with_state(state)
+}
+
+async fn live_page() -> ([(HeaderName, &'static str); 1], Html<&'static str>) {
+    ([(CONTENT_SECURITY_POLICY, PAGE_POLICY)], Html(include_str!("live.html")))
+}
+
+async fn metrics(extract::State(state): extract::State<State>, headers: HeaderMap) -> Response {
+    let accept: Vec<_> =
+        headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    let accept = accept.join(",");
+    // Many series take a while, in which the daemon's other work must go on.
+    match task::spawn_blocking(move || state.prometheus.render(&accept)).await {
+        Ok(Ok((content_type, body))) => ([(CONTENT_TYPE, content_type)], body).into_response(),
+        Ok(Err(error)) => failure(StatusCode::INTERNAL_SERVER_ERROR, &error),
+        Err(error) => failure(StatusCode::INTERNAL_SERVER_ERROR, &error),
+    }
+}
+
+/// The health of the daemon.
+#[derive(Serialize)]
+struct Health<'a> {
+    status: Status,
+    version: &'static str,
+    uptime_seconds: f64,
+    tick: u64,
+    tick_age_seconds: f64,
+    interval_seconds: f64,
+    probes: &'a [ProbeStatus],
+    problems: &'a [String],
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Status {
+    /// All that is asked for is measured.
+    Ok,
+    /// Something is not measured.
+    Degraded,
+    /// Nothing is measured any more.
+    Stuck,
+}
+
+impl Status {
+    fn of(view: &View, age: Duration) -> Self {
+        let works =
+            |probe: &ProbeStatus| matches!(probe.state, ProbeState::Active | ProbeState::Disabled);
+        if age > view.interval * STUCK_AFTER {
+            Self::Stuck
+        } else if view.problems.is_empty() && view.probes.iter().all(works) {
+            Self::Ok
+        } else {
+            Self::Degraded
+        }
+    }
+}
+
+async fn health(extract::State(state): extract::State<State>) -> Response {
+    let view = latest(&state);
+    let age = view.instant.elapsed();
+    let status = Status::of(&view, age);
+    let health = Health {
+        status,
+        version: env!("CARGO_PKG_VERSION"),
+        uptime_seconds: state.started.elapsed().as_secs_f64(),
+        tick: view.tick,
+        tick_age_seconds: age.as_secs_f64(),
+        interval_seconds: view.interval.as_secs_f64(),
+        probes: &view.probes,
+        problems: &view.problems,
+    };
+    let code =
+        if status == Status::Stuck { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    (code, Json(health)).into_response()
+}
+
+async fn ready(extract::State(state): extract::State<State>) -> (StatusCode, &'static str) {
+    if latest(&state).tick > 0 {
+        (StatusCode::OK, "ready\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready: the first tick has not ended\n")
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    #[serde(default = "Wanted::default_limit")]
+    limit: usize,
+}
+
+impl Wanted {
+    fn default_limit() -> usize {
+        50
+    }
+}
+
+/// The busiest processes of the last tick.
+#[derive(Serialize)]
+struct Processes<'a> {
+    tick: u64,
+    /// When the tick ended, in seconds since 1970.
+    time: f64,
+    interval_seconds: f64,
+    /// How many there are, whatever the limit.
+    total: usize,
+    processes: &'a [ProcessRow],
+}
+
+async fn processes(
+    extract::State(state): extract::State<State>,
+    wanted: Result<Query<Wanted>, QueryRejection>,
+) -> Response {
+    let Query(wanted) = match wanted {
+        Ok(wanted) => wanted,
+        Err(rejection) => {
+            let cause = rejection.body_text();
+            let error = format!("{cause}; ask for a whole number of processes, as in ?limit=50");
+            return failure(StatusCode::BAD_REQUEST, &error);
+        }
+    };
+    let view = latest(&state);
+    let shown = wanted.limit.min(view.processes.len());
+    Json(Processes {
+        tick: view.tick,
+        time: view.time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
+        interval_seconds: view.interval.as_secs_f64(),
+        total: view.processes.len(),
+        processes: &view.processes[..shown],
+    })
+    .into_response()
+}
+
+async fn nothing() -> Response {
+    let error = "nothing here; there are /, /metrics, /health, /ready and /api/v1/processes";
+    failure(StatusCode::NOT_FOUND, &error)
+}
+
+fn failure(code: StatusCode, error: &impl ToString) -> Response {
+    (code, Json(json!({ "error": error.to_string() }))).into_response()
+}
+
+/// The latest view. It is cloned: a borrow would keep the next from being published.
+fn latest(state: &State) -> Arc<View> {
+    state.views.borrow().clone()
+}
