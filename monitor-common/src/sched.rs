@@ -20,6 +20,8 @@ pub const PAIRS: usize = COARSE_SLOTS / 2;
 pub struct Control {
     /// The bank that programs write to, 0 or 1.
     pub bank: u64,
+    /// Threads that the pass met since the bank was set.
+    pub threads: u64,
 }
 
 /// When a thread last left a CPU or was made runnable; 0 is "not seen". Monotonic nanoseconds.
@@ -141,9 +143,7 @@ pub struct TaskRecord {
     /// Who it is.
     pub key: ProcessKey,
     /// Thread id.
-    pub pid: u32,
-    /// `task_struct::flags` of the thread.
-    pub flags: u32,
+    pub pid: u64,
     /// What it used since it was last reported.
     pub usage: Usage,
 }
@@ -159,14 +159,17 @@ pub struct ProcessKey {
     /// Process id; 0 when the whole process has exited.
     pub tgid: u32,
     /// The bank this was recorded in, for exited threads; 0 otherwise.
-    pub bank: u32,
+    pub bank: u16,
+    /// 1 for threads of the kernel.
+    pub kernel_thread: u16,
 }
 
 impl ProcessKey {
     /// The entry for exited threads that found the table full. No process can have this name in a
     /// cgroup of id 0.
-    pub const fn other(bank: u32) -> Self {
-        Self { cgroup_id: 0, comm: *b"(other)\0\0\0\0\0\0\0\0\0", tgid: 0, bank }
+    pub const fn other(bank: u16) -> Self {
+        let comm = *b"(other)\0\0\0\0\0\0\0\0\0";
+        Self { cgroup_id: 0, comm, tgid: 0, bank, kernel_thread: 0 }
     }
 }
 
@@ -216,8 +219,11 @@ impl Exited {
 
 crate::pod!(Control, Exited, HostBank, ProcessKey, TaskBank, TaskRecord);
 
-// The kernel rounds a task's storage, 72 bytes of its own included, up to a power of two.
-const _: () = assert!(size_of::<TaskStats>() + 72 <= 2048);
+/// What the storage of one thread takes in the kernel, which rounds it, with 72 bytes of its own, up
+/// to a power of two.
+pub const TASK_BYTES: u64 = (size_of::<TaskStats>() as u64 + 72).next_power_of_two();
+
+const _: () = assert!(TASK_BYTES == 2048);
 const _: () = assert!(PAIRS <= 64);
 const _: () = assert!(size_of::<TaskBank>() == 2 * (16 + 4 * COARSE_SLOTS));
 const _: () = assert!(size_of::<ProcessKey>() == 32);

@@ -1,10 +1,15 @@
 //! `monitor`: an eBPF host profiler and exporter. See ARCHITECTURE.md for how the parts fit.
 
+pub mod agent;
+pub mod aggregate;
 pub mod attribution;
+pub mod config;
+pub mod daemon;
 pub mod export;
 pub mod host;
 pub mod kernel;
 pub mod metric;
 pub mod probe;
 pub mod sample;
+pub mod telemetry;
 pub mod view;

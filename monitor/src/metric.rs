@@ -43,5 +43,5 @@ pub enum Kind {
 
 /// All metrics, in the order of the documentation.
 pub fn catalogue() -> impl Iterator<Item = &'static MetricDesc> {
-    [sched::ALL, host::ALL, agent::ALL].into_iter().flatten().copied()
+    [SCHED_ALL, HOST_ALL, AGENT_ALL].into_iter().flatten().copied()
 }

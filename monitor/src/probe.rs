@@ -51,8 +51,20 @@ pub trait Probe: Send {
     /// Decodes the last snapshot.
     fn decode(&mut self, sink: &mut dyn FnMut(Sample<'_>));
 
-    /// Entries in use by map, where that is known, from the last snapshot.
-    fn entries(&self) -> Vec<(&'static str, u64)>;
+    /// How full maps are that can be full, from the last snapshot.
+    fn entries(&self) -> Vec<MapEntries>;
+}
+
+/// How full a map is.
+#[derive(Clone, Copy, Debug)]
+pub struct MapEntries {
+    /// The map.
+    pub map: &'static str,
+    /// Entries in use.
+    pub entries: u64,
+    /// Memory of storage that is kept with its owners, where the kernel does not count it as the
+    /// map's.
+    pub storage_bytes: u64,
 }
 
 /// Why a probe does not work.

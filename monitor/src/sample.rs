@@ -79,6 +79,15 @@ impl Attributes {
         Self(pairs.into_iter().map(|(name, value)| (name, value.into())).collect())
     }
 
+    /// These attributes, and then `more`.
+    pub fn with(&self, more: &Self) -> Self {
+        match (self.0.is_empty(), more.0.is_empty()) {
+            (true, _) => more.clone(),
+            (_, true) => self.clone(),
+            _ => Self(self.0.iter().chain(&*more.0).cloned().collect()),
+        }
+    }
+
     /// The pairs.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.0.iter().map(|(name, value)| (*name, value.as_str()))

@@ -16,6 +16,7 @@ use aya_ebpf::{
     macros::{btf_map, btf_tracepoint},
     programs::BtfTracePointContext,
 };
+use aya_log_ebpf::warn;
 use monitor_common::{
     hist::{self, FINE_SLOTS},
     sched::{
@@ -104,7 +105,7 @@ pub fn sched_process_free(ctx: BtfTracePointContext) -> i32 {
     }
     if let Some(stats) = TASKS.get(task) {
         // SAFETY: the value lives as long as the task, and nothing else looks at it any more.
-        unsafe { leave_behind(task, stats.as_ptr()) };
+        unsafe { leave_behind(&ctx, task, stats.as_ptr()) };
     }
     0
 }
@@ -304,29 +305,21 @@ unsafe fn report(ctx: &TaskIter, task: Task) {
         if task.is_released() {
             return;
         }
+        let Some(control) = CONTROL.get_ptr_mut(0) else { return };
+        (*control).threads += 1;
         let Some(stats) = TASKS.get_or_create(task) else { return };
         let stats = stats.as_ptr();
         if (*stats).ready == 0 {
             return adopt(task, stats);
         }
-        let bank = &raw mut (*stats).banks[bank() ^ 1];
+        let bank = &raw mut (*stats).banks[((*control).bank as usize & 1) ^ 1];
         let usage = used(task, &*stats);
         let idle = (*bank).runqueue.mask | (*bank).offcpu.mask == 0;
         if idle && usage.cpu_time | usage.voluntary | usage.involuntary == 0 {
             return;
         }
-        let leader = task.leader();
-        let record = TaskRecord {
-            key: ProcessKey {
-                cgroup_id: leader.cgroup_id(),
-                comm: leader.comm(),
-                tgid: task.tgid(),
-                bank: 0,
-            },
-            pid: task.pid(),
-            flags: task.flags(),
-            usage,
-        };
+        let key = key_of(task.leader(), task.tgid(), 0);
+        let record = TaskRecord { key, pid: task.pid().into(), usage };
         if ctx.write(&record).is_err() || ctx.write(bank).is_err() {
             // The kernel calls again for this thread once userspace has made room.
             return;
@@ -351,10 +344,10 @@ unsafe fn clear(bank: *mut TaskBank) {
 /// # Safety
 /// The thread has exited, and `stats` is its storage.
 #[inline(always)]
-unsafe fn leave_behind(task: Task, stats: *mut TaskStats) {
+unsafe fn leave_behind(ctx: &BtfTracePointContext, task: Task, stats: *mut TaskStats) {
     // SAFETY: map values; what is shared with other CPUs is only added to, atomically.
     unsafe {
-        let Some(exited) = entry_for(task) else { return };
+        let Some(exited) = entry_for(ctx, task) else { return };
         let usage = used(task, &*stats);
         let total = &raw mut (*exited).usage;
         atomic::add(&raw mut (*exited).threads, 1);
@@ -372,18 +365,13 @@ unsafe fn leave_behind(task: Task, stats: *mut TaskStats) {
 /// The entry of the table of exited threads that a thread belongs to: its process's while that lives,
 /// else its group's, else the one for all others.
 #[inline(always)]
-fn entry_for(task: Task) -> Option<*mut Exited> {
+fn entry_for(ctx: &BtfTracePointContext, task: Task) -> Option<*mut Exited> {
     let bank = bank();
     let (pid, tgid) = (task.pid(), task.tgid());
     // The leader may be gone, and its memory in use for another task.
     let leader = task.leader();
     let named = if leader.tgid() == tgid { leader } else { task };
-    let key = ProcessKey {
-        cgroup_id: named.cgroup_id(),
-        comm: named.comm(),
-        tgid: if pid == tgid { 0 } else { tgid },
-        bank: bank as u32,
-    };
+    let key = key_of(named, if pid == tgid { 0 } else { tgid }, bank);
     if let Some(entry) = EXITED.get_ptr_mut(key) {
         return Some(entry);
     }
@@ -394,9 +382,25 @@ fn entry_for(task: Task) -> Option<*mut Exited> {
     }
     // SAFETY: has no arguments.
     if let Some(host) = host(bank, unsafe { bpf_get_smp_processor_id() }) {
+        // SAFETY: a map value. Said once in a tick, whatever may come.
+        if unsafe { (*host).lost[Loss::ExitedFull as usize] } == 0 {
+            warn!(ctx, "the table of exited threads is full: {} and more go to (other)", pid);
+        }
         lost(host, Loss::ExitedFull);
     }
-    EXITED.get_ptr_mut(ProcessKey::other(bank as u32))
+    EXITED.get_ptr_mut(ProcessKey::other(bank as u16))
+}
+
+/// The key of a process that is named after `task`.
+#[inline(always)]
+fn key_of(task: Task, tgid: u32, bank: usize) -> ProcessKey {
+    ProcessKey {
+        cgroup_id: task.cgroup_id(),
+        comm: task.comm(),
+        tgid,
+        bank: bank as u16,
+        kernel_thread: task.is_kernel_thread().into(),
+    }
 }
 
 /// Adds a histogram to one that other CPUs add to as well.

@@ -21,6 +21,9 @@ static TASK_OFFSETS: TaskOffsets = TaskOffsets::ABSENT;
 #[unsafe(no_mangle)]
 static CGROUP_SUBSYS: u32 = ABSENT;
 
+/// The flag of a thread of the kernel.
+const PF_KTHREAD: u32 = 0x0020_0000;
+
 /// A thread. It is only read, never written.
 #[derive(Clone, Copy)]
 pub struct Task(*mut task_struct);
@@ -87,10 +90,10 @@ impl Task {
         self.read(offset!(tgid))
     }
 
-    /// `PF_*` flags.
+    /// Whether it is a thread of the kernel.
     #[inline(always)]
-    pub fn flags(self) -> u32 {
-        self.read(offset!(flags))
+    pub fn is_kernel_thread(self) -> bool {
+        self.read::<u32>(offset!(flags)) & PF_KTHREAD != 0
     }
 
     /// The CPU it is on.

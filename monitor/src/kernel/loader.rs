@@ -3,10 +3,12 @@
 use std::{fs, path::Path};
 
 use aya::{Btf, Ebpf, EbpfLoader, Endianness};
+use aya_log::EbpfLogger;
 use monitor_common::{
     Pod,
     offsets::{ABSENT, TaskOffsets},
 };
+use serde::{Deserialize, Serialize};
 
 use super::{
     attach::{self, Hook, Verdict},
@@ -22,6 +24,23 @@ pub struct Raw<T>(pub T);
 #[expect(unsafe_code, reason = "aya's marker is a promise about layout, as is our own")]
 // SAFETY: transparent over a type that promises the same.
 unsafe impl<T: Pod> aya::Pod for Raw<T> {}
+
+/// What BPF programs may log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum BpfLevel {
+    /// Nothing.
+    #[default]
+    Off,
+    /// Errors.
+    Error,
+    /// Warnings, and the above.
+    Warn,
+    /// Information, and the above.
+    Info,
+    /// Details, and the above.
+    Debug,
+}
 
 /// Why nothing could be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -57,14 +76,15 @@ pub struct Kernel {
     /// One more than the highest process id.
     pub pid_max: u32,
     /// The controller whose cgroup says where a task belongs; none for the version 2 hierarchy.
-    pub cgroup_controller: Option<String>,
+    cgroup_controller: Option<&'static str>,
+    log: BpfLevel,
 }
 
 impl Kernel {
     /// Reads the kernel's types and limits. `cgroup_controller` names the controller whose version 1
-    /// hierarchy tells processes apart, if one does.
-    pub fn read(btf: Option<&Path>, cgroup_controller: Option<String>) -> Result<Self, LoadError> {
-        let types = Types::read(btf.unwrap_or(Path::new(VMLINUX)))?;
+    /// hierarchy tells processes apart, if one does; `log` is what programs may log.
+    pub fn read(cgroup_controller: Option<&'static str>, log: BpfLevel) -> Result<Self, LoadError> {
+        let types = Types::read(Path::new(VMLINUX))?;
         let btf = Btf::parse(types.bytes(), Endianness::default())?;
         let possible = fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
         let pid_max = fs::read_to_string("/proc/sys/kernel/pid_max").unwrap_or_default();
@@ -74,6 +94,7 @@ impl Kernel {
             cpus: highest(&possible).map_or(1, |cpu| cpu + 1),
             pid_max: pid_max.trim().parse().unwrap_or(1 << 22),
             cgroup_controller,
+            log,
         })
     }
 
@@ -92,7 +113,6 @@ impl Kernel {
     /// The index of the controller in `css_set::subsys`.
     fn cgroup_subsys(&self) -> u32 {
         self.cgroup_controller
-            .as_ref()
             .and_then(|name| self.types.enumerator("cgroup_subsys_id", &format!("{name}_cgrp_id")))
             .unwrap_or(ABSENT)
     }
@@ -108,10 +128,12 @@ impl Kernel {
     ) -> Result<Object, LoadError> {
         let offsets = Raw(self.task_offsets()?);
         let subsys = self.cgroup_subsys();
+        let level = self.log as u8;
         let mut loader = EbpfLoader::new();
         loader
             .btf(Some(&self.btf))
             .allow_unsupported_maps()
+            .override_global(aya_log::LEVEL, &level, false)
             .override_global(TaskOffsets::GLOBAL, &offsets, false)
             .override_global("CGROUP_SUBSYS", &subsys, false);
         for (name, value) in constants {
@@ -120,10 +142,12 @@ impl Kernel {
         for (name, size) in sizes {
             loader.map_max_entries(name, *size);
         }
-        let ebpf = loader
+        let mut ebpf = loader
             .load(elf)
             .map_err(|source| LoadError::Object { object, source: Box::new(source) })?;
-        Ok(Object { ebpf, verdicts: Vec::new() })
+        // Programs that log nothing need no reader.
+        let log = if self.log == BpfLevel::Off { None } else { EbpfLogger::init(&mut ebpf).ok() };
+        Ok(Object { ebpf, verdicts: Vec::new(), log })
     }
 
     /// Attaches a hook of an object and notes what came of it.
@@ -146,12 +170,20 @@ pub struct Object {
     pub ebpf: Ebpf,
     /// What came of each hook that was tried.
     pub verdicts: Vec<Verdict>,
+    log: Option<EbpfLogger<&'static dyn log::Log>>,
 }
 
 impl Object {
     /// What its programs and maps cost from now on.
     pub fn accounts(&self) -> Accounts {
         Accounts::open(&self.ebpf)
+    }
+
+    /// Hands on what its programs had to say.
+    pub fn flush_log(&mut self) {
+        if let Some(log) = &mut self.log {
+            log.flush();
+        }
     }
 }
 
@@ -174,7 +206,7 @@ mod tests {
 
     #[test]
     fn this_kernel_has_every_member() {
-        let kernel = Kernel::read(None, Some("cpu".to_owned())).unwrap();
+        let kernel = Kernel::read(Some("cpu"), BpfLevel::Off).unwrap();
         kernel.task_offsets().unwrap();
         assert_ne!(kernel.cgroup_subsys(), ABSENT);
     }

@@ -3,7 +3,7 @@
 use super::{Kind, MetricDesc};
 
 /// Every metric of this module.
-pub(super) const ALL: &[&MetricDesc] = &[
+pub(super) const AGENT_ALL: &[&MetricDesc] = &[
     &AGENT_BPF_TIME,
     &AGENT_BPF_RUNS,
     &AGENT_MAP_ENTRIES,

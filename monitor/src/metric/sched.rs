@@ -3,7 +3,7 @@
 use super::{Kind, MetricDesc};
 
 /// Every metric of this module.
-pub(super) const ALL: &[&MetricDesc] = &[
+pub(super) const SCHED_ALL: &[&MetricDesc] = &[
     &PROCESS_CPU_TIME,
     &PROCESS_RUNQUEUE_LATENCY,
     &PROCESS_OFFCPU_LATENCY,

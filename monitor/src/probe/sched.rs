@@ -9,10 +9,10 @@ use aya::{
     maps::{Array, HashMap, MapData, MapError},
     programs::Iter,
 };
-use monitor_common::sched::{BANKS, Control, Exited, HostBank, ProcessKey};
+use monitor_common::sched::{BANKS, Control, Exited, HostBank, ProcessKey, TASK_BYTES};
 
 use self::decode::{Decoder, Snapshot};
-use super::{Probe, ProbeDesc, ProbeError};
+use super::{MapEntries, Probe, ProbeDesc, ProbeError};
 use crate::{
     kernel::{
         attach::{Alternative, Hook, Target, Verdict},
@@ -87,7 +87,7 @@ impl Sched {
             &[("STAMPS", slots), ("HOST", kernel.cpus * BANKS as u32)],
         )?;
         let mut exited = take(&mut object, "EXITED")?;
-        for bank in 0..BANKS as u32 {
+        for bank in 0..BANKS as u16 {
             reset_other(&mut exited, bank)?;
         }
         for hook in HOOKS {
@@ -125,15 +125,19 @@ impl Probe for Sched {
 
     fn end_tick(&mut self) -> Result<(), ProbeError> {
         self.bank ^= 1;
-        let control = Control { bank: self.bank.into() };
+        let control = Control { bank: self.bank.into(), threads: 0 };
         self.control.set(0, Raw(control), 0).map_err(|source| map_error("CONTROL", source))
     }
 
     fn snapshot(&mut self) -> Result<(), ProbeError> {
         let ended = self.bank ^ 1;
+        self.object.flush_log();
         pass(&mut self.object, &mut self.snapshot.records)?;
+        let Raw(control) =
+            self.control.get(&0, 0).map_err(|source| map_error("CONTROL", source))?;
+        self.snapshot.threads = control.threads;
         self.snapshot.exited.clear();
-        take_exited(&mut self.exited, ended, &mut self.snapshot.exited)?;
+        take_exited(&mut self.exited, ended as u16, &mut self.snapshot.exited)?;
         self.snapshot.cpus.clear();
         for cpu in 0..self.cpus {
             let index = ended * self.cpus + cpu;
@@ -151,8 +155,13 @@ impl Probe for Sched {
         self.decoder.decode(&self.snapshot, sink);
     }
 
-    fn entries(&self) -> Vec<(&'static str, u64)> {
-        vec![("EXITED", self.snapshot.exited.len() as u64)]
+    fn entries(&self) -> Vec<MapEntries> {
+        let threads = self.snapshot.threads;
+        let exited = self.snapshot.exited.len() as u64;
+        vec![
+            MapEntries { map: "TASKS", entries: threads, storage_bytes: threads * TASK_BYTES },
+            MapEntries { map: "EXITED", entries: exited, storage_bytes: 0 },
+        ]
     }
 }
 
@@ -173,7 +182,7 @@ fn pass(object: &mut Object, records: &mut Vec<u8>) -> Result<(), ProbeError> {
 /// any more, but for threads that exited just now and found the bank still in place.
 fn take_exited(
     map: &mut HashMap<MapData, Raw<ProcessKey>, Raw<Exited>>,
-    bank: u32,
+    bank: u16,
     taken: &mut Vec<(ProcessKey, Exited)>,
 ) -> Result<(), ProbeError> {
     let error = |source| map_error("EXITED", source);
@@ -199,7 +208,7 @@ fn take_exited(
 /// Empties the entry for threads that find the table full; it is always there.
 fn reset_other(
     map: &mut HashMap<MapData, Raw<ProcessKey>, Raw<Exited>>,
-    bank: u32,
+    bank: u16,
 ) -> Result<(), ProbeError> {
     map.insert(Raw(ProcessKey::other(bank)), Raw(Exited::EMPTY), 0)
         .map_err(|source| map_error("EXITED", source))

@@ -14,12 +14,11 @@ use crate::{
     sample::{Attributes, Durations, Owner, Process, Sample, Value},
 };
 
-/// `PF_KTHREAD`: a thread of the kernel.
-const PF_KTHREAD: u32 = 0x0020_0000;
-
 /// The raw contents of the maps at the end of one tick.
 #[derive(Default)]
 pub(super) struct Snapshot {
+    /// Threads there are.
+    pub(super) threads: u64,
     /// What the pass wrote: a [`TaskRecord`] and a [`TaskBank`] for every thread with news.
     pub(super) records: Vec<u8>,
     /// What exited threads left.
@@ -63,12 +62,10 @@ impl Decoder {
     pub(super) fn decode(&mut self, snapshot: &Snapshot, sink: &mut dyn FnMut(Sample<'_>)) {
         for bytes in snapshot.records.chunks_exact(RECORD) {
             let (record, bank) = split(bytes);
-            let kernel_thread = record.flags & PF_KTHREAD != 0;
-            self.process(&record.key, kernel_thread, &record.usage, &bank, sink);
+            self.process(&record.key, &record.usage, &bank, sink);
         }
         for (key, exited) in &snapshot.exited {
-            // Threads of the kernel hardly ever exit, and then their name tells.
-            self.process(key, false, &exited.usage, &exited.bank, sink);
+            self.process(key, &exited.usage, &exited.bank, sink);
         }
         self.host(&snapshot.cpus, sink);
     }
@@ -76,7 +73,6 @@ impl Decoder {
     fn process(
         &mut self,
         key: &ProcessKey,
-        kernel_thread: bool,
         usage: &Usage,
         bank: &TaskBank,
         sink: &mut dyn FnMut(Sample<'_>),
@@ -85,7 +81,7 @@ impl Decoder {
             pid: key.tgid,
             comm: key.comm,
             cgroup_id: key.cgroup_id,
-            kernel_thread,
+            kernel_thread: key.kernel_thread != 0,
         });
         for (metric, attributes, increase) in [
             (&PROCESS_CPU_TIME, &self.none, usage.cpu_time),

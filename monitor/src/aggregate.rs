@@ -1,0 +1,145 @@
+//! Adding samples up: pure arithmetic, no input or output.
+//!
+//! Every increase of a process goes to exactly one exported group, so the groups always add up to
+//! the host. Groups that are not among those exported are added to `(other)`. A group that becomes
+//! exported starts its series at zero; one that ceases to be is added to `(other)`. So no series
+//! ever goes down while it exists.
+
+mod groups;
+mod processes;
+mod series;
+mod settle;
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use self::{groups::Groups, processes::Processes, series::SeriesSet, settle::Settled};
+use crate::{
+    attribution::Group,
+    metric::{
+        MetricDesc, PROCESS_OFFCPU_LATENCY, PROCESS_RUNQUEUE_LATENCY, SCHED_OFFCPU_LATENCY,
+        SCHED_RUNQUEUE_LATENCY, catalogue,
+    },
+    sample::{Attributes, Durations, Owner, Sample, Value},
+    view::{Point, ProcessRow, Series},
+};
+
+/// Host histograms and the process histograms they are the sum of.
+const SUMS: [(&MetricDesc, &MetricDesc); 2] = [
+    (&SCHED_RUNQUEUE_LATENCY, &PROCESS_RUNQUEUE_LATENCY),
+    (&SCHED_OFFCPU_LATENCY, &PROCESS_OFFCPU_LATENCY),
+];
+
+/// The state of all series.
+pub struct Aggregate {
+    groups: Groups,
+    host: SeriesSet,
+    gauges: Vec<Series>,
+    settled: [Settled; SUMS.len()],
+    processes: Processes,
+    start: SystemTime,
+}
+
+impl Aggregate {
+    /// Nothing counted. At most `top` groups are exported beside `(other)`.
+    pub fn new(top: usize, start: SystemTime) -> Self {
+        Self {
+            groups: Groups::new(top, start),
+            host: SeriesSet::default(),
+            gauges: Vec::new(),
+            settled: Default::default(),
+            processes: Processes::default(),
+            start,
+        }
+    }
+
+    /// Adds a sample; `group` finds the group of its process.
+    pub fn add(&mut self, sample: &Sample<'_>, group: impl FnOnce() -> Arc<Group>) {
+        let Owner::Process(process) = sample.owner else {
+            match (&sample.value, self.sum_of(sample.metric, |(host, _)| host)) {
+                (Value::Histogram(durations), Some(settled)) => settled.record(durations),
+                _ => self.host.add(sample),
+            }
+            return;
+        };
+        let group = group();
+        if let (Value::Histogram(durations), Some(settled)) =
+            (&sample.value, self.sum_of(sample.metric, |(_, process)| process))
+        {
+            settled.settle(durations);
+        }
+        self.groups.add(&group, sample);
+        if process.pid != 0 {
+            self.processes.add(process.pid, &group, sample);
+        }
+    }
+
+    /// Takes new values for all that somebody else keeps. Those that are not given again are gone.
+    pub fn refresh(&mut self, collect: impl FnOnce(&mut dyn FnMut(Sample<'_>))) {
+        self.gauges.clear();
+        collect(&mut |sample| {
+            if let Value::Total(value) | Value::Gauge(value) = sample.value {
+                self.gauges.push(Series {
+                    metric: sample.metric,
+                    attributes: sample.attributes.clone(),
+                    start: self.start,
+                    value: Point::Number(value),
+                });
+            }
+        });
+    }
+
+    /// Ends a tick that took `interval`: all series, ordered as the catalogue is, and the processes
+    /// that did something, the longest wait for a CPU first.
+    pub fn finish(
+        &mut self,
+        now: SystemTime,
+        interval: Duration,
+    ) -> (Vec<Series>, Vec<ProcessRow>) {
+        let mut series = self.gauges.clone();
+        self.host.collect(self.start, &mut series);
+        self.settled.iter_mut().for_each(Settled::publish);
+        for ((metric, _), settled) in SUMS.iter().zip(&self.settled) {
+            series.push(Series {
+                metric,
+                attributes: Attributes::default(),
+                start: self.start,
+                value: settled.point(),
+            });
+        }
+        self.groups.collect(&mut series);
+        let places: Vec<_> = catalogue().collect();
+        series.sort_by_cached_key(|series| {
+            places.iter().position(|metric| std::ptr::eq(*metric, series.metric))
+        });
+        self.groups.choose(now);
+        (series, self.processes.take(interval))
+    }
+
+    /// The sum that a metric is on the given side of.
+    fn sum_of(
+        &mut self,
+        metric: &MetricDesc,
+        side: impl Fn(&(&'static MetricDesc, &'static MetricDesc)) -> &'static MetricDesc,
+    ) -> Option<&mut Settled> {
+        let place = SUMS.iter().position(|sum| std::ptr::eq(side(sum), metric))?;
+        self.settled.get_mut(place)
+    }
+}
+
+/// Adds the durations of a tick to a cumulative histogram of the same scale.
+fn add_slots(slots: &mut Vec<u64>, durations: &Durations<'_>) {
+    if let Some(&(last, _)) = durations.slots.last()
+        && slots.len() <= usize::from(last)
+    {
+        slots.resize(usize::from(last) + 1, 0);
+    }
+    for &(slot, count) in durations.slots {
+        slots[usize::from(slot)] += u64::from(count);
+    }
+}
+
+#[cfg(test)]
+mod tests;

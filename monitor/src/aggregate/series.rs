@@ -1,0 +1,136 @@
+//! A set of series: those of the host, or of one group.
+
+use std::time::SystemTime;
+
+use super::add_slots;
+use crate::{
+    metric::MetricDesc,
+    sample::{Attributes, Durations, Sample, Value},
+    view::{Histogram, Point, Series},
+};
+
+/// Series told apart by metric and the attributes of the sample. There are few, so they are found by
+/// looking at all.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SeriesSet {
+    /// What all of them have in common.
+    common: Attributes,
+    series: Vec<Entry>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    metric: &'static MetricDesc,
+    /// Those of the sample.
+    key: Attributes,
+    /// Those in common, and those of the sample.
+    attributes: Attributes,
+    total: Total,
+}
+
+/// A running total.
+#[derive(Clone, Debug)]
+enum Total {
+    /// In the unit of the samples.
+    Count(u64),
+    Histogram(Histogram),
+}
+
+impl SeriesSet {
+    /// No series; all that come have `common` before their own attributes.
+    pub(super) fn new(common: Attributes) -> Self {
+        Self { common, series: Vec::new() }
+    }
+
+    /// Adds a sample, whoever owns it. Only increases and durations can be added.
+    pub(super) fn add(&mut self, sample: &Sample<'_>) {
+        let Some(entry) = self.entry(sample) else { return };
+        match (&mut entry.total, &sample.value) {
+            (Total::Count(total), Value::Increase(increase)) => *total += increase,
+            (Total::Histogram(total), Value::Histogram(durations)) => {
+                total.sum_ns += u128::from(durations.sum_ns);
+                add_slots(&mut total.slots, durations);
+            }
+            (_, value) => debug_assert!(false, "{} changed shape: {value:?}", sample.metric.name),
+        }
+    }
+
+    /// Adds all counters and histograms of another set.
+    pub(super) fn merge(&mut self, other: Self) {
+        for entry in other.series {
+            let Some(place) = self.place(entry.metric, &entry.key) else {
+                let attributes = self.common.with(&entry.key);
+                self.series.push(Entry { attributes, ..entry });
+                continue;
+            };
+            let mine = &mut self.series[place];
+            match (&mut mine.total, entry.total) {
+                (Total::Count(mine), Total::Count(more)) => *mine += more,
+                (Total::Histogram(mine), Total::Histogram(more)) => {
+                    mine.sum_ns += more.sum_ns;
+                    if mine.slots.len() < more.slots.len() {
+                        mine.slots.resize(more.slots.len(), 0);
+                    }
+                    for (mine, more) in mine.slots.iter_mut().zip(more.slots) {
+                        *mine += more;
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Appends the present values.
+    pub(super) fn collect(&self, start: SystemTime, series: &mut Vec<Series>) {
+        series.extend(self.series.iter().map(|entry| Series {
+            metric: entry.metric,
+            attributes: entry.attributes.clone(),
+            start,
+            value: entry.total.point(entry.metric),
+        }));
+    }
+
+    fn entry(&mut self, sample: &Sample<'_>) -> Option<&mut Entry> {
+        let place = match self.place(sample.metric, sample.attributes) {
+            Some(place) => place,
+            None => {
+                self.series.push(Entry {
+                    metric: sample.metric,
+                    key: sample.attributes.clone(),
+                    attributes: self.common.with(sample.attributes),
+                    total: Total::zero(&sample.value)?,
+                });
+                self.series.len() - 1
+            }
+        };
+        self.series.get_mut(place)
+    }
+
+    fn place(&self, metric: &MetricDesc, attributes: &Attributes) -> Option<usize> {
+        self.series.iter().position(|entry| {
+            std::ptr::eq(entry.metric, metric) && entry.key == *attributes
+        })
+    }
+}
+
+impl Total {
+    /// Where adding values of this shape begins.
+    fn zero(value: &Value<'_>) -> Option<Self> {
+        match value {
+            Value::Increase(_) => Some(Self::Count(0)),
+            Value::Histogram(Durations { shift, .. }) => {
+                Some(Self::Histogram(Histogram { shift: *shift, sum_ns: 0, slots: Vec::new() }))
+            }
+            Value::Total(_) | Value::Gauge(_) => None,
+        }
+    }
+
+    fn point(&self, metric: &MetricDesc) -> Point {
+        match self {
+            // Samples count time in nanoseconds, metrics in seconds.
+            Self::Count(total) if metric.unit == "s" => Point::Number(*total as f64 / 1e9),
+            Self::Count(total) => Point::Number(*total as f64),
+            Self::Histogram(total) => Point::Histogram(total.clone()),
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The groups always add up to the host.
+
+use std::collections::BTreeMap;
+
+use monitor_common::{
+    hist::{COARSE_SHIFT, coarse, slot},
+    sched::COMM_LEN,
+};
+
+use super::*;
+use crate::{
+    metric::{Kind, PROCESS_CONTEXT_SWITCHES, PROCESS_CPU_TIME},
+    sample::Process,
+    view::{Histogram, Point},
+};
+
+fn group(name: &str) -> Arc<Group> {
+    Arc::new(Group { executable: name.to_owned(), ..Group::default() })
+}
+
+fn sample<'a>(
+    metric: &'static MetricDesc,
+    pid: Option<u32>,
+    attributes: &'a Attributes,
+    value: Value<'a>,
+) -> Sample<'a> {
+    let process =
+        |pid| Process { pid, comm: [0; COMM_LEN], cgroup_id: 1, kernel_thread: false };
+    let owner = pid.map_or(Owner::Host, |pid| Owner::Process(process(pid)));
+    Sample { metric, owner, attributes, value }
+}
+
+/// A host and its groups, fed with run-queue latencies.
+struct Feed(Aggregate);
+
+impl Feed {
+    fn new(top: usize) -> Self {
+        Self(Aggregate::new(top, SystemTime::UNIX_EPOCH))
+    }
+
+    fn host(&mut self, ns: u64) {
+        let slots = [(slot(ns) as u16, 1)];
+        let value = Value::Histogram(Durations { shift: 0, sum_ns: ns, slots: &slots });
+        let none = Attributes::default();
+        self.0.add(&sample(&SCHED_RUNQUEUE_LATENCY, None, &none, value), || unreachable!());
+    }
+
+    fn process(&mut self, name: &str, ns: u64) {
+        let slots = [(coarse(slot(ns)) as u16, 1)];
+        let durations = Durations { shift: COARSE_SHIFT, sum_ns: ns, slots: &slots };
+        let none = Attributes::default();
+        let value = Value::Histogram(durations);
+        self.0.add(&sample(&PROCESS_RUNQUEUE_LATENCY, Some(7), &none, value), || group(name));
+    }
+
+    fn cpu(&mut self, name: &str, ns: u64) {
+        let none = Attributes::default();
+        let sample = sample(&PROCESS_CPU_TIME, Some(7), &none, Value::Increase(ns));
+        self.0.add(&sample, || group(name));
+    }
+
+    fn finish(&mut self, second: u64) -> Vec<Series> {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(second);
+        self.0.finish(now, Duration::from_secs(1)).0
+    }
+}
+
+fn histograms<'a>(series: &'a [Series], metric: &'static MetricDesc) -> Vec<&'a Histogram> {
+    let of_metric = series.iter().filter(|series| std::ptr::eq(series.metric, metric));
+    of_metric
+        .map(|series| match &series.value {
+            Point::Histogram(histogram) => histogram,
+            Point::Number(_) => panic!("{} is a histogram", metric.name),
+        })
+        .collect()
+}
+
+/// Slots at the groups' scale, and the sum.
+fn total(histograms: &[&Histogram]) -> (BTreeMap<usize, u64>, u128) {
+    let mut slots = BTreeMap::new();
+    for histogram in histograms {
+        for (slot, count) in histogram.slots.iter().enumerate().filter(|(_, count)| **count > 0) {
+            *slots.entry(slot >> (COARSE_SHIFT - histogram.shift)).or_insert(0) += count;
+        }
+    }
+    (slots, histograms.iter().map(|histogram| histogram.sum_ns).sum())
+}
+
+fn assert_adds_up(series: &[Series]) {
+    let host = total(&histograms(series, &SCHED_RUNQUEUE_LATENCY));
+    let groups = total(&histograms(series, &PROCESS_RUNQUEUE_LATENCY));
+    assert_eq!(host, groups);
+}
+
+fn value(series: &[Series], metric: &'static MetricDesc, name: &str) -> Option<f64> {
+    series.iter().find_map(|series| match series.value {
+        Point::Number(value)
+            if std::ptr::eq(series.metric, metric)
+                && series.attributes.iter().any(|(_, value)| value == name) =>
+        {
+            Some(value)
+        }
+        _ => None,
+    })
+}
+
+#[test]
+fn what_is_still_with_an_exiting_thread_is_held_back() {
+    let mut feed = Feed::new(10);
+    feed.host(1_000);
+    feed.host(1_010);
+    feed.host(5_000_000);
+    feed.process("a", 1_000);
+    let series = feed.finish(1);
+    assert_adds_up(&series);
+    assert_eq!(histograms(&series, &SCHED_RUNQUEUE_LATENCY)[0].count(), 1);
+
+    feed.process("a", 1_010);
+    feed.process("b", 5_000_000);
+    let series = feed.finish(2);
+    assert_adds_up(&series);
+    let host = histograms(&series, &SCHED_RUNQUEUE_LATENCY)[0];
+    assert_eq!((host.count(), host.sum_ns), (3, 5_002_010));
+    assert_eq!(host.slots[slot(5_000_000)], 1);
+}
+
+#[test]
+fn groups_beyond_the_top_are_in_other() {
+    let mut feed = Feed::new(2);
+    for (name, ns) in [("a", 10), ("b", 20), ("c", 30), ("d", 40)] {
+        feed.host(ns);
+        feed.process(name, ns);
+    }
+    let series = feed.finish(1);
+    assert_adds_up(&series);
+    assert_eq!(histograms(&series, &PROCESS_RUNQUEUE_LATENCY).len(), 3);
+}
+
+#[test]
+fn a_costly_group_takes_the_place_of_a_cheap_one_and_nothing_is_lost() {
+    let mut feed = Feed::new(1);
+    feed.cpu("cheap", 1_000_000);
+    feed.cpu("costly", 5_000_000);
+    let series = feed.finish(1);
+    assert_eq!(value(&series, &PROCESS_CPU_TIME, "cheap"), Some(0.001));
+    assert_eq!(value(&series, &PROCESS_CPU_TIME, "(other)"), Some(0.005));
+
+    feed.cpu("costly", 7_000_000);
+    let series = feed.finish(2);
+    // From the time it has a series of its own, and not more; the rest stays where it was.
+    assert_eq!(value(&series, &PROCESS_CPU_TIME, "costly"), Some(0.007));
+    assert_eq!(value(&series, &PROCESS_CPU_TIME, "(other)"), Some(0.006));
+    assert_eq!(value(&series, &PROCESS_CPU_TIME, "cheap"), None);
+}
+
+#[test]
+fn groups_of_the_same_cost_do_not_take_turns() {
+    let mut feed = Feed::new(1);
+    feed.cpu("first", 1_000_000);
+    for second in 1..100 {
+        feed.cpu("second", 1_500_000);
+        feed.cpu("first", 1_000_000);
+        let series = feed.finish(second);
+        assert!(value(&series, &PROCESS_CPU_TIME, "first").is_some());
+    }
+}
+
+#[test]
+fn values_kept_by_others_vanish_with_their_source() {
+    static GAUGE: MetricDesc = MetricDesc {
+        name: "test",
+        unit: "1",
+        kind: Kind::Gauge,
+        attributes: &[],
+        help: "",
+        source: "",
+    };
+    let none = Attributes::default();
+    let mut feed = Feed::new(1);
+    feed.0.refresh(|sink| sink(sample(&GAUGE, None, &none, Value::Gauge(2.0))));
+    let has = |series: &[Series]| series.iter().any(|series| std::ptr::eq(series.metric, &GAUGE));
+    assert!(has(&feed.finish(1)));
+    assert!(has(&feed.finish(2)), "until it is refreshed");
+    feed.0.refresh(|_| {});
+    assert!(!has(&feed.finish(3)));
+}
+
+#[test]
+fn rows_tell_what_a_process_did_in_one_tick() {
+    let mut feed = Feed::new(1);
+    feed.cpu("a", 500_000_000);
+    feed.process("a", 3_000);
+    let attributes = Attributes::new([("process.context_switch.type", "voluntary")]);
+    let switches =
+        sample(&PROCESS_CONTEXT_SWITCHES, Some(7), &attributes, Value::Increase(3));
+    feed.0.add(&switches, || group("a"));
+    let finish = |feed: &mut Feed| feed.0.finish(SystemTime::UNIX_EPOCH, Duration::from_secs(2)).1;
+    let rows = finish(&mut feed);
+    assert_eq!(rows.len(), 1);
+    assert_eq!((rows[0].pid, rows[0].cpu, rows[0].runs, rows[0].switches), (7, 0.25, 1, 3));
+    assert!(rows[0].runqueue_p99 >= 3e-6 && rows[0].runqueue_p99 < 3e-6 * 1.42);
+    assert!(finish(&mut feed).is_empty());
+}

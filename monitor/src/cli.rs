@@ -1,0 +1,164 @@
+//! The command line: one thin function for each command.
+
+mod check;
+mod top;
+
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::{
+    attribution::GroupBy,
+    catalogue,
+    config::{Config, LogFormat},
+    daemon,
+    kernel::loader::BpfLevel,
+    telemetry,
+};
+
+/// How long every process on this host waits, and for what.
+#[derive(Parser)]
+#[command(name = "monitor", version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Measure, and serve what was measured, until stopped
+    Run(Settings),
+    /// Say what this kernel lets monitor measure, and what not and why
+    Check {
+        #[command(flatten)]
+        settings: Settings,
+        /// How to print it
+        #[arg(long, default_value = "table")]
+        format: Format,
+    },
+    /// Show the busiest processes of a running daemon
+    Top(top::TopArgs),
+    /// Print the metric catalogue
+    Metrics {
+        /// How to print it
+        #[arg(long, default_value = "table")]
+        format: catalogue::Format,
+    },
+    /// Print the configuration that is in force, as TOML
+    Config(Settings),
+}
+
+/// How data is printed.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// What the configuration file says can be said again here, and this counts.
+#[derive(Args)]
+struct Settings {
+    /// Configuration file [default: /etc/monitor/monitor.toml, if it is there]
+    #[arg(long, env = "MONITOR_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address and port to serve HTTP on
+    #[arg(long, env = "MONITOR_LISTEN", value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// Time between ticks, such as 1s
+    #[arg(long, env = "MONITOR_INTERVAL", value_parser = humantime::parse_duration)]
+    interval: Option<Duration>,
+    /// The host's /proc, where it is mounted elsewhere
+    #[arg(long, env = "MONITOR_HOST_PROC", value_name = "DIR")]
+    host_proc: Option<PathBuf>,
+    /// The host's /sys, where it is mounted elsewhere
+    #[arg(long, env = "MONITOR_HOST_SYS", value_name = "DIR")]
+    host_sys: Option<PathBuf>,
+    /// The host's root directory, where it is mounted elsewhere
+    #[arg(long, env = "MONITOR_HOST_ROOT", value_name = "DIR")]
+    host_root: Option<PathBuf>,
+    /// What tells groups of processes apart
+    #[arg(long, env = "MONITOR_GROUP_BY")]
+    group_by: Option<GroupBy>,
+    /// How many groups have series of their own
+    #[arg(long, env = "MONITOR_TOP", value_name = "N")]
+    top: Option<usize>,
+    /// What to log: a level, or directives such as info,monitor::probe=debug
+    #[arg(long, env = "MONITOR_LOG_LEVEL", value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// How to write logs
+    #[arg(long, env = "MONITOR_LOG_FORMAT")]
+    log_format: Option<LogFormat>,
+    /// What BPF programs may log
+    #[arg(long, env = "MONITOR_LOG_BPF")]
+    log_bpf: Option<BpfLevel>,
+}
+
+impl Settings {
+    /// The configuration in force.
+    fn resolve(self) -> Result<Config, crate::config::ConfigError> {
+        let mut config = Config::read(self.config.as_deref())?;
+        set(&mut config.listen, self.listen);
+        set(&mut config.interval, self.interval);
+        set(&mut config.host.proc, self.host_proc);
+        set(&mut config.host.sys, self.host_sys);
+        set(&mut config.host.root, self.host_root);
+        set(&mut config.groups.by, self.group_by);
+        set(&mut config.groups.top, self.top);
+        set(&mut config.log.level, self.log_level);
+        set(&mut config.log.format, self.log_format);
+        set(&mut config.log.bpf, self.log_bpf);
+        config.validate()
+    }
+}
+
+fn set<T>(value: &mut T, said: Option<T>) {
+    if let Some(said) = said {
+        *value = said;
+    }
+}
+
+/// Does what the command line asks for.
+pub fn run(cli: Cli) -> Result<ExitCode> {
+    match cli.command {
+        Command::Run(settings) => {
+            let config = settings.resolve()?;
+            telemetry::init(&config.log)?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async { daemon::run(config, shutdown()?).await.map_err(Into::into) })?;
+            // Threads that are still at work, such as one that waits for the kernel, end with us.
+            runtime.shutdown_background();
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Check { settings, format } => check::run(settings.resolve()?, format),
+        Command::Top(args) => top::run(&args),
+        Command::Metrics { format } => {
+            print!("{}", catalogue::render(format));
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Config(settings) => {
+            print!("{}", toml::to_string(&settings.resolve()?)?);
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Completes when the process is asked to stop.
+fn shutdown() -> Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

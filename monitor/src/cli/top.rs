@@ -1,0 +1,141 @@
+//! `monitor top`: the busiest processes of a running daemon, refreshed.
+
+use std::{
+    fmt::Write as _,
+    io::{IsTerminal as _, Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    process::ExitCode,
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use serde::Deserialize;
+
+/// How long the daemon may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+#[derive(Args)]
+pub(super) struct TopArgs {
+    /// Address and port of the daemon
+    #[arg(long, env = "MONITOR_LISTEN", default_value = "127.0.0.1:9464", value_name = "ADDRESS:PORT")]
+    address: SocketAddr,
+    /// Time between tables
+    #[arg(long, default_value = "1s", value_parser = humantime::parse_duration)]
+    interval: Duration,
+    /// How many processes to show
+    #[arg(long, default_value_t = 15, value_name = "N")]
+    limit: usize,
+    /// Stop after so many tables
+    #[arg(long, value_name = "N")]
+    count: Option<u64>,
+}
+
+/// What the daemon answers, as far as it is shown.
+#[derive(Deserialize)]
+struct Processes {
+    processes: Vec<Row>,
+}
+
+#[derive(Deserialize)]
+struct Row {
+    pid: u32,
+    name: String,
+    #[serde(default)]
+    container_id: Option<String>,
+    #[serde(default)]
+    systemd_unit: Option<String>,
+    cpu: f64,
+    runs: u64,
+    runqueue_seconds: f64,
+    runqueue_p50: f64,
+    runqueue_p99: f64,
+    offcpu_seconds: f64,
+    switches: u64,
+}
+
+/// Prints tables until interrupted, or as many as were asked for.
+pub(super) fn run(args: &TopArgs) -> Result<ExitCode> {
+    let mut shown = 0;
+    loop {
+        let body = get(args.address, &format!("/api/v1/processes?limit={}", args.limit))?;
+        let answer: Processes = serde_json::from_str(&body)
+            .with_context(|| format!("{} does not answer as monitor does", args.address))?;
+        let mut out = std::io::stdout().lock();
+        if out.is_terminal() {
+            // To the top left, and clear what is below.
+            write!(out, "\x1b[H\x1b[J")?;
+        }
+        writeln!(out, "{}", table(&answer.processes))?;
+        writeln!(out, "metrics: http://{}/metrics", args.address)?;
+        out.flush()?;
+        shown += 1;
+        if args.count.is_some_and(|count| shown >= count) {
+            return Ok(ExitCode::SUCCESS);
+        }
+        thread::sleep(args.interval);
+    }
+}
+
+fn table(rows: &[Row]) -> String {
+    let mut text = format!(
+        "{:>8}  {:<16} {:>6} {:>8} {:>9} {:>9} {:>9} {:>9} {:>9}  {}",
+        "PID", "NAME", "CPU", "RUNS", "WAIT", "WAIT p50", "WAIT p99", "BLOCKED", "SWITCHES", "WHERE"
+    );
+    for row in rows {
+        let place = row.container_id.as_deref().map(|id| &id[..id.len().min(12)]);
+        let place = place.or(row.systemd_unit.as_deref()).unwrap_or("");
+        let _ = write!(
+            text,
+            "\n{:>8}  {:<16} {:>5.1}% {:>8} {:>9} {:>9} {:>9} {:>9} {:>9}  {place}",
+            row.pid,
+            row.name,
+            100.0 * row.cpu,
+            row.runs,
+            seconds(row.runqueue_seconds),
+            seconds(row.runqueue_p50),
+            seconds(row.runqueue_p99),
+            seconds(row.offcpu_seconds),
+            row.switches,
+        );
+    }
+    text
+}
+
+/// A duration in the unit that keeps it short.
+fn seconds(value: f64) -> String {
+    match value {
+        0.0 => "0".to_owned(),
+        v if v < 1e-6 => format!("{:.0}ns", v * 1e9),
+        v if v < 1e-3 => format!("{:.1}us", v * 1e6),
+        v if v < 1.0 => format!("{:.1}ms", v * 1e3),
+        v => format!("{v:.1}s"),
+    }
+}
+
+/// The body of an HTTP answer. One request on a connection of its own needs no library.
+fn get(address: SocketAddr, path: &str) -> Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)
+        .with_context(|| format!("no daemon answers on {address}; start one with `monitor run`"))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    if head.split(' ').nth(1) != Some("200") {
+        bail!("{address} answers {}: {body}", head.lines().next().unwrap_or("nothing"));
+    }
+    Ok(body.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seconds;
+
+    #[test]
+    fn durations_are_short() {
+        let shown = [0.0, 5e-9, 1.25e-6, 0.0123, 61.0].map(seconds);
+        assert_eq!(shown, ["0", "5ns", "1.2us", "12.3ms", "61.0s"]);
+    }
+}

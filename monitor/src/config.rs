@@ -1,0 +1,303 @@
+//! Configuration: a TOML file, then `MONITOR_*` variables, then flags; the last word counts.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    attribution::GroupBy, host::HostPaths, kernel::loader::BpfLevel, probe::PROBES,
+};
+
+/// Where the file is looked for when none is named.
+pub const DEFAULT_PATH: &str = "/etc/monitor/monitor.toml";
+
+/// The shortest time between ticks. A tick waits for the kernel for some milliseconds.
+const MIN_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Everything that can be configured.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Address and port to serve HTTP on.
+    pub listen: SocketAddr,
+    /// Time between ticks.
+    #[serde(with = "duration")]
+    pub interval: Duration,
+    /// Where the host's files are.
+    pub host: HostConfig,
+    /// How processes are grouped.
+    pub groups: GroupsConfig,
+    /// Logs.
+    pub log: LogConfig,
+    /// Which probes run, by name; those not named do.
+    pub probes: BTreeMap<String, bool>,
+}
+
+/// Where the host's files are.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HostConfig {
+    /// The host's `/proc`.
+    pub proc: PathBuf,
+    /// The host's `/sys`.
+    pub sys: PathBuf,
+    /// The host's root directory.
+    pub root: PathBuf,
+}
+
+/// How processes are grouped.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GroupsConfig {
+    /// What tells groups apart.
+    pub by: GroupBy,
+    /// How many groups have series of their own.
+    pub top: usize,
+}
+
+/// Logs.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// What is logged: a level, or directives such as `info,monitor::probe=debug`.
+    pub level: String,
+    /// How it is written.
+    pub format: LogFormat,
+    /// What BPF programs may log.
+    pub bpf: BpfLevel,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 9464)),
+            interval: Duration::from_secs(1),
+            host: HostConfig::default(),
+            groups: GroupsConfig::default(),
+            log: LogConfig::default(),
+            probes: PROBES.iter().map(|probe| (probe.name.to_owned(), true)).collect(),
+        }
+    }
+}
+
+impl Default for HostConfig {
+    fn default() -> Self {
+        let HostPaths { proc, sys, root } = HostPaths::default();
+        Self { proc, sys, root }
+    }
+}
+
+impl HostConfig {
+    /// Where the host's files are.
+    pub fn paths(&self) -> HostPaths {
+        HostPaths { proc: self.proc.clone(), sys: self.sys.clone(), root: self.root.clone() }
+    }
+}
+
+impl Default for GroupsConfig {
+    fn default() -> Self {
+        Self { by: GroupBy::default(), top: 100 }
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: LogFormat::Text, bpf: BpfLevel::Off }
+    }
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("cannot read the configuration {path}: {source}; name another with --config")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("{path}:{line}: {message}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: usize,
+        /// What is wrong, and what would be right.
+        message: String,
+    },
+    /// A value is out of its range.
+    #[error("{key} = {value} is out of range: {range}")]
+    Range {
+        /// The key.
+        key: &'static str,
+        /// Its value.
+        value: String,
+        /// What it may be.
+        range: String,
+    },
+}
+
+impl Config {
+    /// Reads the file that was named, or the usual one if it is there.
+    pub fn read(named: Option<&Path>) -> Result<Self, ConfigError> {
+        let path = named.unwrap_or(Path::new(DEFAULT_PATH));
+        match fs::read_to_string(path) {
+            Ok(text) => Self::parse(&text, path),
+            Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => {
+                Ok(Self::default())
+            }
+            Err(source) => Err(ConfigError::Read { path: path.to_owned(), source }),
+        }
+    }
+
+    fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let at = |offset: usize, message| ConfigError::Parse {
+            path: path.to_owned(),
+            line: text[..offset].lines().count().max(1),
+            message,
+        };
+        let config: Self = toml::from_str(text).map_err(|error| {
+            // The end of what is wrong lies in its line; its start may be the end of the line above.
+            at(error.span().map_or(0, |span| span.end), explain(&error))
+        })?;
+        for name in config.probes.keys() {
+            if !PROBES.iter().any(|probe| probe.name == name) {
+                let offset = text.find(name.as_str()).map_or(0, |start| start + name.len());
+                let names = PROBES.iter().map(|probe| probe.name);
+                return Err(at(offset, unknown("probe", name, names)));
+            }
+        }
+        Ok(config)
+    }
+
+    /// Checks what types cannot say.
+    pub fn validate(self) -> Result<Self, ConfigError> {
+        if self.interval < MIN_INTERVAL {
+            return Err(ConfigError::Range {
+                key: "interval",
+                value: format!("{:?}", self.interval),
+                range: format!("at least {MIN_INTERVAL:?}"),
+            });
+        }
+        Ok(self)
+    }
+
+    /// Whether a probe runs.
+    pub fn runs(&self, probe: &str) -> bool {
+        self.probes.get(probe).copied().unwrap_or(true)
+    }
+}
+
+/// What is wrong, in our words where the library's are of little help.
+fn explain(error: &toml::de::Error) -> String {
+    let message = error.message();
+    let Some(rest) = message.strip_prefix("unknown field `") else {
+        return message.trim_end_matches('\n').replace('\n', ": ");
+    };
+    let mut names = rest.split('`').step_by(2);
+    let key = names.next().unwrap_or_default();
+    let known = rest.split('`').skip(2).step_by(2);
+    unknown("key", key, known)
+}
+
+fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let known: Vec<_> = known.collect();
+    let nearest = known
+        .iter()
+        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .max_by(|(a, _), (b, _)| a.total_cmp(b));
+    match nearest {
+        Some((likeness, candidate)) if likeness > 0.7 => {
+            format!("unknown {what} `{name}`; did you mean `{candidate}`?")
+        }
+        _ => format!("unknown {what} `{name}`; there are: {}", known.join(", ")),
+    }
+}
+
+/// Durations as people write them: `1s`, `500ms`.
+mod duration {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&humantime::format_duration(*value))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(from)?;
+        humantime::parse_duration(&text)
+            .map_err(|error| D::Error::custom(format!("`{text}` is no duration, such as 1s: {error}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        let path = Path::new("monitor.toml");
+        Config::parse(text, path).and_then(Config::validate).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn unknown_keys_name_the_line_and_the_nearest() {
+        assert_eq!(
+            error("interval = \"1s\"\nlisen = \"127.0.0.1:1\"\n"),
+            "monitor.toml:2: unknown key `lisen`; did you mean `listen`?"
+        );
+        assert_eq!(
+            error("[host]\n\nprocs = \"/proc\"\n"),
+            "monitor.toml:3: unknown key `procs`; did you mean `proc`?"
+        );
+        assert_eq!(
+            error("[probes]\nsched = true\nshed = false\n"),
+            "monitor.toml:3: unknown probe `shed`; did you mean `sched`?"
+        );
+        assert!(error("zzz = 1\n").starts_with("monitor.toml:1: unknown key `zzz`; there are: listen,"));
+    }
+
+    #[test]
+    fn wrong_values_name_the_line_and_what_is_expected() {
+        assert_eq!(
+            error("\n[groups]\ntop = \"many\"\n"),
+            "monitor.toml:3: invalid type: string \"many\", expected usize"
+        );
+        assert!(error("interval = \"fast\"\n").starts_with("monitor.toml:1: `fast` is no duration"));
+        assert!(error("interval = \"1ms\"\n").contains("at least 100ms"));
+        assert!(error("listen = \"nowhere\"\n").starts_with("monitor.toml:1: "));
+        assert!(error("listen = \n").starts_with("monitor.toml:1: "));
+    }
+
+    #[test]
+    fn a_named_file_must_be_there() {
+        let error = Config::read(Some(Path::new("/nonexistent.toml"))).unwrap_err().to_string();
+        assert!(error.contains("/nonexistent.toml") && error.contains("--config"), "{error}");
+    }
+
+    #[test]
+    fn what_is_printed_can_be_read() {
+        let printed = toml::to_string(&Config::default()).unwrap();
+        let read = Config::parse(&printed, Path::new("printed")).unwrap();
+        assert_eq!(toml::to_string(&read).unwrap(), printed);
+    }
+}

@@ -1,0 +1,122 @@
+//! The daemon: the one place that knows every stage, from loading probes to serving what they found.
+
+mod tick;
+
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{net::TcpListener, sync::watch};
+
+use self::tick::Ticker;
+use crate::{
+    attribution::{CgroupMount, Hierarchy},
+    config::Config,
+    export::{self, ExportError, http, prometheus::Prometheus},
+    kernel::loader::{Kernel, LoadError},
+    probe::{PROBES, Probe, ProbeDesc, ProbeError},
+    view::{ProbeState, ProbeStatus},
+};
+
+/// How long the tick under way may take to end when the daemon stops.
+const STOP: Duration = Duration::from_secs(1);
+
+/// Why the daemon could not start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The address could not be listened on.
+    #[error("cannot listen on {address}: {source}; choose another with --listen")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The thread of the tick loop could not be started.
+    #[error("cannot start the tick loop: {0}; raise the limit of tasks")]
+    Thread(io::Error),
+    /// Serving failed.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+}
+
+/// Runs until `shutdown` completes.
+pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), DaemonError> {
+    let address = config.listen;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|source| DaemonError::Listen { address, source })?;
+    let address = listener.local_addr().unwrap_or(address);
+    if !address.ip().is_loopback() {
+        tracing::warn!(
+            %address,
+            "anybody who reaches this address can read what the host's processes are called and do"
+        );
+    }
+    let ticker = Ticker::new(&config);
+    let (sender, views) = watch::channel(Arc::new(ticker.first_view()));
+    let prometheus = Prometheus::new(views.clone(), export::resource())?;
+    let (stop, stopped) = std::sync::mpsc::channel();
+    let thread = std::thread::Builder::new()
+        .name("tick".to_owned())
+        .spawn(move || ticker.run(&sender, &stopped))
+        .map_err(DaemonError::Thread)?;
+    tracing::info!("serving http://{address}/metrics");
+    http::serve(listener, http::State::new(prometheus, views), shutdown).await;
+    drop(stop);
+    let deadline = tokio::time::Instant::now() + STOP;
+    while !thread.is_finished() && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// A probe of the table, with what came of loading it.
+pub struct Loaded {
+    /// Its entry.
+    pub desc: &'static ProbeDesc,
+    /// The probe, if it works.
+    pub probe: Option<Box<dyn Probe>>,
+    /// How it does.
+    pub status: ProbeStatus,
+}
+
+/// Loads the probes that are configured to run. `mount` is where cgroups tell processes apart.
+pub fn load_probes(config: &Config, mount: Option<&CgroupMount>) -> Vec<Loaded> {
+    let controller = mount.and_then(|mount| match mount.hierarchy {
+        Hierarchy::V2 => None,
+        Hierarchy::V1 { controller } => Some(controller),
+    });
+    let kernel = Kernel::read(controller, config.log.bpf);
+    PROBES.iter().map(|desc| load_probe(desc, config.runs(desc.name), &kernel)).collect()
+}
+
+fn load_probe(desc: &'static ProbeDesc, runs: bool, kernel: &Result<Kernel, LoadError>) -> Loaded {
+    let status = |state, reason, hooks| ProbeStatus { probe: desc.name, state, reason, hooks };
+    if !runs {
+        return Loaded { desc, probe: None, status: status(ProbeState::Disabled, None, Vec::new()) };
+    }
+    let loaded = match kernel {
+        Ok(kernel) => (desc.load)(kernel).map_err(|error| {
+            let hooks = match &error {
+                ProbeError::Hook { verdicts, .. } => verdicts.clone(),
+                _ => Vec::new(),
+            };
+            (error.to_string(), hooks)
+        }),
+        Err(error) => Err((error.to_string(), Vec::new())),
+    };
+    match loaded {
+        Ok(probe) => {
+            let hooks = probe.verdicts().to_vec();
+            let missing = hooks.iter().find(|hook| !hook.state.is_attached());
+            let reason = missing.map(|hook| format!("{}: {}", hook.hook, hook.state));
+            let state =
+                if reason.is_some() { ProbeState::Degraded } else { ProbeState::Active };
+            Loaded { desc, probe: Some(probe), status: status(state, reason, hooks) }
+        }
+        Err((reason, hooks)) => {
+            tracing::error!(probe = desc.name, "{reason}");
+            Loaded { desc, probe: None, status: status(ProbeState::Failed, Some(reason), hooks) }
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The tick loop: ends the kernel's banks, takes what is in them, and publishes a view.
+
+use std::{
+    fmt::Display,
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::{Duration, Instant, SystemTime},
+};
+
+use tokio::sync::watch;
+
+use super::{Loaded, load_probes};
+use crate::{
+    agent::Agent,
+    aggregate::Aggregate,
+    attribution::{Attributor, CgroupMount},
+    config::Config,
+    host::Host,
+    probe::{self, ProbeError},
+    sample::Owner,
+    view::{ProbeState, View},
+};
+
+/// Everything that is done once a tick.
+pub(super) struct Ticker {
+    probes: Vec<Loaded>,
+    attributor: Attributor,
+    aggregate: Aggregate,
+    /// The host's gauges, where they can be read.
+    host: Option<Host>,
+    agent: Agent,
+    interval: Duration,
+    tick: u64,
+    /// When the last tick ended.
+    last: Instant,
+    /// How long the last tick took.
+    took: Duration,
+    /// What did not work from the start.
+    problems: Vec<String>,
+}
+
+impl Ticker {
+    /// Loads everything. What does not work is reported in the view, and the rest goes on.
+    pub(super) fn new(config: &Config) -> Self {
+        let paths = config.host.paths();
+        let mut problems = Vec::new();
+        let mount = or_problem(CgroupMount::detect(&paths), &mut problems);
+        let now = Instant::now();
+        Self {
+            probes: load_probes(config, mount.as_ref()),
+            attributor: Attributor::new(config.groups.by, &paths, mount),
+            aggregate: Aggregate::new(config.groups.top, SystemTime::now()),
+            host: or_problem(Host::new(&paths), &mut problems),
+            agent: Agent::default(),
+            interval: config.interval,
+            tick: 0,
+            last: now,
+            took: Duration::ZERO,
+            problems,
+        }
+    }
+
+    /// What is known before the first tick.
+    pub(super) fn first_view(&self) -> View {
+        View {
+            tick: 0,
+            time: SystemTime::now(),
+            instant: Instant::now(),
+            interval: self.interval,
+            series: Vec::new(),
+            processes: Vec::new(),
+            probes: self.probes.iter().map(|loaded| loaded.status.clone()).collect(),
+            problems: self.problems.clone(),
+        }
+    }
+
+    /// Ticks until the other end of `stopped` is dropped.
+    pub(super) fn run(mut self, views: &watch::Sender<Arc<View>>, stopped: &Receiver<()>) {
+        let mut due = Instant::now();
+        loop {
+            due += self.interval;
+            let now = Instant::now();
+            if due < now {
+                // Late by more than an interval: the ticks in between are lost, not made up for.
+                due = now;
+            }
+            match stopped.recv_timeout(due - now) {
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+            }
+            let view = self.tick();
+            if views.send(Arc::new(view)).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn tick(&mut self) -> View {
+        let begin = Instant::now();
+        self.take_snapshots();
+        for loaded in &mut self.probes {
+            let Some(probe) = &mut loaded.probe else { continue };
+            probe.decode(&mut |sample| {
+                self.aggregate.add(&sample, || match sample.owner {
+                    Owner::Process(process) => self.attributor.group(&process),
+                    Owner::Host => Arc::default(),
+                });
+            });
+        }
+        self.refresh();
+        let elapsed = begin - self.last;
+        self.last = begin;
+        self.tick += 1;
+        let (series, processes) = self.aggregate.finish(SystemTime::now(), elapsed);
+        let view = View {
+            tick: self.tick,
+            interval: elapsed,
+            series,
+            processes,
+            problems: self.problems(),
+            ..self.first_view()
+        };
+        self.took = begin.elapsed();
+        view
+    }
+
+    /// What does not work at present.
+    fn problems(&self) -> Vec<String> {
+        let host = self.host.iter().flat_map(Host::problems).map(|problem| problem.to_string());
+        self.problems.iter().cloned().chain(host).collect()
+    }
+
+    /// Takes the snapshots of all probes, for the same span of time.
+    fn take_snapshots(&mut self) {
+        for loaded in &mut self.probes {
+            disable_on_error(loaded, |probe| probe.end_tick());
+        }
+        probe::wait_for_programs();
+        for loaded in &mut self.probes {
+            disable_on_error(loaded, |probe| probe.snapshot());
+        }
+    }
+
+    /// Reads all that somebody else keeps.
+    fn refresh(&mut self) {
+        self.aggregate.refresh(|sink| {
+            if let Some(host) = &mut self.host {
+                host.collect(sink);
+            }
+            self.agent.tick(self.took, sink);
+            self.agent.attribution(self.attributor.losses(), sink);
+            for loaded in &self.probes {
+                self.agent.status(&loaded.status, sink);
+                if let Some(probe) = &loaded.probe {
+                    self.agent.costs(loaded.desc.name, probe.as_ref(), sink);
+                }
+            }
+        });
+    }
+}
+
+/// The value; or none, with the reason among the problems.
+fn or_problem<T, E: Display>(result: Result<T, E>, problems: &mut Vec<String>) -> Option<T> {
+    result
+        .inspect_err(|error| {
+            tracing::warn!("{error}");
+            problems.push(error.to_string());
+        })
+        .ok()
+}
+
+/// A probe that fails while it runs is unloaded: the rest goes on.
+fn disable_on_error(
+    loaded: &mut Loaded,
+    step: impl FnOnce(&mut dyn probe::Probe) -> Result<(), ProbeError>,
+) {
+    let Some(probe) = &mut loaded.probe else { return };
+    if let Err(error) = step(probe.as_mut()) {
+        tracing::error!(probe = loaded.desc.name, "{error}");
+        loaded.status.state = ProbeState::Failed;
+        loaded.status.reason = Some(error.to_string());
+        loaded.probe = None;
+    }
+}
