@@ -6,6 +6,8 @@ use anyhow::{Context, Result};
 
 use crate::{command, privilege};
 
+const PURPOSE: &str = "installing packages";
+
 /// Whether this system has such packages.
 pub(crate) fn is_present() -> bool {
     command::find("apt-get").is_some()
@@ -16,7 +18,8 @@ pub(crate) fn install<S: AsRef<str>>(packages: &[S]) -> Result<()> {
     let packages: Vec<&str> = packages.iter().map(AsRef::as_ref).collect();
     let remedy = || {
         format!(
-            "as root, run: apt-get update && apt-get install --no-install-recommends {}",
+            "packages are missing (as root: apt-get update && apt-get install \
+             --no-install-recommends {})",
             packages.join(" ")
         )
     };
@@ -26,9 +29,12 @@ pub(crate) fn install<S: AsRef<str>>(packages: &[S]) -> Result<()> {
     apt_get(&[&options, packages.as_slice()].concat()).with_context(remedy)
 }
 
-/// The version that would be installed, if the package is known.
+/// The version that would be installed, if the package is known; by old lists where they cannot be
+/// read anew.
 pub(crate) fn candidate(package: &str) -> Result<Option<String>> {
-    update()?;
+    if privilege::require(PURPOSE).is_ok() {
+        update()?;
+    }
     let policy = command::output(Command::new("apt-cache").args(["policy", package]))?;
     let version = policy.lines().find_map(|line| line.trim().strip_prefix("Candidate: "));
     Ok(version.filter(|version| *version != "(none)").map(str::to_owned))
@@ -47,7 +53,7 @@ fn update() -> Result<()> {
 
 fn apt_get(arguments: &[&str]) -> Result<()> {
     // Through `env`, as sudo drops variables.
-    let mut command = privilege::as_root("env", "installing packages")?;
+    let mut command = privilege::as_root("env", PURPOSE)?;
     command
         .args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"])
         .args(["-o", "Dpkg::Use-Pty=0", "-o", "DPkg::Lock::Timeout=300"])
