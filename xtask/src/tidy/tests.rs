@@ -39,6 +39,7 @@ const GOOD: &[(&str, &str)] = &[
     ("monitor/src/probe/sched.rs", "use std::fs;\nuse super::decode;"),
     ("monitor/src/probe/sched/decode/tests.rs", "use std::fs;"),
     ("monitor/src/daemon.rs", "use crate::{export, probe};"),
+    ("monitor/tests/all/main.rs", LONG_MAIN),
     ("monitor-ebpf/src/kernel/task.rs", "use aya_ebpf::bindings::task_struct; p.byte_add(8);"),
     ("monitor-ebpf/src/bin/x.rs", "use aya_ebpf::bindings::{BPF_NOEXIST, bpf_map_type};"),
     (
