@@ -132,7 +132,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
             let config = settings.resolve()?;
             telemetry::init(&config.log)?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(async { daemon::run(config, shutdown()?).await.map_err(Into::into) })?;
+            runtime.block_on(async { anyhow::Ok(daemon::run(config, shutdown()?).await?) })?;
             // Threads that are still at work, such as one that waits for the kernel, end with us.
             runtime.shutdown_background();
             Ok(ExitCode::SUCCESS)

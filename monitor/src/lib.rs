@@ -3,6 +3,8 @@
 pub mod agent;
 pub mod aggregate;
 pub mod attribution;
+pub mod catalogue;
+pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod export;
