@@ -26,7 +26,7 @@ const DENY_VERSION: &str = "0.20.2";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Also what the tests that measure the running kernel need
+    /// Also what tests and measurements need
     #[arg(long)]
     tests: bool,
 }

@@ -18,8 +18,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if !args.no_privileged {
         // What would stop the second half is better known before the first.
         privilege::require("measuring the running kernel")?;
-        setup::test_tools()?;
     }
+    setup::test_tools()?;
     build::daemon(Profile::Dev)?;
     unit()?;
     if args.no_privileged {

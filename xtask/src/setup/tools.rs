@@ -1,4 +1,4 @@
-//! Programs that the tests on the running kernel, and the measurements, compare ours with.
+//! Programs that tests and measurements compare ours with.
 
 use std::path::{Path, PathBuf};
 
