@@ -22,6 +22,8 @@ pub struct Control {
     pub bank: u64,
     /// Threads that the pass met since the bank was set.
     pub threads: u64,
+    /// Those among them that have no storage, as there was no memory for it at that moment.
+    pub without_storage: u64,
 }
 
 /// When a thread last left a CPU or was made runnable; 0 is "not seen". Monotonic nanoseconds.
@@ -229,5 +231,5 @@ const _: () = assert!(size_of::<TaskBank>() == 2 * (16 + 4 * COARSE_SLOTS));
 const _: () = assert!(size_of::<ProcessKey>() == 32);
 const _: () = assert!(size_of::<TaskRecord>() == 32 + 8 + 24);
 const _: () = assert!(size_of::<Exited>() == 32 + size_of::<TaskBank>());
-const _: () = assert!(FINE_SLOTS % 2 == 0 && COARSE_SLOTS % 2 == 0);
+const _: () = assert!(FINE_SLOTS.is_multiple_of(2) && COARSE_SLOTS.is_multiple_of(2));
 const _: () = assert!(size_of::<HostBank>() == 2 * (8 + 4 * FINE_SLOTS) + 8 + 8 * Loss::COUNT);

@@ -41,8 +41,10 @@ static CPUS: u32 = 1;
 #[unsafe(no_mangle)]
 static SLOT_MASK: u32 = 0;
 
-#[btf_map]
-static CONTROL: Array<Control, 1> = Array::new();
+/// Read and written by userspace while programs run.
+#[unsafe(no_mangle)]
+static mut CONTROL: Control = Control { bank: 0, threads: 0, without_storage: 0 };
+
 /// Stamps by the low bits of the thread id. Userspace sets the size from `pid_max`.
 #[btf_map]
 static STAMPS: Array<StampSlot, 1> = Array::new();
@@ -96,7 +98,7 @@ pub fn task_newtask(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sched_process_free")]
 pub fn sched_process_free(ctx: BtfTracePointContext) -> i32 {
     let task = Task::from_arg(&ctx, 0);
-    if let Some(slot) = slot_of(task) {
+    if let Some(slot) = slot_of(task, task.pid()) {
         // SAFETY: the slot is a map value, and its owner runs no more.
         unsafe {
             set(&raw mut (*slot.as_ptr()).stamps, (0, 0));
@@ -125,7 +127,7 @@ pub fn report_tasks(ctx: *mut TaskIter) -> i32 {
 
 #[inline(always)]
 fn begin_waiting(task: Task) {
-    if let Some(stamps) = stamps_of(task) {
+    if let Some(stamps) = stamps_of(task, task.pid()) {
         // SAFETY: as for `sched_switch`: a wakeup holds the lock of the thread's run queue.
         unsafe {
             // A queued thread can be woken again; it has waited since the first time.
@@ -144,18 +146,20 @@ unsafe fn on_switch(preempted: bool, prev: Task, next: Task) {
     unsafe {
         let now = bpf_ktime_get_ns();
         let bank = bank();
-        if prev.pid() != 0 {
-            if let Some(stamps) = stamps_of(prev) {
+        let pid = prev.pid();
+        if pid != 0 {
+            if let Some(stamps) = stamps_of(prev, pid) {
                 let runnable = preempted || prev.is_runnable();
                 set(stamps, if runnable { (0, now) } else { (now, 0) });
             }
         }
         let Some(host) = host(bank, next.cpu()) else { return };
         (*host).switches += 1;
-        if next.pid() == 0 {
+        let pid = next.pid();
+        if pid == 0 {
             return;
         }
-        let Some(stamps) = stamps_of(next) else {
+        let Some(stamps) = stamps_of(next, pid) else {
             return lost(host, Loss::NoStorage);
         };
         let Stamps { out, wake } = *stamps;
@@ -202,7 +206,8 @@ unsafe fn record(host: *mut HostBank, fine: *mut HostHist, coarse: *mut TaskHist
 /// The bank to write to.
 #[inline(always)]
 fn bank() -> usize {
-    CONTROL.get(0).map_or(0, |control| control.bank as usize & 1)
+    // SAFETY: a valid static; volatile, as userspace changes it.
+    unsafe { ptr::read_volatile(&raw const CONTROL.bank) as usize & 1 }
 }
 
 #[inline(always)]
@@ -222,24 +227,24 @@ fn lost(host: *mut HostBank, reason: Loss) {
 
 /// The thread's slot, if it is its own.
 #[inline(always)]
-fn slot_of(task: Task) -> Option<NonNull<StampSlot>> {
-    let slot = NonNull::new(slot_for(task)?)?;
+fn slot_of(task: Task, pid: u32) -> Option<NonNull<StampSlot>> {
+    let slot = NonNull::new(slot_for(pid)?)?;
     // SAFETY: a map value.
     if unsafe { (*slot.as_ptr()).owner } == task.address() { Some(slot) } else { None }
 }
 
-/// The slot that a thread's id points to, whoever owns it.
+/// The slot that a thread id points to, whoever owns it.
 #[inline(always)]
-fn slot_for(task: Task) -> Option<*mut StampSlot> {
+fn slot_for(pid: u32) -> Option<*mut StampSlot> {
     // SAFETY: a valid static; volatile, as its value is set after compiling.
     let mask = unsafe { ptr::read_volatile(&raw const SLOT_MASK) };
-    STAMPS.get_ptr_mut(task.pid() & mask)
+    STAMPS.get_ptr_mut(pid & mask)
 }
 
 /// The thread's stamps: in its slot, or in its own storage when the slot is taken.
 #[inline(always)]
-fn stamps_of(task: Task) -> Option<*mut Stamps> {
-    match slot_of(task) {
+fn stamps_of(task: Task, pid: u32) -> Option<*mut Stamps> {
+    match slot_of(task, pid) {
         // SAFETY: map values.
         Some(slot) => Some(unsafe { &raw mut (*slot.as_ptr()).stamps }),
         None => TASKS.get(task).map(|stats| unsafe { &raw mut (*stats.as_ptr()).stamps }),
@@ -275,7 +280,7 @@ unsafe fn adopt(task: Task, stats: *mut TaskStats) {
         (*stats).voluntary = task.voluntary_switches() as u32;
         (*stats).involuntary = task.involuntary_switches() as u32;
         (*stats).ready = 1;
-        if let Some(slot) = slot_for(task) {
+        if let Some(slot) = slot_for(task.pid()) {
             // When two threads do this at once the last has the slot: ownership counts at each use.
             if (*slot).owner == 0 {
                 (*slot).owner = task.address();
@@ -305,14 +310,16 @@ unsafe fn report(ctx: &TaskIter, task: Task) {
         if task.is_released() {
             return;
         }
-        let Some(control) = CONTROL.get_ptr_mut(0) else { return };
-        (*control).threads += 1;
-        let Some(stats) = TASKS.get_or_create(task) else { return };
+        CONTROL.threads += 1;
+        let Some(stats) = TASKS.get_or_create(task) else {
+            CONTROL.without_storage += 1;
+            return;
+        };
         let stats = stats.as_ptr();
         if (*stats).ready == 0 {
             return adopt(task, stats);
         }
-        let bank = &raw mut (*stats).banks[((*control).bank as usize & 1) ^ 1];
+        let bank = &raw mut (*stats).banks[bank() ^ 1];
         let usage = used(task, &*stats);
         let idle = (*bank).runqueue.mask | (*bank).offcpu.mask == 0;
         if idle && usage.cpu_time | usage.voluntary | usage.involuntary == 0 {

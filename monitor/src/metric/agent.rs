@@ -77,7 +77,7 @@ pub static AGENT_TICK_DURATION: MetricDesc = MetricDesc {
 /// State of probes.
 pub static AGENT_PROBE_STATE: MetricDesc = MetricDesc {
     name: "monitor.agent.probe.state",
-    unit: "1",
+    unit: "{probe}",
     kind: Kind::UpDownCounter,
     attributes: &["monitor.probe", "monitor.probe.state"],
     help: "1 for the state a probe is in: active, degraded, failed or disabled",

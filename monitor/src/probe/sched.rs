@@ -3,7 +3,7 @@
 
 mod decode;
 
-use std::io::Read;
+use std::{io::Read, thread, time::Duration};
 
 use aya::{
     maps::{Array, HashMap, MapData, MapError},
@@ -29,6 +29,14 @@ const PASS: &str = "report_tasks";
 /// same, only at a higher price.
 const MAX_STAMP_SLOTS: u32 = 1 << 18;
 
+/// The programs' only variable that changes, which aya makes a map of its section for.
+const CONTROL: &str = ".bss";
+
+/// How often it is tried to give every thread its storage at the start, and how long is waited
+/// between.
+const PASSES: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(2);
+
 /// A hook at a tracepoint, with a program of the same name.
 macro_rules! tracepoint {
     ($name:literal, $without:expr) => {
@@ -41,8 +49,8 @@ macro_rules! tracepoint {
 }
 
 /// In the order of attaching: storage for new threads first, then for all there are, and only then
-/// the hooks that look for it. Wakeups before switches, so that no thread is seen to run again
-/// without having been seen to wake up.
+/// the hooks that look for it. Switches before wakeups: a stamp that is not taken away by a switch
+/// would be taken for the start of a later wait.
 const HOOKS: &[Hook] = &[
     tracepoint!("task_newtask", None),
     Hook {
@@ -51,9 +59,9 @@ const HOOKS: &[Hook] = &[
         without: None,
     },
     tracepoint!("sched_process_free", Some("what threads used in the tick they exit in")),
+    tracepoint!("sched_switch", None),
     tracepoint!("sched_wakeup", None),
     tracepoint!("sched_wakeup_new", Some("the first run-queue latency of new threads")),
-    tracepoint!("sched_switch", None),
 ];
 
 /// The entry in the table of probes.
@@ -86,6 +94,7 @@ impl Sched {
             &[("CPUS", kernel.cpus), ("SLOT_MASK", slots - 1)],
             &[("STAMPS", slots), ("HOST", kernel.cpus * BANKS as u32)],
         )?;
+        let mut control = take(&mut object, CONTROL)?;
         let mut exited = take(&mut object, "EXITED")?;
         for bank in 0..BANKS as u16 {
             reset_other(&mut exited, bank)?;
@@ -96,13 +105,12 @@ impl Sched {
                 return Err(missing(object.verdicts));
             }
             if hook.name == "iter_task" {
-                // Gives every task that is already there its storage, and reports nothing.
-                pass(&mut object, &mut Vec::new())?;
+                make_storage(&mut object, &mut control)?;
             }
         }
-        Ok(Self {
+        let mut sched = Self {
             accounts: object.accounts(),
-            control: take(&mut object, "CONTROL")?,
+            control,
             host: take(&mut object, "HOST")?,
             exited,
             object,
@@ -110,7 +118,12 @@ impl Sched {
             bank: 0,
             snapshot: Snapshot::default(),
             decoder: Decoder::new(kernel.cpus),
-        })
+        };
+        // What was seen while not all hooks were attached is not to be trusted.
+        sched.end_tick()?;
+        super::wait_for_programs();
+        sched.snapshot()?;
+        Ok(sched)
     }
 }
 
@@ -125,17 +138,14 @@ impl Probe for Sched {
 
     fn end_tick(&mut self) -> Result<(), ProbeError> {
         self.bank ^= 1;
-        let control = Control { bank: self.bank.into(), threads: 0 };
-        self.control.set(0, Raw(control), 0).map_err(|source| map_error("CONTROL", source))
+        set_bank(&mut self.control, self.bank)
     }
 
     fn snapshot(&mut self) -> Result<(), ProbeError> {
         let ended = self.bank ^ 1;
         self.object.flush_log();
         pass(&mut self.object, &mut self.snapshot.records)?;
-        let Raw(control) =
-            self.control.get(&0, 0).map_err(|source| map_error("CONTROL", source))?;
-        self.snapshot.threads = control.threads;
+        self.snapshot.threads = read_control(&self.control)?.threads;
         self.snapshot.exited.clear();
         take_exited(&mut self.exited, ended as u16, &mut self.snapshot.exited)?;
         self.snapshot.cpus.clear();
@@ -163,6 +173,37 @@ impl Probe for Sched {
             MapEntries { map: "EXITED", entries: exited, storage_bytes: 0 },
         ]
     }
+}
+
+/// Gives every thread that is already there its storage. A pass makes it faster than the kernel gets
+/// new memory ready, so it may take some.
+fn make_storage(
+    object: &mut Object,
+    control: &mut Array<MapData, Raw<Control>>,
+) -> Result<(), ProbeError> {
+    let mut missing = u64::MAX;
+    for _ in 0..PASSES {
+        set_bank(control, 0)?;
+        pass(object, &mut Vec::new())?;
+        missing = read_control(control)?.without_storage;
+        if missing == 0 {
+            return Ok(());
+        }
+        thread::sleep(PAUSE);
+    }
+    tracing::warn!(missing, "the kernel had no memory for some threads; every tick tries again");
+    Ok(())
+}
+
+/// Has programs write to a bank from now on.
+fn set_bank(control: &mut Array<MapData, Raw<Control>>, bank: u32) -> Result<(), ProbeError> {
+    let value = Control { bank: bank.into(), ..Control::default() };
+    control.set(0, Raw(value), 0).map_err(|source| map_error(CONTROL, source))
+}
+
+fn read_control(control: &Array<MapData, Raw<Control>>) -> Result<Control, ProbeError> {
+    let value = control.get(&0, 0).map_err(|source| map_error(CONTROL, source))?;
+    Ok(value.0)
 }
 
 /// Runs the program over all tasks once, and keeps what it writes.
