@@ -146,6 +146,13 @@ pub struct Problem<'a> {
     pub reason: &'a Error,
 }
 
+impl Problem<'_> {
+    /// Whether it only says that there is nothing of the kind here.
+    pub fn is_absence(&self) -> bool {
+        matches!(self.reason, Error::NoSensor)
+    }
+}
+
 impl Display for Problem<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{} not measured: {}", self.part, self.reason)
@@ -202,6 +209,9 @@ impl Scheduled {
         }
         let problem = self.part.refresh().err();
         match (&self.problem, &problem) {
+            (None, Some(reason @ Error::NoSensor)) => {
+                tracing::info!(part = self.part.name(), "not measured: {reason}");
+            }
             (None, Some(reason)) => {
                 tracing::warn!(part = self.part.name(), "not measured: {reason}");
             }

@@ -3,4 +3,5 @@
 pub mod attach;
 pub mod btf;
 pub mod loader;
+pub mod namespace;
 pub mod stats;

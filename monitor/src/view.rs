@@ -26,6 +26,8 @@ pub struct View {
     pub probes: Vec<ProbeStatus>,
     /// What else does not work, in sentences.
     pub problems: Vec<String>,
+    /// What is not measured as this host has nothing of the kind, in sentences.
+    pub absent: Vec<String>,
 }
 
 /// One time series.

@@ -17,7 +17,8 @@ use crate::{
     aggregate::Aggregate,
     attribution::{Attributor, CgroupMount},
     config::Config,
-    host::Host,
+    host::{Host, Problem},
+    kernel::namespace,
     probe::{self, ProbeError},
     sample::Owner,
     view::{ProbeState, View},
@@ -46,6 +47,7 @@ impl Ticker {
     pub(super) fn new(config: &Config) -> Self {
         let paths = config.host.paths();
         let mut problems = Vec::new();
+        or_problem(namespace::check(), &mut problems);
         let mount = or_problem(CgroupMount::detect(&paths), &mut problems);
         let now = Instant::now();
         Self {
@@ -73,6 +75,7 @@ impl Ticker {
             processes: Vec::new(),
             probes: self.probes.iter().map(|loaded| loaded.status.clone()).collect(),
             problems: self.problems.clone(),
+            absent: Vec::new(),
         }
     }
 
@@ -114,22 +117,20 @@ impl Ticker {
         self.last = begin;
         self.tick += 1;
         let (series, processes) = self.aggregate.finish(SystemTime::now(), elapsed);
+        let host = self.host.iter().flat_map(Host::problems);
+        let (absent, problems): (Vec<_>, Vec<_>) = host.partition(Problem::is_absence);
+        let sentences = |of: Vec<Problem<'_>>| of.iter().map(Problem::to_string).collect::<Vec<_>>();
         let view = View {
             tick: self.tick,
             interval: elapsed,
             series,
             processes,
-            problems: self.problems(),
+            problems: [self.problems.clone(), sentences(problems)].concat(),
+            absent: sentences(absent),
             ..self.first_view()
         };
         self.took = begin.elapsed();
         view
-    }
-
-    /// What does not work at present.
-    fn problems(&self) -> Vec<String> {
-        let host = self.host.iter().flat_map(Host::problems).map(|problem| problem.to_string());
-        self.problems.iter().cloned().chain(host).collect()
     }
 
     /// Takes the snapshots of all probes, for the same span of time.

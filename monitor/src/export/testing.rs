@@ -25,6 +25,7 @@ pub(super) fn view(series: Vec<Series>) -> View {
         processes: Vec::new(),
         probes: Vec::new(),
         problems: Vec::new(),
+        absent: Vec::new(),
     }
 }
 

@@ -68,6 +68,7 @@ struct Health<'a> {
     interval_seconds: f64,
     probes: &'a [ProbeStatus],
     problems: &'a [String],
+    absent: &'a [String],
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Serialize)]
@@ -108,6 +109,7 @@ async fn health(extract::State(state): extract::State<State>) -> Response {
         interval_seconds: view.interval.as_secs_f64(),
         probes: &view.probes,
         problems: &view.problems,
+        absent: &view.absent,
     };
     let code =
         if status == Status::Stuck { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
