@@ -13,7 +13,10 @@ pub mod sched;
 ///
 /// # Safety
 /// The type is `repr(C)`, has no padding, and every bit pattern is a valid value.
-#[expect(unsafe_code, reason = "the marker is a promise about layout that the compiler cannot check")]
+#[expect(
+    unsafe_code,
+    reason = "the marker is a promise about layout that the compiler cannot check"
+)]
 pub unsafe trait Pod: Copy + 'static {}
 
 /// Declares that types are [`Pod`]; the layout promises are checked where each type is defined, by

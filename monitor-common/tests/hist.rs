@@ -39,11 +39,7 @@ fn reference(ns: u64, scale: u32) -> i32 {
     assert!(compare(ns, below, scale).is_gt() && compare(ns, not_below, scale).is_le());
     while not_below - below > 1 {
         let middle = (below + not_below).div_euclid(2);
-        if compare(ns, middle, scale).is_gt() {
-            below = middle
-        } else {
-            not_below = middle
-        }
+        if compare(ns, middle, scale).is_gt() { below = middle } else { not_below = middle }
     }
     below
 }
@@ -53,18 +49,10 @@ fn check(ns: u64) {
     for scale in 0..=SCALE {
         let expected = reference(ns, scale);
         let shift = SCALE - scale;
-        assert_eq!(
-            index(ns) >> shift,
-            expected,
-            "index of {ns} ns at scale {scale}"
-        );
+        assert_eq!(index(ns) >> shift, expected, "index of {ns} ns at scale {scale}");
         if shift <= COARSE_SHIFT {
             let from_slot = slot_index(slot(ns) >> shift, shift);
-            assert_eq!(
-                from_slot,
-                Some(expected),
-                "slot of {ns} ns at scale {scale}"
-            );
+            assert_eq!(from_slot, Some(expected), "slot of {ns} ns at scale {scale}");
         }
     }
     assert_eq!(coarse(slot(ns)), slot(ns) >> COARSE_SHIFT);
@@ -82,10 +70,7 @@ fn both_neighbours_of_every_bound_are_exact() {
             if last > 0 {
                 seen += 1;
                 assert!(compare(last, i, scale).is_le());
-                assert!(
-                    index(last) >> (SCALE - scale) < i,
-                    "{last} ns, bound {i}, scale {scale}"
-                );
+                assert!(index(last) >> (SCALE - scale) < i, "{last} ns, bound {i}, scale {scale}");
                 check(last);
             }
             if let Some(first) = last.checked_add(1) {
@@ -99,10 +84,7 @@ fn both_neighbours_of_every_bound_are_exact() {
         }
         // 1 ns is 2^-29.897 s and 2^64 ns are 2^34.102 s.
         let expected = [29 + 1 + 34, 59 + 1 + 68, 119 + 1 + 136, 239 + 1 + 272][scale as usize];
-        assert_eq!(
-            seen, expected,
-            "bounds of scale {scale} in the range of u64"
-        );
+        assert_eq!(seen, expected, "bounds of scale {scale} in the range of u64");
     }
 }
 
@@ -110,10 +92,7 @@ fn both_neighbours_of_every_bound_are_exact() {
 fn every_power_of_two_and_its_neighbours_are_exact() {
     for bit in 0..u64::BITS {
         let power = 1_u64 << bit;
-        [power - 1, power, power + 1]
-            .into_iter()
-            .filter(|ns| *ns > 0)
-            .for_each(check);
+        [power - 1, power, power + 1].into_iter().filter(|ns| *ns > 0).for_each(check);
     }
 }
 
@@ -135,22 +114,14 @@ fn the_edges_of_the_range() {
     assert_eq!(slot(0), 0);
     for shift in 0..=COARSE_SHIFT {
         assert_eq!(slot_index(0, shift), None);
-        assert!(
-            slot(1) >> shift > 0,
-            "1 ns shares the zero bucket at scale {}",
-            SCALE - shift
-        );
+        assert!(slot(1) >> shift > 0, "1 ns shares the zero bucket at scale {}", SCALE - shift);
     }
 }
 
 #[test]
 fn the_longest_duration_has_the_last_slot() {
     assert_eq!(slot(MAX_NS), FINE_SLOTS - 1);
-    assert_eq!(
-        slot(MAX_NS + 1),
-        FINE_SLOTS,
-        "the longest duration ends its bucket"
-    );
+    assert_eq!(slot(MAX_NS + 1), FINE_SLOTS, "the longest duration ends its bucket");
     assert!(coarse(slot(MAX_NS)) < COARSE_SLOTS);
     check(MAX_NS);
     check(MAX_NS + 1);

@@ -53,6 +53,8 @@ impl<T> TaskStorage<T> {
     fn lookup(&self, task: Task, flags: u64) -> Option<NonNull<T>> {
         let map = ptr::from_ref(self).cast_mut().cast();
         // SAFETY: the loader puts the map's address here, and the verifier checks the task pointer.
-        NonNull::new(unsafe { bpf_task_storage_get(map, task.as_ptr(), ptr::null_mut(), flags) }.cast())
+        NonNull::new(
+            unsafe { bpf_task_storage_get(map, task.as_ptr(), ptr::null_mut(), flags) }.cast(),
+        )
     }
 }

@@ -84,7 +84,8 @@ fn pass(kernel: &Kernel, count: u32) -> Result<()> {
                 changed.insert(process);
             }
         });
-        let threads = probe.entries().iter().find(|map| map.map == "TASKS").map_or(0, |m| m.entries);
+        let threads =
+            probe.entries().iter().find(|map| map.map == "TASKS").map_or(0, |m| m.entries);
         println!("{} {threads} {}", took.as_secs_f64(), changed.len());
     }
     Ok(())

@@ -10,9 +10,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    attribution::GroupBy, host::HostPaths, kernel::loader::BpfLevel, probe::PROBES,
-};
+use crate::{attribution::GroupBy, host::HostPaths, kernel::loader::BpfLevel, probe::PROBES};
 
 /// Where the file is looked for when none is named.
 pub const DEFAULT_PATH: &str = "/etc/monitor/monitor.toml";
@@ -245,8 +243,9 @@ mod duration {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
         let text = String::deserialize(from)?;
-        humantime::parse_duration(&text)
-            .map_err(|error| D::Error::custom(format!("`{text}` is no duration, such as 1s: {error}")))
+        humantime::parse_duration(&text).map_err(|error| {
+            D::Error::custom(format!("`{text}` is no duration, such as 1s: {error}"))
+        })
     }
 }
 
@@ -273,7 +272,9 @@ mod tests {
             error("[probes]\nsched = true\nshed = false\n"),
             "monitor.toml:3: unknown probe `shed`; did you mean `sched`?"
         );
-        assert!(error("zzz = 1\n").starts_with("monitor.toml:1: unknown key `zzz`; there are: listen,"));
+        assert!(
+            error("zzz = 1\n").starts_with("monitor.toml:1: unknown key `zzz`; there are: listen,")
+        );
     }
 
     #[test]
@@ -282,7 +283,9 @@ mod tests {
             error("\n[groups]\ntop = \"many\"\n"),
             "monitor.toml:3: invalid type: string \"many\", expected usize"
         );
-        assert!(error("interval = \"fast\"\n").starts_with("monitor.toml:1: `fast` is no duration"));
+        assert!(
+            error("interval = \"fast\"\n").starts_with("monitor.toml:1: `fast` is no duration")
+        );
         assert!(error("interval = \"1ms\"\n").contains("at least 100ms"));
         assert!(error("listen = \"nowhere\"\n").starts_with("monitor.toml:1: "));
         assert!(error("listen = \n").starts_with("monitor.toml:1: "));

@@ -93,7 +93,11 @@ pub fn load_probes(config: &Config, mount: Option<&CgroupMount>) -> Vec<Loaded> 
 fn load_probe(desc: &'static ProbeDesc, runs: bool, kernel: &Result<Kernel, LoadError>) -> Loaded {
     let status = |state, reason, hooks| ProbeStatus { probe: desc.name, state, reason, hooks };
     if !runs {
-        return Loaded { desc, probe: None, status: status(ProbeState::Disabled, None, Vec::new()) };
+        return Loaded {
+            desc,
+            probe: None,
+            status: status(ProbeState::Disabled, None, Vec::new()),
+        };
     }
     let loaded = match kernel {
         Ok(kernel) => (desc.load)(kernel).map_err(|error| {
@@ -110,8 +114,7 @@ fn load_probe(desc: &'static ProbeDesc, runs: bool, kernel: &Result<Kernel, Load
             let hooks = probe.verdicts().to_vec();
             let missing = hooks.iter().find(|hook| !hook.state.is_attached());
             let reason = missing.map(|hook| format!("{}: {}", hook.hook, hook.state));
-            let state =
-                if reason.is_some() { ProbeState::Degraded } else { ProbeState::Active };
+            let state = if reason.is_some() { ProbeState::Degraded } else { ProbeState::Active };
             Loaded { desc, probe: Some(probe), status: status(state, reason, hooks) }
         }
         Err((reason, hooks)) => {

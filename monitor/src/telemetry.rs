@@ -6,7 +6,9 @@ use crate::config::{LogConfig, LogFormat};
 
 /// Why logs cannot be set up.
 #[derive(Debug, thiserror::Error)]
-#[error("log.level = {level:?} is no level or list of directives: {source}; use info, or info,monitor::probe=debug")]
+#[error(
+    "log.level = {level:?} is no level or list of directives: {source}; use info, or info,monitor::probe=debug"
+)]
 pub struct TelemetryError {
     level: String,
     source: ParseError,

@@ -87,9 +87,11 @@ impl Histogram {
     /// OpenTelemetry bucket index and count of each bucket that is not empty, lowest first. The
     /// index of a Prometheus native bucket is one higher.
     pub fn buckets(&self) -> impl Iterator<Item = (i32, u64)> {
-        self.slots.iter().enumerate().filter(|(_, count)| **count > 0).filter_map(|(slot, count)| {
-            Some((hist::slot_index(slot, self.shift)?, *count))
-        })
+        self.slots
+            .iter()
+            .enumerate()
+            .filter(|(_, count)| **count > 0)
+            .filter_map(|(slot, count)| Some((hist::slot_index(slot, self.shift)?, *count)))
     }
 
     /// The `q`-quantile in seconds: the upper bound of the bucket it lies in; `None` when empty.
@@ -164,4 +166,40 @@ pub enum ProbeState {
     Failed,
     /// It was turned off.
     Disabled,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn histogram(shift: u32, durations: &[u64]) -> Histogram {
+        let mut slots = vec![0; hist::FINE_SLOTS];
+        for ns in durations {
+            slots[hist::slot(*ns) >> shift] += 1;
+        }
+        Histogram { shift, sum_ns: durations.iter().map(|ns| u128::from(*ns)).sum(), slots }
+    }
+
+    #[test]
+    fn quantiles_are_the_upper_bounds_of_their_buckets() {
+        // 1 s is the upper bound of its bucket at every scale.
+        for shift in [0, 2] {
+            let histogram = histogram(shift, &[1_000_000_000; 3]);
+            assert_eq!(histogram.quantile(0.5), Some(1.0));
+            assert_eq!(histogram.count(), 3);
+            assert_eq!(histogram.sum_seconds(), 3.0);
+        }
+        let histogram = histogram(0, &[0, 0, 250_000_000, 500_000_001]);
+        assert_eq!(histogram.quantile(0.0), Some(0.0));
+        assert_eq!(histogram.quantile(0.5), Some(0.0));
+        assert_eq!(histogram.quantile(0.75), Some(0.25));
+        assert_eq!(histogram.quantile(1.0), Some(0.5 * 2f64.powf(0.125)));
+        assert_eq!(histogram.zeros(), 2);
+        assert_eq!(histogram.buckets().collect::<Vec<_>>(), [(-17, 1), (-8, 1)]);
+    }
+
+    #[test]
+    fn an_empty_histogram_has_no_quantiles() {
+        assert_eq!(histogram(0, &[]).quantile(0.5), None);
+    }
 }

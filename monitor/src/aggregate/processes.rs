@@ -60,9 +60,7 @@ impl Processes {
     /// The rows of the tick, the longest wait for a CPU first, and an empty table for the next.
     pub(super) fn take(&mut self, interval: Duration) -> Vec<ProcessRow> {
         let mut rows: Vec<_> = self.rows.drain().collect();
-        rows.sort_by_key(|(pid, row)| {
-            (std::cmp::Reverse((row.runqueue.sum_ns, row.cpu_ns)), *pid)
-        });
+        rows.sort_by_key(|(pid, row)| (std::cmp::Reverse((row.runqueue.sum_ns, row.cpu_ns)), *pid));
         rows.truncate(ROWS);
         rows.into_iter().map(|(pid, row)| row.finish(pid, interval)).collect()
     }

@@ -107,9 +107,9 @@ impl SeriesSet {
     }
 
     fn place(&self, metric: &MetricDesc, attributes: &Attributes) -> Option<usize> {
-        self.series.iter().position(|entry| {
-            std::ptr::eq(entry.metric, metric) && entry.key == *attributes
-        })
+        self.series
+            .iter()
+            .position(|entry| std::ptr::eq(entry.metric, metric) && entry.key == *attributes)
     }
 }
 

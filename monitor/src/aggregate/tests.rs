@@ -24,8 +24,7 @@ fn sample<'a>(
     attributes: &'a Attributes,
     value: Value<'a>,
 ) -> Sample<'a> {
-    let process =
-        |pid| Process { pid, comm: [0; COMM_LEN], cgroup_id: 1, kernel_thread: false };
+    let process = |pid| Process { pid, comm: [0; COMM_LEN], cgroup_id: 1, kernel_thread: false };
     let owner = pid.map_or(Owner::Host, |pid| Owner::Process(process(pid)));
     Sample { metric, owner, attributes, value }
 }
@@ -191,8 +190,7 @@ fn rows_tell_what_a_process_did_in_one_tick() {
     feed.cpu("a", 500_000_000);
     feed.process("a", 3_000);
     let attributes = Attributes::new([("process.context_switch.type", "voluntary")]);
-    let switches =
-        sample(&PROCESS_CONTEXT_SWITCHES, Some(7), &attributes, Value::Increase(3));
+    let switches = sample(&PROCESS_CONTEXT_SWITCHES, Some(7), &attributes, Value::Increase(3));
     feed.0.add(&switches, || group("a"));
     let finish = |feed: &mut Feed| feed.0.finish(SystemTime::UNIX_EPOCH, Duration::from_secs(2)).1;
     let rows = finish(&mut feed);

@@ -19,7 +19,12 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Args)]
 pub(super) struct TopArgs {
     /// Address and port of the daemon
-    #[arg(long, env = "MONITOR_LISTEN", default_value = "127.0.0.1:9464", value_name = "ADDRESS:PORT")]
+    #[arg(
+        long,
+        env = "MONITOR_LISTEN",
+        default_value = "127.0.0.1:9464",
+        value_name = "ADDRESS:PORT"
+    )]
     address: SocketAddr,
     /// Time between tables
     #[arg(long, default_value = "1s", value_parser = humantime::parse_duration)]
@@ -81,7 +86,16 @@ pub(super) fn run(args: &TopArgs) -> Result<ExitCode> {
 fn table(rows: &[Row]) -> String {
     let mut text = format!(
         "{:>8}  {:<16} {:>6} {:>8} {:>9} {:>9} {:>9} {:>9} {:>9}  {}",
-        "PID", "NAME", "CPU", "RUNS", "WAIT", "WAIT p50", "WAIT p99", "BLOCKED", "SWITCHES", "WHERE"
+        "PID",
+        "NAME",
+        "CPU",
+        "RUNS",
+        "WAIT",
+        "WAIT p50",
+        "WAIT p99",
+        "BLOCKED",
+        "SWITCHES",
+        "WHERE"
     );
     for row in rows {
         let place = row.container_id.as_deref().map(|id| &id[..id.len().min(12)]);

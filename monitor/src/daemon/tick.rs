@@ -119,7 +119,8 @@ impl Ticker {
         let (series, processes) = self.aggregate.finish(SystemTime::now(), elapsed);
         let host = self.host.iter().flat_map(Host::problems);
         let (absent, problems): (Vec<_>, Vec<_>) = host.partition(Problem::is_absence);
-        let sentences = |of: Vec<Problem<'_>>| of.iter().map(Problem::to_string).collect::<Vec<_>>();
+        let sentences =
+            |of: Vec<Problem<'_>>| of.iter().map(Problem::to_string).collect::<Vec<_>>();
         let view = View {
             tick: self.tick,
             interval: elapsed,

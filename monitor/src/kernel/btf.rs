@@ -130,13 +130,10 @@ impl Types {
 
     /// Where a type of one of the kinds, with this name, begins.
     fn find(&self, kinds: &[u32], name: &str) -> Option<usize> {
-        self.starts[1..]
-            .iter()
-            .map(|&start| start as usize)
-            .find(|&at| {
-                self.kind(at).is_some_and(|kind| kinds.contains(&kind))
-                    && self.name_at(at) == Some(name.as_bytes())
-            })
+        self.starts[1..].iter().map(|&start| start as usize).find(|&at| {
+            self.kind(at).is_some_and(|kind| kinds.contains(&kind))
+                && self.name_at(at) == Some(name.as_bytes())
+        })
     }
 
     /// The offset in bits and the type of a member of the structure or union at `at`.

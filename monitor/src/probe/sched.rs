@@ -151,8 +151,7 @@ impl Probe for Sched {
         self.snapshot.cpus.clear();
         for cpu in 0..self.cpus {
             let index = ended * self.cpus + cpu;
-            let Raw(bank) =
-                self.host.get(&index, 0).map_err(|source| map_error("HOST", source))?;
+            let Raw(bank) = self.host.get(&index, 0).map_err(|source| map_error("HOST", source))?;
             self.host
                 .set(index, Raw(HostBank::EMPTY), 0)
                 .map_err(|source| map_error("HOST", source))?;

@@ -51,7 +51,10 @@ impl Decoder {
             losses: Loss::ALL
                 .iter()
                 .map(|(_, reason)| {
-                    Attributes::new([("monitor.probe", super::NAME), ("monitor.loss.reason", reason)])
+                    Attributes::new([
+                        ("monitor.probe", super::NAME),
+                        ("monitor.loss.reason", reason),
+                    ])
                 })
                 .collect(),
             slots: Vec::new(),
@@ -161,3 +164,6 @@ fn split(bytes: &[u8]) -> (TaskRecord, TaskBank) {
         (record.read_unaligned(), record.add(1).cast::<TaskBank>().read_unaligned())
     }
 }
+
+#[cfg(test)]
+mod tests;

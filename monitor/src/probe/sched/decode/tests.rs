@@ -1,0 +1,144 @@
+//! Raw records in, samples out.
+
+use monitor_common::sched::{COMM_LEN, TaskHist};
+
+use super::*;
+
+fn comm(name: &str) -> [u8; COMM_LEN] {
+    let mut comm = [0; COMM_LEN];
+    comm[..name.len()].copy_from_slice(name.as_bytes());
+    comm
+}
+
+fn key(name: &str, tgid: u32, kernel_thread: bool) -> ProcessKey {
+    ProcessKey {
+        cgroup_id: 7,
+        comm: comm(name),
+        tgid,
+        bank: 0,
+        kernel_thread: kernel_thread.into(),
+    }
+}
+
+fn bank(runqueue: &[(usize, u32)], offcpu: &[(usize, u32)]) -> TaskBank {
+    let hist = |counts: &[(usize, u32)]| {
+        let mut hist =
+            TaskHist { mask: 0, sum: counts.len() as u64 * 100, ..Exited::EMPTY.bank.offcpu };
+        for &(slot, count) in counts {
+            hist.mask |= 1 << (slot / 2);
+            hist.slots[slot] = count;
+        }
+        hist
+    };
+    TaskBank { runqueue: hist(runqueue), offcpu: hist(offcpu) }
+}
+
+/// A record as the kernel's pass writes it.
+fn record(key: ProcessKey, usage: Usage, bank: TaskBank) -> Vec<u8> {
+    let record = TaskRecord { key, pid: u64::from(key.tgid), usage };
+    let mut bytes = vec![0; RECORD];
+    #[expect(unsafe_code, reason = "the kernel's programs write plain bytes")]
+    // SAFETY: there is room for both.
+    unsafe {
+        let to = bytes.as_mut_ptr().cast::<TaskRecord>();
+        to.write_unaligned(record);
+        to.add(1).cast::<TaskBank>().write_unaligned(bank);
+    }
+    bytes
+}
+
+/// Samples in words: metric, owner, attribute values, value.
+fn decode(snapshot: &Snapshot) -> Vec<String> {
+    let mut samples = Vec::new();
+    Decoder::new(2).decode(snapshot, &mut |sample| {
+        let owner = match sample.owner {
+            Owner::Host => "host".to_owned(),
+            Owner::Process(process) => format!(
+                "{}:{}{}",
+                process.pid,
+                String::from_utf8_lossy(&process.comm).trim_end_matches('\0'),
+                if process.kernel_thread { ":kernel" } else { "" }
+            ),
+        };
+        let attributes: String = sample.attributes.iter().map(|(_, value)| value).collect();
+        let value = match sample.value {
+            Value::Increase(increase) => increase.to_string(),
+            Value::Histogram(durations) => format!("{}ns {:?}", durations.sum_ns, durations.slots),
+            Value::Total(_) | Value::Gauge(_) => "not from the kernel".to_owned(),
+        };
+        samples.push(format!("{} {owner} {attributes} {value}", sample.metric.name));
+    });
+    samples
+}
+
+#[test]
+fn threads_with_news_become_samples_of_their_process() {
+    let usage = Usage { cpu_time: 5_000, voluntary: 3, involuntary: 0 };
+    let mut snapshot = Snapshot::default();
+    let records = [
+        record(key("nginx", 42, false), usage, bank(&[(20, 2), (21, 1)], &[(115, 9)])),
+        record(key("kworker/0:1", 7, true), Usage::default(), bank(&[(0, 1)], &[])),
+    ];
+    snapshot.records = records.concat();
+    let samples = decode(&snapshot);
+    assert_eq!(
+        samples[..5],
+        [
+            "monitor.process.cpu.time 42:nginx  5000",
+            "monitor.process.context_switches 42:nginx voluntary 3",
+            "monitor.process.runqueue.latency 42:nginx  200ns [(20, 2), (21, 1)]",
+            "monitor.process.offcpu.latency 42:nginx  100ns [(115, 9)]",
+            "monitor.process.runqueue.latency 7:kworker/0:1:kernel  100ns [(0, 1)]",
+        ]
+    );
+}
+
+#[test]
+fn a_record_that_is_cut_off_is_not_read() {
+    let mut snapshot = Snapshot::default();
+    let usage = Usage { cpu_time: 1, ..Usage::default() };
+    snapshot.records = record(key("a", 1, false), usage, bank(&[], &[]));
+    let whole = decode(&snapshot).len();
+    snapshot.records.pop();
+    assert_eq!(decode(&snapshot).len(), whole - 1);
+}
+
+#[test]
+fn exited_threads_count_for_their_group() {
+    let mut exited = Exited { threads: 2, ..Exited::EMPTY };
+    exited.usage.involuntary = 4;
+    exited.bank = bank(&[(3, 5)], &[]);
+    let snapshot = Snapshot { exited: vec![(key("sh", 0, false), exited)], ..Snapshot::default() };
+    let samples = decode(&snapshot);
+    assert_eq!(
+        samples[..2],
+        [
+            "monitor.process.context_switches 0:sh involuntary 4",
+            "monitor.process.runqueue.latency 0:sh  100ns [(3, 5)]",
+        ]
+    );
+}
+
+#[test]
+fn what_cpus_count_is_the_hosts() {
+    let mut cpus = vec![HostBank::EMPTY; 2];
+    cpus[0].switches = 10;
+    cpus[1].switches = 20;
+    cpus[0].lost[Loss::Unmatched as usize] = 1;
+    cpus[1].lost[Loss::Unmatched as usize] = 2;
+    cpus[1].runqueue.sum = 30;
+    cpus[1].runqueue.slots[459] = 1;
+    let samples = decode(&Snapshot { cpus, ..Snapshot::default() });
+    assert_eq!(
+        samples,
+        [
+            "monitor.sched.context_switches host 0 10",
+            "monitor.sched.context_switches host 1 20",
+            "monitor.agent.lost host schedunmatched 3",
+            "monitor.agent.lost host schedimplausible 0",
+            "monitor.agent.lost host schedno_storage 0",
+            "monitor.agent.lost host schedexited_full 0",
+            "monitor.sched.runqueue.latency host  30ns [(459, 1)]",
+        ]
+    );
+}
