@@ -80,5 +80,6 @@ fn view(series: Vec<Series>) -> Arc<View> {
         processes: Vec::new(),
         probes: Vec::new(),
         problems: Vec::new(),
+        absent: Vec::new(),
     })
 }
