@@ -85,7 +85,9 @@ pub struct TaskStats {
     /// Stamps of a thread that found its slot taken.
     pub stamps: Stamps,
     /// 0 until the counters above have their first value, 1 after.
-    pub ready: u64,
+    pub ready: u32,
+    /// Its id when it was met first, which chose its slot for stamps. The id may change.
+    pub first_pid: u32,
 }
 
 /// Host-wide histogram of one CPU in one bank, at scale 3.

@@ -98,16 +98,12 @@ pub fn task_newtask(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sched_process_free")]
 pub fn sched_process_free(ctx: BtfTracePointContext) -> i32 {
     let task = Task::from_arg(&ctx, 0);
-    if let Some(slot) = slot_of(task, task.pid()) {
-        // SAFETY: the slot is a map value, and its owner runs no more.
-        unsafe {
-            set(&raw mut (*slot.as_ptr()).stamps, (0, 0));
-            (*slot.as_ptr()).owner = 0;
-        }
-    }
     if let Some(stats) = TASKS.get(task) {
         // SAFETY: the value lives as long as the task, and nothing else looks at it any more.
-        unsafe { leave_behind(&ctx, task, stats.as_ptr()) };
+        unsafe {
+            release(task, stats.as_ptr());
+            leave_behind(&ctx, task, stats.as_ptr());
+        }
     }
     0
 }
@@ -225,7 +221,7 @@ fn lost(host: *mut HostBank, reason: Loss) {
     unsafe { atomic::add(&raw mut (*host).lost[reason as usize], 1) };
 }
 
-/// The thread's slot, if it is its own.
+/// The slot of a thread's id, if it is its own.
 #[inline(always)]
 fn slot_of(task: Task, pid: u32) -> Option<NonNull<StampSlot>> {
     let slot = NonNull::new(slot_for(pid)?)?;
@@ -280,11 +276,31 @@ unsafe fn adopt(task: Task, stats: *mut TaskStats) {
         (*stats).voluntary = task.voluntary_switches() as u32;
         (*stats).involuntary = task.involuntary_switches() as u32;
         (*stats).ready = 1;
-        if let Some(slot) = slot_for(task.pid()) {
+        (*stats).first_pid = task.pid();
+        if let Some(slot) = slot_for((*stats).first_pid) {
             // When two threads do this at once the last has the slot: ownership counts at each use.
-            if (*slot).owner == 0 {
+            // An owner at the same address is one whose end was not seen.
+            if (*slot).owner == 0 || (*slot).owner == task.address() {
+                set(&raw mut (*slot).stamps, (0, 0));
                 (*slot).owner = task.address();
             }
+        }
+    }
+}
+
+/// Makes the thread's slot free for others. It is not always that of its id: a thread that executes
+/// a program takes over the id of the first thread of its process, and that one gets its id.
+///
+/// # Safety
+/// The thread has exited, and `stats` is its storage.
+#[inline(always)]
+unsafe fn release(task: Task, stats: *const TaskStats) {
+    // SAFETY: map values.
+    unsafe {
+        if let Some(slot) = slot_for((*stats).first_pid)
+            && (*slot).owner == task.address()
+        {
+            (*slot).owner = 0;
         }
     }
 }
