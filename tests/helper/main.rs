@@ -1,0 +1,77 @@
+//! Workloads for the tests. A workload does its work, prints `done` with the numbers it has to
+//! report, and ends when its input does.
+
+mod processes;
+mod threads;
+
+use std::{
+    io::{Read, Write},
+    thread,
+    time::Duration,
+};
+
+use monitor_tests::sys;
+
+fn main() {
+    let args: Vec<_> = std::env::args().skip(1).collect();
+    let text = |n: usize| args.get(n).map(String::as_str).unwrap_or_default();
+    let number = |n: usize| text(n).parse().unwrap_or_else(|_| panic!("no number in {args:?}"));
+    match text(0) {
+        "hog" => hog(text(1), text(2), number(3)),
+        "ping" => processes::ping(text(1), text(2), text(3), number(4)),
+        "pong" => processes::pong(text(1), text(2), text(3), number(4)),
+        "sleep" => sleep(text(1), number(2), Duration::from_micros(number(3))),
+        "threads" => threads::many(number(1), number(2)),
+        "leave" => threads::leave(number(1), Duration::from_micros(number(2))),
+        "nothing" => {}
+        "exec-once" => threads::exec_once(),
+        "execs" => threads::execs(number(1), number(2)),
+        "exec" => threads::exec_from_another(),
+        "forks" => processes::forks(number(1), Duration::from_micros(number(2))),
+        "reuse" => processes::reuse(number(1)),
+        "probe" => probe(),
+        mode => panic!("no workload is called {mode:?}"),
+    }
+}
+
+/// Reports, and waits for the end of the input.
+fn done(numbers: &[u64]) {
+    let numbers: String = numbers.iter().map(|number| format!(" {number}")).collect();
+    // Nobody listens when the test has failed.
+    let _ = writeln!(std::io::stdout(), "done{numbers}");
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+}
+
+/// Binds this thread to a CPU, if one is named.
+fn pin(cpu: &str) {
+    if let Ok(cpu) = cpu.parse() {
+        sys::pin(cpu);
+    }
+}
+
+/// Uses CPU time and does nothing else.
+fn hog(cpu: &str, cgroup: &str, milliseconds: u64) {
+    pin(cpu);
+    if cgroup != "-" {
+        let path = format!("{cgroup}/cgroup.procs");
+        std::fs::write(&path, "0").unwrap_or_else(|error| panic!("cannot join {path}: {error}"));
+    }
+    sys::burn(Duration::from_millis(milliseconds));
+    done(&[]);
+}
+
+/// Hardly does anything, again and again.
+fn sleep(cpu: &str, times: u64, time: Duration) {
+    pin(cpu);
+    for _ in 0..times {
+        thread::sleep(time);
+    }
+    done(&[]);
+}
+
+/// Loads the probe and lets it run.
+fn probe() {
+    let recorder = monitor_tests::Recorder::start(&monitor_tests::kernel());
+    recorder.settle();
+    done(&[]);
+}

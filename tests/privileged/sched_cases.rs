@@ -1,0 +1,220 @@
+//! Cases in which it would be easy for the `sched` probe to be wrong.
+
+use std::{thread, time::Duration};
+
+use monitor::kernel::loader::Kernel;
+use monitor_common::hist;
+use monitor_tests::{
+    Recorder, Tracer, Workload,
+    cgroup::Cgroup,
+    kernel, observe,
+    proc::{Counters, is_kernel_thread},
+    recorder::comm,
+    scenario, serial, sys, truth,
+};
+
+/// A kernel for which the probe makes so few slots that most threads have to share.
+fn crowded() -> Kernel {
+    let mut kernel = kernel();
+    kernel.pid_max = 64;
+    kernel
+}
+
+#[test]
+fn only_threads_that_exist() {
+    let _serial = serial();
+    let recorder = Recorder::start(&kernel());
+    let sleeper = Workload::start("mt-sleeper", ["sleep", "-", "200", "1000"]);
+    sleeper.done();
+    let totals = recorder.settle();
+    let mut kernel_threads = 0;
+    for process in totals.processes.keys() {
+        assert!(!comm(process).starts_with("swapper/"), "{process:?} is an idle task");
+        // Those that are gone, or were only left behind, cannot be asked.
+        if let Some(kernel_thread) = is_kernel_thread(process.pid) {
+            assert_eq!(process.kernel_thread, kernel_thread, "{process:?}");
+            kernel_threads += u32::from(kernel_thread);
+        }
+    }
+    assert!(kernel_threads > 0, "the kernel has threads of its own, and some ran");
+    let rcu = totals.of(|process| comm(process).starts_with("rcu_"));
+    assert!(rcu.runqueue.count() > 0, "grace periods need a thread");
+    sleeper.end();
+}
+
+#[test]
+fn the_cgroup_of_a_process() {
+    let _serial = serial();
+    let cgroup = Cgroup::new("id", 50_000, 50_000);
+    let recorder = Recorder::start(&kernel());
+    let path = cgroup.path().to_str().expect("plain letters");
+    let hog = Workload::start("mt-hog", ["hog", "-", path, "1000"]);
+    let (pid, id) = (hog.pid(), cgroup.id());
+    hog.done();
+    let inside = |totals: &monitor_tests::Totals| {
+        totals.of(|process| process.pid == pid && process.cgroup_id == id).cpu_ns
+    };
+    let used = inside(&recorder.settle());
+    assert!(used > 500_000_000, "only {used} ns of 1 s were found in the cgroup with id {id}");
+    hog.end();
+}
+
+#[test]
+fn preemption_is_waiting_and_not_blocking() {
+    let _serial = serial();
+    let recorder = Recorder::start(&kernel());
+    let cpu = sys::last_cpu();
+    let hogs =
+        ["mt-hog0", "mt-hog1"].map(|name| Workload::start(name, ["hog", &cpu, "-", "60000"]));
+    let (before, after) = (recorder.settle(), recorder.settle());
+    for hog in &hogs {
+        let during =
+            after.of_process(hog.pid(), &hog.name).since(&before.of_process(hog.pid(), &hog.name));
+        assert!(during.runqueue.count() > 0 && during.involuntary > 0, "{during:?}");
+        assert_eq!((during.offcpu.count(), during.voluntary), (0, 0), "{during:?}");
+        // Two share a CPU, perhaps with others, so at least half of the time is spent waiting; what
+        // is under way at the ends of the ticks is missing or too much.
+        assert!(during.runqueue.sum > u128::from(during.cpu_ns) / 2, "{during:?}");
+    }
+    hogs.into_iter().for_each(Workload::kill);
+}
+
+#[test]
+fn threads_that_share_slots() {
+    let _serial = serial();
+    scenario::check(&crowded(), || vec![Workload::start("mt-threads", ["threads", "200", "20"])]);
+}
+
+#[test]
+fn processes_that_share_slots() {
+    let _serial = serial();
+    scenario::check_forks(&crowded(), &["forks", "500", "1000"]);
+}
+
+/// One process id for many processes, one after the other.
+fn check_reuse(kernel: &Kernel) {
+    let observed = observe(kernel, |recorder| {
+        let reuse = Workload::start("mt-reuse", ["reuse", "300"]);
+        let same = reuse.done()[0];
+        assert!(same > 100, "the process id was used again only {same} times");
+        recorder.settle();
+        let pid = reuse.pid();
+        reuse.end();
+        pid
+    });
+    let pid = observed.result;
+    // Children that a pass met while they lived are reported by their own ids.
+    let all = observed.totals.of(|process| process.pid == pid || comm(process) == "mt-reuse");
+    let intervals = observed.events.intervals(|tid, comm| tid == pid || comm == "mt-reuse");
+    truth::check_intervals("reuse", &all, &intervals);
+    truth::check_host(&observed.totals, &observed.events);
+}
+
+#[test]
+fn process_ids_that_are_used_again() {
+    let _serial = serial();
+    check_reuse(&kernel());
+}
+
+#[test]
+fn process_ids_that_are_used_again_with_shared_slots() {
+    let _serial = serial();
+    check_reuse(&crowded());
+}
+
+#[test]
+fn an_exec_from_another_thread() {
+    let _serial = serial();
+    for kernel in [kernel(), crowded()] {
+        let observed = observe(&kernel, |recorder| {
+            let process = Workload::start("mt-exec", ["exec"]);
+            process.done();
+            recorder.settle();
+            let pid = process.pid();
+            process.end();
+            pid
+        });
+        let counts = observed.totals.of_process(observed.result, "mt-exec");
+        let pid = observed.result;
+        let wanted = |tid: u32, comm: &str| tid == pid || comm == "mt-exec";
+        truth::check_intervals("exec", &counts, &observed.events.intervals(wanted));
+        truth::check_host(&observed.totals, &observed.events);
+    }
+}
+
+#[test]
+fn slots_of_threads_that_changed_their_ids() {
+    let _serial = serial();
+    // A thread that executes a program gets the id of the first one, and that one its id. New
+    // processes must not find what either left in the slot of its former id.
+    scenario::check_forks(&crowded(), &["execs", "100", "1000"]);
+}
+
+#[test]
+fn threads_that_end_before_their_process() {
+    let _serial = serial();
+    let observed = observe(&kernel(), |recorder| {
+        let process = Workload::start("mt-leave", ["leave", "60", "20000"]);
+        let used = process.done();
+        let pid = process.pid();
+        // What is left is the first thread.
+        let first = Counters::of_idle_process(pid);
+        let recorded = recorder.settle().of(|process| process.pid == pid);
+        process.end();
+        (pid, used, first, recorded)
+    });
+    let (pid, used, first, recorded) = &observed.result;
+    let &[cpu_ns, switches, threads] = used.as_slice() else {
+        panic!("the workload reports three numbers, not {used:?}");
+    };
+    // A thread's own clock, as it reads it, lacks its way out: some 50 us of 20 ms.
+    truth::within("ended threads on-CPU", (recorded.cpu_ns - first.cpu_ns) as f64, cpu_ns as f64);
+    let ended = recorded.voluntary + recorded.involuntary - first.voluntary - first.involuntary;
+    truth::within("ended threads' switches", ended as f64, (switches + threads) as f64);
+    let counts = observed.totals.of_process(*pid, "mt-leave");
+    let wanted = |tid: u32, comm: &str| tid == *pid || comm == "mt-leave";
+    truth::check_intervals("leave", &counts, &observed.events.intervals(wanted));
+    truth::check_host(&observed.totals, &observed.events);
+}
+
+#[test]
+fn attaching_under_load() {
+    let _serial = serial();
+    let cpu = sys::last_cpu();
+    let first = sys::cpus()[0].to_string();
+    let busy = [
+        Workload::start("mt-hog0", ["hog", &cpu, "-", "60000"]),
+        Workload::start("mt-hog1", ["hog", &cpu, "-", "60000"]),
+        Workload::start("mt-sleeper", ["sleep", &first, "100000", "2000"]),
+        Workload::start("mt-threads", ["threads", "50", "10000"]),
+    ];
+    let tracer = Tracer::start(8192);
+    thread::sleep(Duration::from_millis(200));
+    let recorder = Recorder::start(&kernel());
+    let totals = recorder.settle();
+    let end = sys::monotonic_ns();
+    let begin = recorder.attached_from;
+    drop(recorder);
+    let events = tracer.stop().unwrap_or_else(|lost| panic!("bpftrace could not keep up: {lost}"));
+    for workload in &busy {
+        let (pid, name) = (workload.pid(), workload.name.as_str());
+        let counts = totals.of_process(pid, name);
+        // All waits that ended since, those too that began before and of which we can know nothing.
+        let all = events.intervals_since(begin, |tid, comm| tid == pid || comm == name);
+        for (kind, hist, all) in [
+            ("run-queue", &counts.runqueue, &all.runqueue),
+            ("off-CPU", &counts.offcpu, &all.offcpu),
+        ] {
+            let Some(longest) = hist.quantile_slot(1.0) else { continue };
+            let possible = hist::coarse(hist::slot(end - begin));
+            assert!(longest <= possible, "{name} {kind}: longer than the probe was attached");
+            let really = all.iter().copied().max().unwrap_or(0);
+            println!("{name} {kind}: longest in slot {longest}, really {really} ns");
+            assert!(
+                longest <= hist::coarse(hist::slot(really)) + 1,
+                "{name} {kind}: slot {longest}, but the longest was {really} ns"
+            );
+        }
+    }
+    busy.into_iter().for_each(Workload::kill);
+}

@@ -1,0 +1,171 @@
+//! Safe forms of the few system calls that the standard library does not have.
+
+use std::{ffi::CString, io, mem, path::Path, time::Duration};
+
+/// Nanoseconds of the clock that kernel programs read.
+pub fn monotonic_ns() -> u64 {
+    clock_ns(libc::CLOCK_MONOTONIC)
+}
+
+/// On-CPU time of the calling thread in nanoseconds.
+pub fn thread_cpu_ns() -> u64 {
+    clock_ns(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+fn clock_ns(clock: libc::clockid_t) -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    #[expect(unsafe_code, reason = "the standard library cannot name a clock")]
+    // SAFETY: the pointer is valid, and both clocks always exist.
+    unsafe {
+        libc::clock_gettime(clock, &raw mut time);
+    }
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// Keeps a CPU busy until the calling thread has used this much more CPU time.
+pub fn burn(time: Duration) {
+    let end = thread_cpu_ns() + time.as_nanos() as u64;
+    while thread_cpu_ns() < end {
+        for _ in 0..100 {
+            std::hint::spin_loop();
+        }
+    }
+}
+
+/// Whether this process may load programs.
+pub fn is_root() -> bool {
+    #[expect(unsafe_code, reason = "the standard library does not ask who we are")]
+    // SAFETY: has no arguments and cannot fail.
+    unsafe {
+        libc::geteuid() == 0
+    }
+}
+
+/// The CPUs that the calling thread may run on, lowest first.
+pub fn cpus() -> Vec<usize> {
+    #[expect(unsafe_code, reason = "libc's CPU sets")]
+    // SAFETY: a set of plain bits, filled in by the kernel, asked for bits within it.
+    unsafe {
+        let mut set: libc::cpu_set_t = mem::zeroed();
+        libc::sched_getaffinity(0, size_of_val(&set), &raw mut set);
+        (0..libc::CPU_SETSIZE as usize).filter(|&cpu| libc::CPU_ISSET(cpu, &set)).collect()
+    }
+}
+
+/// The last of [`cpus`]: the first has more to do with interrupts.
+pub fn last_cpu() -> String {
+    cpus().last().expect("there is one").to_string()
+}
+
+/// Binds the calling thread, and threads and processes it starts from now on, to a CPU.
+pub fn pin(cpu: usize) {
+    #[expect(unsafe_code, reason = "libc's CPU sets")]
+    // SAFETY: a set of plain bits; libc checks the index.
+    let result = unsafe {
+        let mut set: libc::cpu_set_t = mem::zeroed();
+        libc::CPU_SET(cpu, &mut set);
+        libc::sched_setaffinity(0, size_of_val(&set), &raw const set)
+    };
+    assert_eq!(result, 0, "cannot run on CPU {cpu}: {}", io::Error::last_os_error());
+}
+
+/// Names the calling thread. What it starts has that name until it chooses another.
+pub fn set_comm(name: &str) {
+    let name = CString::new(name).expect("no zeros in names");
+    #[expect(unsafe_code, reason = "the standard library names new threads only")]
+    // SAFETY: a valid C string.
+    unsafe {
+        libc::prctl(libc::PR_SET_NAME, name.as_ptr());
+    }
+}
+
+/// Makes a named pipe.
+pub fn mkfifo(path: &Path) {
+    let path = CString::new(path.as_os_str().as_encoded_bytes()).expect("no zeros in paths");
+    #[expect(unsafe_code, reason = "the standard library cannot make named pipes")]
+    // SAFETY: a valid C string.
+    let result = unsafe { libc::mkfifo(path.as_ptr(), 0o600) };
+    assert_eq!(result, 0, "cannot make the pipe {path:?}: {}", io::Error::last_os_error());
+}
+
+/// Sends a signal to one process.
+pub fn kill(pid: u32, signal: i32) {
+    #[expect(unsafe_code, reason = "the standard library sends SIGKILL only")]
+    // SAFETY: takes integers only.
+    unsafe {
+        libc::kill(pid as i32, signal);
+    }
+}
+
+/// Forks the calling process, which must have one thread, and runs `child` in the copy. With a
+/// `pid` the copy gets this process id, if that is free.
+pub fn fork(pid: Option<u32>, child: impl FnOnce()) -> io::Result<u32> {
+    let wanted = pid.unwrap_or(0);
+    #[expect(unsafe_code, reason = "the standard library does not fork")]
+    // SAFETY: `clone_args` is plain integers, and the pid it points to outlives the call. The
+    // caller has one thread, so the copy may run anything; it ends here.
+    unsafe {
+        let mut args: libc::clone_args = mem::zeroed();
+        args.exit_signal = libc::SIGCHLD as u64;
+        if pid.is_some() {
+            args.set_tid = &raw const wanted as u64;
+            args.set_tid_size = 1;
+        }
+        match libc::syscall(libc::SYS_clone3, &raw const args, size_of_val(&args)) {
+            -1 => Err(io::Error::last_os_error()),
+            0 => {
+                child();
+                libc::_exit(0)
+            }
+            pid => Ok(pid as u32),
+        }
+    }
+}
+
+/// Waits until a child has ended, and leaves it there to be looked at.
+pub fn wait_until_ended(pid: u32) -> io::Result<()> {
+    #[expect(unsafe_code, reason = "the standard library always reaps")]
+    // SAFETY: the structure is plain bytes that the kernel fills in.
+    let result = unsafe {
+        let mut info: libc::siginfo_t = mem::zeroed();
+        libc::waitid(libc::P_PID, pid, &raw mut info, libc::WEXITED | libc::WNOWAIT)
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Reaps a child.
+pub fn reap(pid: u32) {
+    #[expect(unsafe_code, reason = "the standard library reaps only what it started")]
+    // SAFETY: takes integers and a null pointer, which is allowed.
+    unsafe {
+        libc::waitpid(pid as i32, std::ptr::null_mut(), 0);
+    }
+}
+
+/// What a process and its threads, or its reaped children, used.
+#[derive(Clone, Copy, Debug)]
+pub struct Usage {
+    /// User and system time, in nanoseconds; the kernel gives microseconds.
+    pub cpu_ns: u64,
+    /// Voluntary context switches.
+    pub voluntary: u64,
+    /// Involuntary context switches.
+    pub involuntary: u64,
+}
+
+/// `getrusage` of `RUSAGE_SELF`, `RUSAGE_THREAD` or `RUSAGE_CHILDREN`.
+pub fn usage(who: i32) -> Usage {
+    #[expect(unsafe_code, reason = "the standard library does not tell")]
+    // SAFETY: the structure is plain integers that the kernel fills in.
+    let usage = unsafe {
+        let mut usage: libc::rusage = mem::zeroed();
+        libc::getrusage(who, &raw mut usage);
+        usage
+    };
+    let ns = |time: libc::timeval| time.tv_sec as u64 * 1_000_000_000 + time.tv_usec as u64 * 1000;
+    Usage {
+        cpu_ns: ns(usage.ru_utime) + ns(usage.ru_stime),
+        voluntary: usage.ru_nvcsw as u64,
+        involuntary: usage.ru_nivcsw as u64,
+    }
+}
