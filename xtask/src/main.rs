@@ -1,6 +1,7 @@
 //! The project's tasks, `cargo xtask TASK`: the only entry point for people and for CI, so that both
 //! do the same.
 
+mod bench;
 mod build;
 mod ci;
 mod command;
@@ -36,6 +37,8 @@ enum Task {
     Test(test::Args),
     /// Run everything that has to pass before a change lands
     Ci(ci::Args),
+    /// Measure what the daemon costs, and write docs/benchmarks.md
+    Bench(bench::Args),
     /// Write what is generated from the program into docs/
     Docs(docs::Args),
     /// Check the sources against the rules of CONTRIBUTING.md
@@ -57,6 +60,7 @@ fn run(task: Task) -> Result<()> {
         Task::Run(args) => run::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Ci(args) => ci::run(&args),
+        Task::Bench(args) => bench::run(&args),
         Task::Docs(args) => docs::run(&args),
         Task::Tidy => tidy::run(),
     }

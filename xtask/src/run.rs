@@ -1,7 +1,7 @@
 //! Starts the daemon and shows what it measures, until ctrl-c.
 
 mod daemon;
-mod signals;
+pub(crate) mod signals;
 
 use std::{
     env,

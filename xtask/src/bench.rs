@@ -1,0 +1,176 @@
+//! Measures what the daemon costs, against the limits it has to keep, and writes what came of it into
+//! `docs/benchmarks.md`.
+//!
+//! Nothing is compared across runs: whatever is compared takes turns within one, and the median over
+//! the turns counts. Everything that is started here ends with this program, whatever ends it.
+
+mod bpf;
+mod clock;
+mod crowd;
+mod daemon;
+mod http;
+mod idle;
+mod machine;
+mod memory;
+mod pass;
+mod pingpong;
+mod programs;
+mod report;
+mod rounds;
+mod scrape;
+mod service;
+mod sysctl;
+
+use std::{
+    env,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+
+use self::report::{Figure, Report};
+use crate::{
+    build, command, privilege,
+    run::signals,
+    setup,
+    workspace::{self, Profile},
+};
+
+/// Fewer rounds than this say little, and are not written down.
+const MIN_ROUNDS: usize = 5;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    helper: Option<Helper>,
+    /// Measure only this, and write nothing; can be given several times
+    #[arg(long, value_name = "NAME")]
+    only: Vec<Benchmark>,
+    /// How often to measure; documented with 5 or more
+    #[arg(long, value_name = "N", default_value_t = MIN_ROUNDS)]
+    rounds: usize,
+    /// Do not build, measure what is there
+    #[arg(long)]
+    no_build: bool,
+}
+
+/// What this program starts itself as.
+#[derive(clap::Subcommand)]
+enum Helper {
+    /// Be many processes
+    #[command(hide = true)]
+    Crowd(crowd::Crowd),
+}
+
+/// What can be measured.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Benchmark {
+    /// How much slower two threads become that wake each other
+    Pingpong,
+    /// Time in the programs that run at a context switch
+    Programs,
+    /// One pass over 10,000 threads
+    Pass,
+    /// Memory, with few processes and with many
+    Memory,
+    /// CPU time while nobody asks for anything
+    Idle,
+    /// CPU time and size of a scrape
+    Scrape,
+}
+
+/// What every benchmark needs to know.
+struct Setup {
+    rounds: usize,
+    /// The daemon.
+    daemon: PathBuf,
+    /// `monitor/examples/bench.rs`.
+    helper: PathBuf,
+    /// Where the empty programs are.
+    empty: PathBuf,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    if let Some(Helper::Crowd(crowd)) = &args.helper {
+        return crowd::run(crowd);
+    }
+    const PURPOSE: &str = "measuring the kernel's part";
+    privilege::require(PURPOSE)?;
+    if !args.no_build {
+        prepare()?;
+    }
+    if !privilege::is_root() {
+        let this = env::current_exe().context("cannot tell where this program is")?;
+        let mut again = privilege::as_root(this, PURPOSE)?;
+        again.args(["bench", "--no-build", "--rounds", &args.rounds.to_string()]);
+        for only in &args.only {
+            again.args(["--only", &only.name()]);
+        }
+        return Err(again.exec()).context("cannot start sudo");
+    }
+    measure(args)
+}
+
+/// Builds and installs all that measuring takes.
+fn prepare() -> Result<()> {
+    setup::test_tools()?;
+    build::daemon(Profile::Release)?;
+    command::run(command::cargo("build").args([
+        "--release",
+        "--package",
+        "monitor",
+        "--example",
+        "bench",
+    ]))
+}
+
+fn measure(args: &Args) -> Result<()> {
+    signals::catch();
+    bpf::require_statistics_off()?;
+    let daemon = workspace::daemon(Profile::Release)?;
+    let setup = Setup {
+        rounds: args.rounds.max(1),
+        helper: daemon.parent().unwrap_or(Path::new("/")).join("examples/bench"),
+        empty: workspace::bpf_objects().join("empty.o"),
+        daemon,
+    };
+    let mut report = Report::default();
+    for benchmark in Benchmark::value_variants() {
+        if args.only.is_empty() || args.only.contains(benchmark) {
+            let name = benchmark.name();
+            println!("\n==> {name}");
+            report.add(benchmark.run(&setup).with_context(|| format!("{name} failed"))?);
+        }
+    }
+    print!("\n{report}");
+    if args.only.is_empty() && args.rounds >= MIN_ROUNDS {
+        report.write(args.rounds)?;
+    } else {
+        println!("not written down: that takes all benchmarks and {MIN_ROUNDS} rounds");
+    }
+    match report.missed() {
+        0 => Ok(()),
+        missed => bail!("{missed} limits are missed"),
+    }
+}
+
+impl Benchmark {
+    /// As it is given on the command line.
+    fn name(self) -> String {
+        let value = self.to_possible_value().expect("none is hidden");
+        value.get_name().to_owned()
+    }
+
+    fn run(self, setup: &Setup) -> Result<Vec<Figure>> {
+        match self {
+            Self::Pingpong => pingpong::run(setup),
+            Self::Programs => programs::run(setup),
+            Self::Pass => pass::run(setup),
+            Self::Memory => memory::run(setup),
+            Self::Idle => idle::run(setup),
+            Self::Scrape => scrape::run(setup),
+        }
+    }
+}

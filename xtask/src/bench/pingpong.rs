@@ -1,0 +1,82 @@
+//! Two threads that wake each other as fast as they can: the most a scheduler's programs can cost.
+
+use std::{process::Command, time::Duration};
+
+use anyhow::{Context, Result};
+
+use super::{
+    Setup, bpf,
+    daemon::Daemon,
+    report::{Figure, Unit},
+    rounds::{interleave, ratio},
+    service::{self, Service},
+};
+
+/// Both threads on one CPU, so that each message is a switch.
+pub(super) const COMMAND: [&str; 9] =
+    ["taskset", "-c", "1", "perf", "bench", "-f", "simple", "sched", "pipe"];
+/// Threads instead of processes.
+pub(super) const THREADS: &str = "-T";
+
+/// How long it may take, ten times what it does on a slow machine.
+const TIMEOUT: Duration = Duration::from_secs(120);
+/// How long loading programs may take.
+const LOAD: Duration = Duration::from_secs(30);
+/// Wakeup of a thread, of a new one, and the switch.
+const HOOKS: usize = 3;
+
+const LIMIT: f64 = 1.10;
+
+pub(super) fn run(setup: &Setup) -> Result<Vec<Figure>> {
+    let names = ["without", "empty programs", "monitor", "runqlat"];
+    let [without, empty, monitor, runqlat] = interleave(setup.rounds, (names, "s"), |variant| {
+        bpf::require_statistics_off()?;
+        let beside = match variant {
+            1 => Some(empty_programs(setup)?),
+            3 => Some(runqlat_programs()?),
+            _ => None,
+        };
+        let daemon = if variant == 2 { Some(Daemon::start(&setup.daemon, &[])?) } else { None };
+        let seconds = play(&[])?;
+        daemon.map_or(Ok(()), Daemon::stop)?;
+        beside.map_or(Ok(()), Service::stop)?;
+        Ok(seconds)
+    })?;
+    let command = |beside: &str| format!("{} {THREADS}{beside}", COMMAND.join(" "));
+    let figure = |what, beside, values: &[f64]| {
+        let ratio = ratio(values, &without);
+        Figure::new(format!("{what} / without"), ratio, Unit::Ratio, command(beside))
+    };
+    Ok(vec![
+        figure("Ping-pong with monitor", ", beside monitor run", &monitor).at_most(LIMIT),
+        figure("Ping-pong with empty programs on the same hooks", ", beside them", &empty),
+        figure("Ping-pong with runqlat", ", beside runqlat -P", &runqlat),
+    ])
+}
+
+/// Runs the workload with some more arguments; how many seconds it took.
+pub(super) fn play(arguments: &[&str]) -> Result<f64> {
+    let [program, rest @ ..] = COMMAND;
+    let mut command = Command::new(program);
+    command.args(rest).arg(THREADS).args(arguments);
+    let said = Service::finish("perf", &mut command, TIMEOUT)?;
+    let last = said.lines().last().unwrap_or_default();
+    last.trim().parse().with_context(|| format!("perf bench says no time: {last}"))
+}
+
+/// Attaches the empty programs.
+pub(super) fn empty_programs(setup: &Setup) -> Result<Service> {
+    let mut command = Command::new(&setup.helper);
+    let mut service = Service::start("empty", command.arg("empty").arg(&setup.empty))?;
+    service.wait_until(LOAD, |service| service.said().contains("ready"))?;
+    Ok(service)
+}
+
+/// Attaches the programs of `runqlat`.
+pub(super) fn runqlat_programs() -> Result<Service> {
+    let mut service = Service::start("runqlat", Command::new("runqlat").arg("-P"))?;
+    // What it says is not written before it ends.
+    service.wait_until(LOAD, |service| bpf::links(service.pid()) >= HOOKS)?;
+    service::pause(Duration::from_millis(200))?;
+    Ok(service)
+}
