@@ -7,6 +7,7 @@ pub mod catalogue;
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod error;
 pub mod export;
 pub mod host;
 pub mod kernel;

@@ -3,11 +3,14 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use monitor::cli::{self, Cli};
+use monitor::{
+    cli::{self, Cli},
+    error,
+};
 
 fn main() -> ExitCode {
-    cli::run(Cli::parse()).unwrap_or_else(|error| {
-        eprintln!("monitor: {error:#}");
+    cli::run(Cli::parse()).unwrap_or_else(|failure| {
+        eprintln!("monitor: {}", error::chain(failure.as_ref()));
         ExitCode::FAILURE
     })
 }

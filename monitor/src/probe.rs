@@ -8,6 +8,7 @@ mod banks;
 mod sched;
 
 use crate::{
+    error::chain,
     kernel::{
         attach::{Hook, Verdict},
         loader::{Kernel, LoadError},
@@ -86,7 +87,7 @@ pub enum ProbeError {
         verdicts: Vec<Verdict>,
     },
     /// A map could not be read or written.
-    #[error("cannot use the map {map} of the {probe} probe: {source}; restart monitor")]
+    #[error("cannot use the map {map} of the {probe} probe: {}; restart monitor", chain(source))]
     Map {
         /// The probe.
         probe: &'static str,

@@ -8,6 +8,8 @@ use aya::{
 };
 use serde::Serialize;
 
+use crate::error::chain;
+
 /// A place that a probe wants to attach to.
 #[derive(Debug)]
 pub struct Hook {
@@ -134,7 +136,7 @@ fn attach_one(ebpf: &mut Ebpf, btf: &Btf, alternative: &Alternative) -> Result<(
 
 fn refusal(error: &ProgramError) -> HookState {
     match error {
-        ProgramError::Btf(error) => HookState::Unsupported { reason: error.to_string() },
+        ProgramError::Btf(error) => HookState::Unsupported { reason: chain(error) },
         ProgramError::LoadError { io_error, verifier_log } => {
             let log = verifier_log.to_string();
             let lines: Vec<_> = log.lines().filter(|line| !line.is_empty()).collect();
@@ -144,6 +146,6 @@ fn refusal(error: &ProgramError) -> HookState {
                 verifier: tail.iter().map(|&line| line.to_owned()).collect(),
             }
         }
-        error => HookState::Failed { reason: error.to_string(), verifier: Vec::new() },
+        error => HookState::Failed { reason: chain(error), verifier: Vec::new() },
     }
 }

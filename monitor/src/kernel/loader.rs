@@ -15,6 +15,7 @@ use super::{
     btf::{BtfError, Types, VMLINUX},
     stats::Accounts,
 };
+use crate::error::chain;
 
 /// Lets types of `monitor-common` pass where aya wants its own marker.
 #[repr(transparent)]
@@ -56,8 +57,9 @@ pub enum LoadError {
     Member(&'static str),
     /// The kernel refused an object.
     #[error(
-        "cannot load the {object} programs: {source}; run as root, or with CAP_BPF, CAP_PERFMON and \
-         CAP_SYS_RESOURCE, on a kernel of 5.11 or later"
+        "cannot load the {object} programs: {}; run as root, or with CAP_BPF, CAP_PERFMON and \
+         CAP_SYS_RESOURCE, on a kernel of 5.11 or later",
+        chain(source.as_ref())
     )]
     Object {
         /// The object.

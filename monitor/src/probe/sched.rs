@@ -14,6 +14,7 @@ use monitor_common::sched::{BANKS, Control, Exited, HostBank, ProcessKey, TASK_B
 use self::decode::{Decoder, Snapshot};
 use super::{MapEntries, Probe, ProbeDesc, ProbeError};
 use crate::{
+    error::chain,
     kernel::{
         attach::{Alternative, Hook, Target, Verdict},
         loader::{Kernel, Object, Raw},
@@ -211,9 +212,9 @@ fn pass(object: &mut Object, records: &mut Vec<u8>) -> Result<(), ProbeError> {
     records.clear();
     let program = object.ebpf.program_mut(PASS).ok_or_else(|| error("no such program".into()))?;
     let program: &mut Iter = program.try_into().map_err(|e| error(format!("{e}")))?;
-    let link = program.attach().map_err(|e| error(e.to_string()))?;
-    let link = program.take_link(link).map_err(|e| error(e.to_string()))?;
-    let mut file = link.into_file().map_err(|e| error(e.to_string()))?;
+    let link = program.attach().map_err(|e| error(chain(&e)))?;
+    let link = program.take_link(link).map_err(|e| error(chain(&e)))?;
+    let mut file = link.into_file().map_err(|e| error(chain(&e)))?;
     file.read_to_end(records).map_err(|e| error(e.to_string()))?;
     Ok(())
 }
