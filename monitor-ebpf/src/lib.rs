@@ -4,5 +4,6 @@
 #![feature(asm_experimental_arch)]
 
 pub mod atomic;
+pub mod histogram;
 pub mod kernel;
 pub mod task_storage;

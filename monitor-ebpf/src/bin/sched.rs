@@ -20,12 +20,12 @@ use aya_log_ebpf::warn;
 use monitor_common::{
     hist::{self, FINE_SLOTS},
     sched::{
-        BANKS, Control, Exited, HostBank, HostHist, Loss, PAIRS, ProcessKey, StampSlot, Stamps,
-        TaskBank, TaskHist, TaskRecord, TaskStats, Usage,
+        BANKS, Control, Exited, HostBank, HostHist, Loss, ProcessKey, StampSlot, Stamps, TaskHist,
+        TaskRecord, TaskStats, Usage,
     },
 };
 use monitor_ebpf::{
-    atomic,
+    atomic, histogram,
     kernel::{Task, TaskIter},
     task_storage::TaskStorage,
 };
@@ -185,17 +185,13 @@ unsafe fn on_switch(preempted: bool, prev: Task, next: Task) {
 #[inline(always)]
 unsafe fn record(host: *mut HostBank, fine: *mut HostHist, coarse: *mut TaskHist, ns: u64) {
     let slot = hist::slot(ns);
-    // SAFETY: as above, and both indices are checked.
+    if ns > hist::MAX_NS || slot >= FINE_SLOTS {
+        return lost(host, Loss::Implausible);
+    }
+    // SAFETY: as above, and the slot is checked.
     unsafe {
-        if ns > hist::MAX_NS || slot >= FINE_SLOTS {
-            return lost(host, Loss::Implausible);
-        }
-        (*fine).sum += ns;
-        *(&raw mut (*fine).slots).cast::<u32>().add(slot) += 1;
-        let slot = hist::coarse(slot);
-        (*coarse).sum += ns;
-        (*coarse).mask |= 1 << (slot / 2);
-        *(&raw mut (*coarse).slots).cast::<u32>().add(slot) += 1;
+        histogram::add_fine(fine, slot, ns);
+        histogram::add_coarse(coarse, hist::coarse(slot), ns);
     }
 }
 
@@ -347,20 +343,10 @@ unsafe fn report(ctx: &TaskIter, task: Task) {
             // The kernel calls again for this thread once userspace has made room.
             return;
         }
-        clear(bank);
+        histogram::clear(bank);
         (*stats).cpu_time = (*stats).cpu_time.wrapping_add(usage.cpu_time);
         (*stats).voluntary = (*stats).voluntary.wrapping_add(usage.voluntary as u32);
         (*stats).involuntary = (*stats).involuntary.wrapping_add(usage.involuntary as u32);
-    }
-}
-
-/// # Safety
-/// Nobody else uses the bank.
-#[inline(always)]
-unsafe fn clear(bank: *mut TaskBank) {
-    for word in 0..size_of::<TaskBank>() / 8 {
-        // SAFETY: as above; volatile, as the compiler would call `memset`, which goes by bytes.
-        unsafe { ptr::write_volatile(bank.cast::<u64>().add(word), 0) };
     }
 }
 
@@ -379,8 +365,8 @@ unsafe fn leave_behind(ctx: &BtfTracePointContext, task: Task, stats: *mut TaskS
         atomic::add(&raw mut (*total).involuntary, usage.involuntary);
         for bank in 0..BANKS {
             let bank = &raw const (*stats).banks[bank];
-            merge(&raw const (*bank).runqueue, &raw mut (*exited).bank.runqueue);
-            merge(&raw const (*bank).offcpu, &raw mut (*exited).bank.offcpu);
+            histogram::merge(&raw const (*bank).runqueue, &raw mut (*exited).bank.runqueue);
+            histogram::merge(&raw const (*bank).offcpu, &raw mut (*exited).bank.offcpu);
         }
     }
 }
@@ -423,31 +409,6 @@ fn key_of(task: Task, tgid: u32, bank: usize) -> ProcessKey {
         tgid,
         bank: bank as u16,
         kernel_thread: task.is_kernel_thread().into(),
-    }
-}
-
-/// Adds a histogram to one that other CPUs add to as well.
-///
-/// # Safety
-/// The pointers are map values.
-#[inline(always)]
-unsafe fn merge(from: *const TaskHist, to: *mut TaskHist) {
-    // SAFETY: as above.
-    unsafe {
-        let mask = (*from).mask;
-        if mask == 0 {
-            return;
-        }
-        atomic::add(&raw mut (*to).sum, (*from).sum);
-        atomic::or(&raw mut (*to).mask, mask);
-        let pairs = (&raw const (*from).slots).cast::<u64>();
-        let sums = (&raw mut (*to).slots).cast::<u64>();
-        for pair in 0..PAIRS {
-            if mask >> pair & 1 == 1 {
-                // Both slots at once: within a tick the lower one does not overflow.
-                atomic::add(sums.add(pair), *pairs.add(pair));
-            }
-        }
     }
 }
 
