@@ -4,6 +4,7 @@
 #![no_main]
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use monitor_ebpf as _; // The panic handler.
 
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
@@ -22,9 +23,4 @@ pub fn sched_wakeup(_: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sched_wakeup_new")]
 pub fn sched_wakeup_new(_: BtfTracePointContext) -> i32 {
     0
-}
-
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    loop {}
 }

@@ -111,9 +111,7 @@ pub fn sched_process_free(ctx: BtfTracePointContext) -> i32 {
 /// Reports one thread, if it has news.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task")]
-pub fn report_tasks(ctx: *mut TaskIter) -> i32 {
-    // SAFETY: the kernel's context is valid while the program runs.
-    let ctx = unsafe { &*ctx };
+pub fn report_tasks(ctx: &TaskIter) -> i32 {
     if let Some(task) = ctx.task() {
         // SAFETY: a pass runs alone, and only in the bank that no hook writes to.
         unsafe { report(ctx, task) };
@@ -143,11 +141,11 @@ unsafe fn on_switch(preempted: bool, prev: Task, next: Task) {
         let now = bpf_ktime_get_ns();
         let bank = bank();
         let pid = prev.pid();
-        if pid != 0 {
-            if let Some(stamps) = stamps_of(prev, pid) {
-                let runnable = preempted || prev.is_runnable();
-                set(stamps, if runnable { (0, now) } else { (now, 0) });
-            }
+        if pid != 0
+            && let Some(stamps) = stamps_of(prev, pid)
+        {
+            let runnable = preempted || prev.is_runnable();
+            set(stamps, if runnable { (0, now) } else { (now, 0) });
         }
         let Some(host) = host(bank, next.cpu()) else { return };
         (*host).switches += 1;
@@ -236,10 +234,12 @@ fn slot_for(pid: u32) -> Option<*mut StampSlot> {
 /// The thread's stamps: in its slot, or in its own storage when the slot is taken.
 #[inline(always)]
 fn stamps_of(task: Task, pid: u32) -> Option<*mut Stamps> {
-    match slot_of(task, pid) {
-        // SAFETY: map values.
-        Some(slot) => Some(unsafe { &raw mut (*slot.as_ptr()).stamps }),
-        None => TASKS.get(task).map(|stats| unsafe { &raw mut (*stats.as_ptr()).stamps }),
+    // SAFETY: map values.
+    unsafe {
+        match slot_of(task, pid) {
+            Some(slot) => Some(&raw mut (*slot.as_ptr()).stamps),
+            None => TASKS.get(task).map(|stats| &raw mut (*stats.as_ptr()).stamps),
+        }
     }
 }
 
@@ -339,7 +339,7 @@ unsafe fn report(ctx: &TaskIter, task: Task) {
         }
         let key = key_of(task.leader(), task.tgid(), 0);
         let record = TaskRecord { key, pid: task.pid().into(), usage };
-        if ctx.write(&record).is_err() || ctx.write(bank).is_err() {
+        if !(ctx.write(&record) && ctx.write(bank)) {
             // The kernel calls again for this thread once userspace has made room.
             return;
         }
@@ -410,9 +410,4 @@ fn key_of(task: Task, tgid: u32, bank: usize) -> ProcessKey {
         bank: bank as u16,
         kernel_thread: task.is_kernel_thread().into(),
     }
-}
-
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    loop {}
 }

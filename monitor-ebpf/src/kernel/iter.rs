@@ -30,15 +30,15 @@ impl TaskIter {
         Task::from_ptr(self.task)
     }
 
-    /// Appends a value to what userspace reads. When there is no room left the kernel drops all that
-    /// was written for this thread, and calls the program for it once more.
+    /// Appends a value to what userspace reads, if there is room. When there is none the kernel drops
+    /// all that was written for this thread, and calls the program for it once more.
     ///
     /// # Safety
     /// `value` can be read.
     #[inline(always)]
-    pub unsafe fn write<T>(&self, value: *const T) -> Result<(), ()> {
+    pub unsafe fn write<T>(&self, value: *const T) -> bool {
         // SAFETY: the kernel's context is valid while the program runs, the caller promises the rest.
         let code = unsafe { bpf_seq_write((*self.meta).seq, value.cast(), size_of::<T>() as u32) };
-        if code == 0 { Ok(()) } else { Err(()) }
+        code == 0
     }
 }
