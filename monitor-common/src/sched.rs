@@ -9,6 +9,9 @@ use crate::hist::{COARSE_SLOTS, FINE_SLOTS};
 
 /// Number of banks.
 pub const BANKS: usize = 2;
+/// What stands for a bank while not all hooks are attached. What was recorded then could not be
+/// discarded again: threads that end keep it for their process.
+pub const NO_BANK: u32 = BANKS as u32;
 /// Length of a kernel command name, with its terminating zero.
 pub const COMM_LEN: usize = 16;
 /// Pairs of slots in a thread's histogram; each has a bit in the mask.
@@ -18,7 +21,7 @@ pub const PAIRS: usize = COARSE_SLOTS / 2;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Control {
-    /// The bank that programs write to, 0 or 1.
+    /// The bank that programs write to, 0 or 1; [`NO_BANK`] until they shall record latencies.
     pub bank: u64,
     /// Threads that the pass met since the bank was set.
     pub threads: u64,

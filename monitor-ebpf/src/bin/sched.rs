@@ -139,7 +139,7 @@ unsafe fn on_switch(preempted: bool, prev: Task, next: Task) {
     // SAFETY: all pointers are map values, and by the caller's promise nobody else changes them.
     unsafe {
         let now = bpf_ktime_get_ns();
-        let bank = bank();
+        let bank = control_bank();
         let pid = prev.pid();
         if pid != 0
             && let Some(stamps) = stamps_of(prev, pid)
@@ -147,6 +147,7 @@ unsafe fn on_switch(preempted: bool, prev: Task, next: Task) {
             let runnable = preempted || prev.is_runnable();
             set(stamps, if runnable { (0, now) } else { (now, 0) });
         }
+        // There is none for NO_BANK.
         let Some(host) = host(bank, next.cpu()) else { return };
         (*host).switches += 1;
         let pid = next.pid();
@@ -168,7 +169,7 @@ unsafe fn on_switch(preempted: bool, prev: Task, next: Task) {
         let Some(stats) = TASKS.get(next) else {
             return lost(host, Loss::NoStorage);
         };
-        let task = &raw mut (*stats.as_ptr()).banks[bank];
+        let task = &raw mut (*stats.as_ptr()).banks[bank & 1];
         record(host, &raw mut (*host).runqueue, &raw mut (*task).runqueue, now.wrapping_sub(wake));
         if out != 0 {
             record(host, &raw mut (*host).offcpu, &raw mut (*task).offcpu, wake.wrapping_sub(out));
@@ -196,15 +197,21 @@ unsafe fn record(host: *mut HostBank, fine: *mut HostHist, coarse: *mut TaskHist
 /// The bank to write to.
 #[inline(always)]
 fn bank() -> usize {
+    control_bank() & 1
+}
+
+/// The same, or [`NO_BANK`](monitor_common::sched::NO_BANK).
+#[inline(always)]
+fn control_bank() -> usize {
     // SAFETY: a valid static; volatile, as userspace changes it.
-    unsafe { ptr::read_volatile(&raw const CONTROL.bank) as usize & 1 }
+    unsafe { ptr::read_volatile(&raw const CONTROL.bank) as usize }
 }
 
 #[inline(always)]
 fn host(bank: usize, cpu: u32) -> Option<*mut HostBank> {
     // SAFETY: a valid static; volatile, as its value is set after compiling.
     let cpus = unsafe { ptr::read_volatile(&raw const CPUS) };
-    HOST.get_ptr_mut(if bank == 0 { cpu } else { cpu + cpus })
+    HOST.get_ptr_mut(cpu + cpus * bank as u32)
 }
 
 /// Counts what could not be recorded. Rare, so the cost of an atomic addition does not matter, and

@@ -9,7 +9,7 @@ use aya::{
     maps::{Array, HashMap, MapData, MapError},
     programs::Iter,
 };
-use monitor_common::sched::{BANKS, Control, Exited, HostBank, ProcessKey, TASK_BYTES};
+use monitor_common::sched::{BANKS, Control, Exited, HostBank, NO_BANK, ProcessKey, TASK_BYTES};
 
 use self::decode::{Decoder, Snapshot};
 use super::{MapEntries, Probe, ProbeDesc, ProbeError};
@@ -100,6 +100,7 @@ impl Sched {
         for bank in 0..BANKS as u16 {
             reset_other(&mut exited, bank)?;
         }
+        set_bank(&mut control, NO_BANK)?;
         for hook in HOOKS {
             let attached = kernel.attach(&mut object, hook);
             if !attached && hook.without.is_none() {
@@ -120,7 +121,7 @@ impl Sched {
             snapshot: Snapshot::default(),
             decoder: Decoder::new(kernel.cpus),
         };
-        // What was seen while not all hooks were attached is not to be trusted.
+        // From now on latencies are recorded. What threads used until now is not reported.
         sched.end_tick()?;
         super::wait_for_programs();
         sched.snapshot()?;
@@ -183,7 +184,7 @@ fn make_storage(
 ) -> Result<(), ProbeError> {
     let mut missing = u64::MAX;
     for _ in 0..PASSES {
-        set_bank(control, 0)?;
+        set_bank(control, NO_BANK)?;
         pass(object, &mut Vec::new())?;
         missing = read_control(control)?.without_storage;
         if missing == 0 {
