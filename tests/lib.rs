@@ -19,6 +19,6 @@ pub use self::{
     counts::{Counts, Hist},
     recorder::{Recorder, Totals},
     reference::{Blind, Events, Intervals, Tracer},
-    session::{Observed, kernel, observe, serial},
+    session::{Observed, Serial, kernel, observe, serial},
     workload::Workload,
 };

@@ -192,8 +192,17 @@ pub struct Events {
 pub struct Blind {
     /// How often a thread was given a CPU without that, or why it wanted one, being seen.
     pub runs: u64,
-    /// How many threads were begun and not seen to be freed.
-    pub ends: i64,
+    /// How many threads were begun.
+    pub begun: u64,
+    /// How many of them were not seen to be freed: most of what they did was never handed on.
+    pub unended: u64,
+}
+
+impl Blind {
+    /// The share of all threads that were seen from beginning to end.
+    pub fn seen(&self) -> f64 {
+        1.0 - self.unended as f64 / self.begun.max(1) as f64
+    }
 }
 
 /// When a thread began to be blocked, and when to wait for a CPU.
@@ -237,10 +246,14 @@ impl Events {
                         *on_cpu = true;
                     }
                 }
-                Kind::Free => blind.ends -= i64::from(threads.contains_key(&event.next)),
+                Kind::Free => {
+                    blind.unended -=
+                        u64::from(threads.contains_key(&event.next)).min(blind.unended);
+                }
                 Kind::New if wanted_next => {
                     threads.insert(event.next, (false, true));
-                    blind.ends += 1;
+                    blind.begun += 1;
+                    blind.unended += 1;
                 }
                 Kind::Wakeup | Kind::New => {
                     if let Some((_, woken)) = threads.get_mut(&event.next) {

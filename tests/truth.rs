@@ -8,23 +8,27 @@ const QUANTILES: [f64; 7] = [0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 1.0];
 /// How far sums and counts may be off.
 const TOLERANCE: f64 = 0.01;
 
+/// How large a part of the host's waits may be those of threads that were not seen to end.
+const UNENDED: f64 = 0.1;
+
 /// How far apart two observers read their clocks in a few events, in nanoseconds.
 const CLOCKS_NS: f64 = 2000.0;
 
 /// Both histograms of `counts` against what follows from raw events.
-pub fn check_intervals(name: &str, counts: &Counts, intervals: &Intervals) {
-    check_hist(&format!("{name} run-queue"), &counts.runqueue, &intervals.runqueue);
-    check_hist(&format!("{name} off-CPU"), &counts.offcpu, &intervals.offcpu);
+pub fn check_intervals(name: &str, counts: &Counts, intervals: &Intervals, blind: Blind) {
+    let seen = blind.seen();
+    check_hist(&format!("{name} run-queue"), &counts.runqueue, &intervals.runqueue, seen);
+    check_hist(&format!("{name} off-CPU"), &counts.offcpu, &intervals.offcpu, seen);
 }
 
 /// A histogram against durations: count and sum within 1 %, every quantile within one bucket.
-pub fn check_hist(name: &str, hist: &Hist, durations: &[u64]) {
+fn check_hist(name: &str, hist: &Hist, durations: &[u64], seen: f64) {
     let expected = Hist::of(durations);
-    within(&format!("{name} count"), hist.count() as f64, expected.count() as f64);
+    mostly(&format!("{name} count"), hist.count() as f64, expected.count() as f64, seen);
     let (sum, expected_sum) = (hist.sum as f64, expected.sum as f64);
     // Neither reads its clock at the very moment. A few short waits are off by that.
     if (sum - expected_sum).abs() > CLOCKS_NS {
-        within(&format!("{name} sum"), sum, expected_sum);
+        mostly(&format!("{name} sum"), sum, expected_sum, seen);
     }
     for q in QUANTILES {
         let (slot, wanted) = (hist.quantile_slot(q), expected.quantile_slot(q));
@@ -38,39 +42,42 @@ pub fn check_hist(name: &str, hist: &Hist, durations: &[u64]) {
 
 /// A number within 1 % of what it should be.
 pub fn within(name: &str, value: f64, expected: f64) {
+    mostly(name, value, expected, 1.0);
+}
+
+/// A number within 1 % of what it should be, if need be without threads that were not `seen` to end.
+pub fn mostly(name: &str, value: f64, expected: f64, seen: f64) {
     let off = if value == expected { 0.0 } else { value / expected - 1.0 };
     println!("{name}: {value} for {expected}, {:+.4} %", off * 100.0);
-    assert!(off.abs() <= TOLERANCE, "{name}: {value} is not within 1 % of {expected}");
+    let possible = seen - 1.0 - TOLERANCE..=TOLERANCE;
+    assert!(possible.contains(&off), "{name}: {value} is not within {possible:?} of {expected}");
 }
 
 /// What was recorded of a process since it was started, against what the kernel counted: switches
 /// and runs exactly, on-CPU time within 1 %. Only what the kernel kept from all observers may be
-/// missing, and that is less than 1 % too.
+/// missing.
 pub fn check_counters(name: &str, counts: &Counts, kernel: &Counters, blind: Blind) {
-    within(&format!("{name} on-CPU time"), counts.cpu_ns as f64, kernel.cpu_ns as f64);
-    let recorded = counts.runqueue.count();
-    println!("{name} times run: {recorded} for {}, {blind:?}", kernel.times);
-    if blind.ends > 0 {
-        within(&format!("{name} times run"), recorded as f64, kernel.times as f64);
-        let (switches, expected) =
-            (counts.voluntary + counts.involuntary, kernel.voluntary + kernel.involuntary);
-        return within(&format!("{name} switches"), switches as f64, expected as f64);
+    let seen = blind.seen();
+    mostly(&format!("{name} on-CPU time"), counts.cpu_ns as f64, kernel.cpu_ns as f64, seen);
+    let (recorded, times) = (counts.runqueue.count(), kernel.times);
+    mostly(&format!("{name} times run"), recorded as f64, times as f64, seen);
+    println!("{name}: {blind:?}");
+    let switches = (counts.voluntary, counts.involuntary);
+    let expected = (kernel.voluntary, kernel.involuntary);
+    if blind.unended == 0 {
+        assert_eq!(switches, expected, "{name}: voluntary and involuntary switches, against /proc");
+        let possible = times - blind.runs..=times;
+        assert!(possible.contains(&recorded), "{name}: {recorded} runs, by schedstat {possible:?}");
+    } else {
+        let all = |(voluntary, involuntary): (u64, u64)| (voluntary + involuntary) as f64;
+        mostly(&format!("{name} switches"), all(switches), all(expected), seen);
     }
-    assert_eq!(
-        (counts.voluntary, counts.involuntary),
-        (kernel.voluntary, kernel.involuntary),
-        "{name}: voluntary and involuntary switches, against /proc"
-    );
-    let possible = kernel.times - blind.runs..=kernel.times;
-    assert!(
-        possible.contains(&recorded),
-        "{name}: ran {recorded} times, by schedstat {possible:?}"
-    );
-    within(&format!("{name} times run"), recorded as f64, kernel.times as f64);
 }
 
 /// Nothing was lost, and all processes together are the host. Where the kernel kept events from all
-/// observers, waits go unrecorded and threads end unseen, but fewer than 1 % of all.
+/// observers, fewer than 1 % of all waits go unrecorded for want of a wakeup or of storage. There all
+/// processes are less than the host, as threads end unseen, which takes away whole lives: on a small
+/// part of the host's waits no bound can be put but that it is small.
 pub fn check_host(totals: &Totals, events: &Events) {
     let processes = totals.of(|_| true);
     let (host, sum) = (&totals.host, &processes);
@@ -91,6 +98,8 @@ pub fn check_host(totals: &Totals, events: &Events) {
     let runs = host.runqueue.count() as f64;
     assert!(missing <= TOLERANCE * runs, "lost: {:?} of {runs}", totals.lost);
     for (name, host, sum) in pairs {
-        within(&format!("{name} of all processes"), sum.count() as f64, host.count() as f64);
+        let (sum, host) = (sum.count() as f64, host.count() as f64);
+        mostly(&format!("{name} of all processes"), sum, host, 1.0 - UNENDED);
+        assert!(sum <= host, "{name}: {sum} of all processes, but {host} of the host");
     }
 }

@@ -71,7 +71,10 @@ fn preemption_is_waiting_and_not_blocking() {
         let during =
             after.of_process(hog.pid(), &hog.name).since(&before.of_process(hog.pid(), &hog.name));
         assert!(during.runqueue.count() > 0 && during.involuntary > 0, "{during:?}");
-        assert_eq!((during.offcpu.count(), during.voluntary), (0, 0), "{during:?}");
+        // It asks for nothing that it could wait for. Should the kernel have it wait all the same,
+        // that is a voluntary switch.
+        assert!(during.voluntary * 20 < during.involuntary, "{during:?}");
+        assert!(during.offcpu.count() <= during.voluntary, "{during:?}");
         // Two share a CPU, perhaps with others, so at least half of the time is spent waiting; what
         // is under way at the ends of the ticks is missing or too much.
         assert!(during.runqueue.sum > u128::from(during.cpu_ns) / 2, "{during:?}");
@@ -105,8 +108,9 @@ fn check_reuse(kernel: &Kernel) {
     let pid = observed.result;
     // Children that a pass met while they lived are reported by their own ids.
     let all = observed.totals.of(|process| process.pid == pid || comm(process) == "mt-reuse");
-    let intervals = observed.events.intervals(|tid, comm| tid == pid || comm == "mt-reuse");
-    truth::check_intervals("reuse", &all, &intervals);
+    let wanted = |tid: u32, comm: &str| tid == pid || comm == "mt-reuse";
+    let blind = observed.events.blind(wanted);
+    truth::check_intervals("reuse", &all, &observed.events.intervals(wanted), blind);
     truth::check_host(&observed.totals, &observed.events);
 }
 
@@ -137,7 +141,8 @@ fn an_exec_from_another_thread() {
         let counts = observed.totals.of_process(observed.result, "mt-exec");
         let pid = observed.result;
         let wanted = |tid: u32, comm: &str| tid == pid || comm == "mt-exec";
-        truth::check_intervals("exec", &counts, &observed.events.intervals(wanted));
+        let blind = observed.events.blind(wanted);
+        truth::check_intervals("exec", &counts, &observed.events.intervals(wanted), blind);
         truth::check_host(&observed.totals, &observed.events);
     }
 }
@@ -167,13 +172,16 @@ fn threads_that_end_before_their_process() {
     let &[cpu_ns, switches, threads] = used.as_slice() else {
         panic!("the workload reports three numbers, not {used:?}");
     };
-    // A thread's own clock, as it reads it, lacks its way out: some 50 us of 20 ms.
-    truth::within("ended threads on-CPU", (recorded.cpu_ns - first.cpu_ns) as f64, cpu_ns as f64);
-    let ended = recorded.voluntary + recorded.involuntary - first.voluntary - first.involuntary;
-    truth::within("ended threads' switches", ended as f64, (switches + threads) as f64);
     let counts = observed.totals.of_process(*pid, "mt-leave");
     let wanted = |tid: u32, comm: &str| tid == *pid || comm == "mt-leave";
-    truth::check_intervals("leave", &counts, &observed.events.intervals(wanted));
+    let blind = observed.events.blind(wanted);
+    truth::check_intervals("leave", &counts, &observed.events.intervals(wanted), blind);
+    // A thread's own clock, as it reads it, lacks its way out: some 50 us of 20 ms.
+    let recorded_ns = (recorded.cpu_ns - first.cpu_ns) as f64;
+    truth::mostly("ended threads on-CPU", recorded_ns, cpu_ns as f64, blind.seen());
+    let ended = recorded.voluntary + recorded.involuntary - first.voluntary - first.involuntary;
+    let expected = (switches + threads) as f64;
+    truth::mostly("ended threads' switches", ended as f64, expected, blind.seen());
     truth::check_host(&observed.totals, &observed.events);
 }
 
