@@ -392,6 +392,10 @@ fn entry_for(ctx: &BtfTracePointContext, task: Task) -> Option<*mut Exited> {
         return Some(entry);
     }
     // Another CPU may have been faster, which does as well.
+    #[expect(
+        clippy::needless_borrows_for_generic_args,
+        reason = "a copy is too large for the stack"
+    )]
     let _ = EXITED.insert(key, &NOTHING, BPF_NOEXIST.into());
     if let Some(entry) = EXITED.get_ptr_mut(key) {
         return Some(entry);
