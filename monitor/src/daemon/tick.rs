@@ -34,7 +34,7 @@ pub(super) struct Ticker {
     agent: Agent,
     interval: Duration,
     tick: u64,
-    /// When the last tick ended.
+    /// When the last snapshots were taken.
     last: Instant,
     /// How long the last tick took.
     took: Duration,
@@ -102,7 +102,7 @@ impl Ticker {
 
     fn tick(&mut self) -> View {
         let begin = Instant::now();
-        self.take_snapshots();
+        let taken = self.take_snapshots();
         for loaded in &mut self.probes {
             let Some(probe) = &mut loaded.probe else { continue };
             probe.decode(&mut |sample| {
@@ -113,8 +113,8 @@ impl Ticker {
             });
         }
         self.refresh();
-        let elapsed = begin - self.last;
-        self.last = begin;
+        let elapsed = taken - self.last;
+        self.last = taken;
         self.tick += 1;
         let (series, processes) = self.aggregate.finish(SystemTime::now(), elapsed);
         let host = self.host.iter().flat_map(Host::problems);
@@ -134,15 +134,18 @@ impl Ticker {
         view
     }
 
-    /// Takes the snapshots of all probes, for the same span of time.
-    fn take_snapshots(&mut self) {
+    /// Takes the snapshots of all probes, for the same span of time, and says when. The kernel's own
+    /// counters go on while programs are waited for, which on a busy host takes a while.
+    fn take_snapshots(&mut self) -> Instant {
         for loaded in &mut self.probes {
             disable_on_error(loaded, |probe| probe.end_tick());
         }
         probe::wait_for_programs();
+        let taken = Instant::now();
         for loaded in &mut self.probes {
             disable_on_error(loaded, |probe| probe.snapshot());
         }
+        taken
     }
 
     /// Reads all that somebody else keeps.
