@@ -29,10 +29,10 @@ pub(super) fn run(setup: &Setup) -> Result<Vec<Figure>> {
 
 fn with(setup: &Setup, processes: usize) -> Result<Figure> {
     let daemon = Daemon::start(&setup.daemon, &[])?;
-    let more = processes.saturating_sub(machine::processes()? + 1) as u32;
+    let more = processes.saturating_sub(machine::processes()?) as u32;
     // The daemon is there first, so it has seen each of them run.
     let crowd = Crowd { processes: more, threads: 1, woken: WOKEN }.start()?;
-    let processes = machine::processes()?;
+    let present = machine::processes()?;
     let mut samples = Vec::new();
     for _ in 0..setup.rounds {
         pause(Duration::from_secs(2))?;
@@ -40,7 +40,7 @@ fn with(setup: &Setup, processes: usize) -> Result<Figure> {
     }
     daemon.stop()?;
     crowd.stop()?;
-    println!("{processes} processes: {samples:.1?} MiB");
+    println!("{present} processes: {samples:.1?} MiB");
     let what = format!("Memory with the kernel's maps, {processes} processes");
     let command = format!("monitor run, VmRSS + monitor_agent_map_size_bytes, pid_max {PID_MAX}");
     Ok(Figure::new(what, median(samples), Unit::Mebibytes, command))
