@@ -11,6 +11,7 @@ mod run;
 mod setup;
 mod test;
 mod tidy;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -41,6 +42,8 @@ enum Task {
     Bench(bench::Args),
     /// Write what is generated from the program into docs/
     Docs(docs::Args),
+    /// Run the daemon on other kernels, in virtual machines, and compare with what those say
+    Vm(vm::Args),
     /// Check the sources against the rules of CONTRIBUTING.md
     Tidy,
 }
@@ -62,6 +65,7 @@ fn run(task: Task) -> Result<()> {
         Task::Ci(args) => ci::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Docs(args) => docs::run(&args),
+        Task::Vm(args) => vm::run(&args),
         Task::Tidy => tidy::run(),
     }
 }

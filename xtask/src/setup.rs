@@ -4,7 +4,7 @@
 //! linker made with the same LLVM. Debian has such a compiler in its packages; elsewhere it is a
 //! nightly. The daemon itself takes neither, only the stable toolchain of `rust-toolchain.toml`.
 
-mod apt;
+pub(crate) mod apt;
 mod cargo_tool;
 mod compiler;
 mod llvm;
@@ -17,7 +17,7 @@ use anyhow::{Context, Result};
 use self::{cargo_tool::CargoTool, compiler::Compiler, llvm::Llvm};
 use crate::workspace;
 
-pub(crate) use self::{compiler::BPF_TARGET, tools::ensure as test_tools};
+pub(crate) use self::{compiler::BPF_TARGET, tools::emulator, tools::ensure as test_tools};
 
 /// The release of bpf-linker that objects are made with.
 const LINKER_VERSION: &str = "0.13.0";

@@ -19,6 +19,15 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the repository")
 }
 
+/// The folder for what outlives a `cargo clean`: it costs time or a download, and no source changes it.
+pub(crate) fn cache() -> Result<PathBuf> {
+    let cache = env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| env::home_dir().map(|home| home.join(".cache")))
+        .context("no home directory for tools; set HOME or XDG_CACHE_HOME")?;
+    Ok(cache.join("monitor-xtask"))
+}
+
 /// The folder that the daemon's build takes the BPF objects from.
 pub(crate) fn bpf_objects() -> PathBuf {
     root().join("target/bpf")

@@ -1,10 +1,10 @@
 //! Tools that cargo compiles from their published sources.
 
-use std::{env, ffi::OsString, fmt, path::PathBuf, process::Command};
+use std::{ffi::OsString, fmt, path::PathBuf, process::Command};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use crate::command;
+use crate::{command, workspace};
 
 /// A tool at one version, compiled with one set of features. Each has a folder of its own outside
 /// the repository: it survives `cargo clean`, and leaves alone whatever release its user has.
@@ -44,15 +44,11 @@ impl CargoTool {
     }
 
     fn folder(&self) -> Result<PathBuf> {
-        let cache = env::var_os("XDG_CACHE_HOME")
-            .map(PathBuf::from)
-            .or_else(|| env::home_dir().map(|home| home.join(".cache")))
-            .context("no home directory for tools; set HOME or XDG_CACHE_HOME")?;
         let mut name = format!("{}-{}", self.name, self.version);
         if let Some(features) = &self.features {
             name = format!("{name}-{features}");
         }
-        Ok(cache.join("monitor-xtask").join(name))
+        Ok(workspace::cache()?.join(name))
     }
 }
 

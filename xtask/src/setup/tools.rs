@@ -18,12 +18,27 @@ const TOOLS: [(&str, &str); 7] = [
     ("runqlat", "libbpf-tools"),
 ];
 
+/// What runs virtual machines.
+const EMULATOR: [(&str, &str); 1] = [("qemu-system-x86_64", "qemu-system-x86")];
+
 /// Packages that would start a service of the same name, of which only the programs are wanted.
 const SERVICES: [&str; 2] = ["prometheus", "prometheus-node-exporter"];
 
 /// Finds all of them, after installing those that are missing.
 pub(crate) fn ensure() -> Result<Vec<(&'static str, PathBuf)>> {
-    let missing = missing();
+    ensure_all(&TOOLS)
+}
+
+/// Finds the emulator, after installing it if need be.
+pub(crate) fn emulator() -> Result<PathBuf> {
+    let tools = ensure_all(&EMULATOR)?;
+    Ok(tools.into_iter().map(|(_, path)| path).next().expect("there is one"))
+}
+
+type Tool = (&'static str, &'static str);
+
+fn ensure_all(tools: &[Tool]) -> Result<Vec<(&'static str, PathBuf)>> {
+    let missing = missing(tools);
     if !missing.is_empty() && apt::is_present() {
         let mut packages: Vec<&str> = missing.iter().map(|(_, package)| *package).collect();
         packages.sort_unstable();
@@ -31,14 +46,14 @@ pub(crate) fn ensure() -> Result<Vec<(&'static str, PathBuf)>> {
         keep_stopped(&packages)?;
         apt::install(&packages)?;
     }
-    if let [(tool, package), ..] = self::missing()[..] {
-        bail!("no program `{tool}`, which tests need; install it (on Debian: package {package})");
+    if let [(tool, package), ..] = self::missing(tools)[..] {
+        bail!("no program `{tool}`, which this needs; install it (on Debian: package {package})");
     }
-    Ok(TOOLS.iter().filter_map(|(tool, _)| Some((*tool, command::find(tool)?))).collect())
+    Ok(tools.iter().filter_map(|(tool, _)| Some((*tool, command::find(tool)?))).collect())
 }
 
-fn missing() -> Vec<(&'static str, &'static str)> {
-    TOOLS.into_iter().filter(|(tool, _)| command::find(tool).is_none()).collect()
+fn missing(tools: &[Tool]) -> Vec<Tool> {
+    tools.iter().copied().filter(|(tool, _)| command::find(tool).is_none()).collect()
 }
 
 /// Keeps systemd from starting services that come with packages about to be installed.

@@ -1,0 +1,72 @@
+//! Each check with what it must not let pass.
+
+use super::*;
+
+fn scrape(text: &str) -> Exposition {
+    Exposition::parse(text).unwrap()
+}
+
+fn part(code: i32, text: &str) -> Part {
+    Part { text: text.to_owned(), code }
+}
+
+#[test]
+fn every_hook_counts() {
+    let one = |state: &str| format!(r#"{{"probes": [{{"hooks": [{{"state": "{state}"}}]}}]}}"#);
+    let holds = |code, text: &str| hooks(&part(code, text)).unwrap().result.is_ok();
+    assert!(holds(0, &one("attached")));
+    assert!(!holds(0, &one("failed")));
+    assert!(!holds(1, &one("attached")));
+    assert!(!holds(0, r#"{"probes": []}"#));
+    assert!(hooks(&part(139, "Segmentation fault")).is_err());
+}
+
+#[test]
+fn losses_are_zero_and_not_absent() {
+    let all = |counts: [u32; 4]| {
+        let lines = LOSSES.iter().zip(counts).map(|(reason, count)| {
+            format!("monitor_agent_lost_total{{monitor_loss_reason=\"{reason}\"}} {count}\n")
+        });
+        lines.collect::<String>()
+    };
+    let text = all([0; 4]);
+    assert!(losses(&scrape(&text)).result.is_ok());
+    assert_eq!(losses(&scrape(&all([0, 0, 2, 0]))).result, Err("no_storage 2".to_owned()));
+    let (_, rest) = text.split_once('\n').unwrap();
+    assert_eq!(losses(&scrape(rest)).result, Err("unmatched absent".to_owned()));
+}
+
+#[test]
+fn groups_add_up_to_a_host_that_was_measured() {
+    let text = |groups: [u32; 2], total: u32, sum: f64| {
+        let group = |n: u32| format!("{RUNQUEUE}_count{{a=\"{n}\"}} {n}\n");
+        let groups: String = groups.into_iter().map(group).collect();
+        scrape(&format!(
+            "{groups}{RUNQUEUE}_sum 0.5\nmonitor_sched_runqueue_latency_seconds_count {total}\n\
+             monitor_sched_runqueue_latency_seconds_sum {sum}\n"
+        ))
+    };
+    let before = text([1, 2], 3, 0.5);
+    assert!(host("runqueue", &before, &text([4, 5], 9, 0.5)).result.is_ok());
+    assert!(host("runqueue", &before, &text([4, 5], 10, 0.5)).result.is_err());
+    assert!(host("runqueue", &before, &text([4, 5], 9, 0.6)).result.is_err());
+    assert!(host("runqueue", &before, &before).result.is_err());
+}
+
+#[test]
+fn numbers_are_near() {
+    assert!(near("", 99.0, 100.0, 0.01).result.is_ok());
+    assert!(near("", 98.0, 100.0, 0.01).result.is_err());
+    // Both say nothing, or one nonsense.
+    assert!(near("", 0.0, 0.0, 0.01).result.is_err());
+    assert!(near("", f64::NAN, 1.0, 0.01).result.is_err());
+}
+
+#[test]
+fn a_panic_or_an_alarm_is_noticed() {
+    assert!(stop(&part(0, ""), &part(0, "INFO stopped")).result.is_ok());
+    assert!(stop(&part(143, ""), &part(0, "")).result.is_err());
+    assert!(stop(&part(0, ""), &part(0, "thread 'tick' panicked at")).result.is_err());
+    assert!(console("[ 1.0] Run /init as init process").result.is_ok());
+    assert!(console("[ 1.0] WARNING: CPU: 0 PID: 1 at kernel/bpf").result.is_err());
+}

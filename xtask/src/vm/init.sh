@@ -1,0 +1,119 @@
+#!/bin/busybox sh
+# Process 1 of the virtual machine: checks that the daemon loads, runs it beside a small workload, and
+# writes what it and the kernel say of that to the second serial port, each part between markers. The
+# judging is done outside.
+
+# The kernel's console stays the first serial port.
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+mount -t tracefs tracefs /sys/kernel/tracing
+mount -t bpf bpf /sys/fs/bpf
+ip link set lo up
+stty -F /dev/ttyS1 raw
+exec 9>/dev/ttyS1
+
+# part NAME COMMAND...: what a command prints, with its exit code.
+part() {
+    echo "@@@ $1" >&9
+    shift
+    "$@" >&9 2>&1
+    printf '\n@@@ end %s\n' $? >&9
+}
+
+# The body of an answer. busybox's wget crashes where it is linked statically, and a server takes the
+# end of what it is sent for a hang-up, so that comes later than the answer.
+get() {
+    { printf 'GET /%s HTTP/1.0\r\n\r\n' "$1"; sleep 2; } | nc -w 10 127.0.0.1 9464 | sed '1,/^\r$/d'
+}
+
+# What the daemon counted, and the kernel's count at about the same moment.
+counts() {
+    grep '^ctxt ' /proc/stat
+    get metrics
+}
+
+part kernel uname -r
+part check monitor check --format json
+
+NO_COLOR=1 monitor run >/tmp/log 2>&1 &
+daemon=$!
+tries=0
+until get ready | grep -q '^ready' || [ $tries -ge 20 ]; do
+    tries=$((tries + 1))
+done
+
+# A script's file name is its command name, by which the daemon groups processes.
+script() {
+    { echo '#!/bin/sh'; cat; } >"/bin/$1"
+    chmod +x "/bin/$1"
+}
+mkfifo /tmp/there /tmp/back /tmp/never /tmp/done
+exec 3<>/tmp/there 4<>/tmp/back 5<>/tmp/never 6<>/tmp/done
+
+# Never blocks: two of them on one CPU wait for each other.
+script hog <<'END'
+while :; do :; done
+END
+# Wake each other, from a cgroup that looks like a container's.
+id=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
+export container=/sys/fs/cgroup/docker/$id
+mkdir -p $container
+script waker <<'END'
+echo $$ >$container/cgroup.procs
+for n in $(seq 2000); do echo x >&3; read x <&4; done
+echo waker >&6
+read x <&5
+END
+script echoer <<'END'
+echo $$ >$container/cgroup.procs
+while read x <&3; do echo x >&4; done
+END
+# Blocked for a known time, again and again.
+script sleeper <<'END'
+for n in $(seq 300); do read -t 0.01 x <&5; done
+echo sleeper >&6
+read x <&5
+END
+# Many processes that live for a moment.
+script forks <<'END'
+for n in $(seq 300); do /bin/true; done
+echo forks >&6
+read x <&5
+END
+
+# Nothing happens in the tick that the first scrape shows.
+sleep 2
+part before counts
+taskset 1 /bin/hog & hog1=$!
+taskset 1 /bin/hog & hog2=$!
+taskset 2 /bin/echoer & echoer=$!
+taskset 2 /bin/waker & waker=$!
+/bin/sleeper & sleeper=$!
+/bin/forks & forks=$!
+for n in 1 2 3; do read -t 60 name <&6; done
+part top monitor top --count 1
+
+# Stopped processes stay as they are, so that two readers see the same numbers. The daemon has them
+# after the tick that is under way and one more.
+kill -STOP $hog1 $hog2 $waker $echoer $sleeper $forks
+read -r stopped idle </proc/uptime
+sleep 3
+facts() {
+    echo "stopped $stopped"
+    for pid in $hog1 $hog2 $waker $echoer $sleeper $forks; do
+        echo "process $(cat /proc/$pid/comm)"
+        echo "schedstat $(cat /proc/$pid/schedstat)"
+        echo "stat $(cat /proc/$pid/stat)"
+        grep ctxt_switches /proc/$pid/status
+    done
+}
+part after counts
+part facts facts
+part health get health
+kill -TERM $daemon
+part stop wait $daemon
+part log cat /tmp/log
+reboot -f
