@@ -1,0 +1,141 @@
+//! How processes are grouped: by container, by process, and those that are too many.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process, thread,
+    time::Duration,
+};
+
+use monitor_tests::{Workload, cgroup, proc::Counters, serial};
+
+use super::{program::Daemon, scrape::Scrape, sums::adds_up};
+
+const CPU_TIME: &str = "monitor_process_cpu_time_seconds_total";
+const RUNS: &str = "monitor_process_runqueue_latency_seconds_count";
+
+/// A cgroup named as Docker names those of its containers, removed at the end.
+struct Container {
+    id: String,
+    directory: PathBuf,
+}
+
+impl Container {
+    fn new(number: u32) -> Self {
+        let id = format!("{:056x}{number:08x}", process::id());
+        let root = cgroup::version_1().unwrap_or_else(unified);
+        let directory = root.join("docker").join(&id);
+        fs::create_dir_all(&directory)
+            .unwrap_or_else(|error| panic!("cannot make {directory:?}: {error}"));
+        Self { id, directory }
+    }
+
+    /// A process in it that has used so much of a CPU.
+    fn run(&self, name: &str, milliseconds: u32) -> Workload {
+        let directory = self.directory.to_str().expect("plain letters");
+        let hog = Workload::start(name, ["hog", "-", directory, &milliseconds.to_string()]);
+        hog.done();
+        hog
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        // It stays busy for a moment after its last process has been reaped.
+        for _ in 0..50 {
+            if fs::remove_dir(&self.directory).is_ok() {
+                break;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        // That of a real Docker is not empty, and stays.
+        let _ = fs::remove_dir(self.directory.parent().unwrap_or(Path::new("/nonexistent")));
+    }
+}
+
+/// The mount of the hierarchy of version 2.
+fn unified() -> PathBuf {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").expect("there is /proc");
+    let line = mounts.lines().find(|line| line.contains(" - cgroup2 "));
+    let mount = line.and_then(|line| line.split(' ').nth(4)).expect("this host has cgroups");
+    PathBuf::from(mount)
+}
+
+#[test]
+fn containers_are_told_apart_and_outlive_their_processes() {
+    const NAME: &str = "mt-same";
+    let _serial = serial();
+    let daemon = Daemon::start(["--interval", "250ms"]);
+    let containers = [1, 2].map(Container::new);
+    let cpu_time = |container: &Container| {
+        let labels = [("process_executable_name", NAME), ("container_id", &*container.id)];
+        Scrape::text(&daemon).value(CPU_TIME, &labels)
+    };
+    assert_eq!(containers.each_ref().map(cpu_time), [None, None]);
+
+    let mut used = [0.0; 2];
+    let hogs = [containers[0].run(NAME, 600), containers[1].run(NAME, 300)];
+    for (used, hog) in used.iter_mut().zip(&hogs) {
+        *used += Counters::of_idle_process(hog.pid()).cpu_ns as f64 / 1e9;
+    }
+    daemon.wait_ticks(2);
+    let first = containers.each_ref().map(cpu_time).map(|time| time.expect("it has a series"));
+    for (first, used) in first.iter().zip(used) {
+        // What it did before it was in the container may be counted where it was.
+        assert!(*first <= used + 1e-6 && *first > used - 0.05, "{first} s of {used} s");
+    }
+
+    // The process ends, the container goes on with another.
+    hogs.into_iter().for_each(Workload::end);
+    daemon.wait_ticks(2);
+    let between = cpu_time(&containers[0]).expect("the series stays");
+    assert!(between >= first[0], "{between} s after {} s", first[0]);
+    let hog = containers[0].run(NAME, 400);
+    let more = Counters::of_idle_process(hog.pid()).cpu_ns as f64 / 1e9;
+    daemon.wait_ticks(2);
+    let after = cpu_time(&containers[0]).expect("the series stays") - between;
+    assert!(after <= more + 1e-6 && after > more - 0.05, "{after} s of {more} s");
+    adds_up(&Scrape::text(&daemon));
+}
+
+#[test]
+fn groups_beyond_the_limit_are_other_and_still_add_up() {
+    let _serial = serial();
+    let daemon = Daemon::start(["--interval", "250ms", "--top", "2"]);
+    let _many = [1, 2, 3, 4, 5, 6].map(|number| {
+        Workload::start(&format!("mt-many{number}"), ["sleep", "-", "100000", "1000"])
+    });
+    let mut others = Vec::new();
+    for number in 0..12 {
+        let scrape =
+            if number % 2 == 0 { Scrape::text(&daemon) } else { Scrape::protobuf(&daemon) };
+        adds_up(&scrape);
+        let groups: BTreeSet<_> = scrape.all(RUNS).map(|(labels, _)| labels.clone()).collect();
+        assert!(groups.len() <= 3, "{groups:?}");
+        others.extend(scrape.value(RUNS, &[("process_executable_name", "(other)")]));
+        daemon.wait_ticks(1);
+    }
+    assert!(others.is_sorted(), "{others:?}");
+    // Six of them, or four and more, each a thousand times a second at most.
+    assert!(others.last() > others.first(), "{others:?}");
+}
+
+#[test]
+fn processes_are_told_apart_when_asked_for() {
+    const NAME: &str = "mt-same";
+    let _serial = serial();
+    let daemon = Daemon::start(["--interval", "250ms", "--group-by", "process", "--top", "1000"]);
+    let hogs = [300, 500].map(|ms: u32| Workload::start(NAME, ["hog", "-", "-", &ms.to_string()]));
+    hogs.iter().for_each(|hog| drop(hog.done()));
+    let used = hogs.each_ref().map(|hog| Counters::of_idle_process(hog.pid()).cpu_ns as f64 / 1e9);
+    daemon.wait_ticks(2);
+    let scrape = Scrape::text(&daemon);
+    adds_up(&scrape);
+    for (hog, used) in hogs.iter().zip(used) {
+        let pid = hog.pid().to_string();
+        let labels = [("process_executable_name", NAME), ("process_pid", &pid)];
+        let counted = scrape.value(CPU_TIME, &labels).expect("it has a series");
+        assert!((counted - used).abs() < 0.05, "process {pid}: {counted} s of {used} s");
+    }
+}

@@ -1,0 +1,11 @@
+//! The whole daemon, as it is installed: `monitor run` and the commands beside it.
+
+mod bad_input;
+mod forks;
+mod groups;
+mod program;
+mod scrape;
+mod stop;
+mod sums;
+mod surfaces;
+mod wire;

@@ -1,0 +1,159 @@
+//! What operators and other programs read: `/health`, `/ready`, the API, and the commands.
+
+use std::collections::BTreeSet;
+
+use monitor_tests::{Workload, proc::Counters, serial};
+use serde_json::{Value, json};
+
+use super::{
+    program::{Daemon, clean, executable, monitor},
+    scrape::Scrape,
+};
+
+#[test]
+fn it_is_ready_after_the_first_tick() {
+    let _serial = serial();
+    let daemon = Daemon::launch(clean(executable()), ["--interval", "2s"]);
+    let early = daemon.get("/ready");
+    assert_eq!((early.status, early.text()), (503, "not ready: the first tick has not ended\n"));
+    assert_eq!(daemon.get("/health").json()["tick"], 0);
+    daemon.wait_ready();
+    assert_eq!(daemon.get("/ready").text(), "ready\n");
+    assert!(daemon.get("/health").json()["tick"].as_u64() >= Some(1));
+}
+
+/// The hooks of the `sched` probe, and what attaches them.
+const HOOKS: [(&str, &str); 6] = [
+    ("task_newtask", "tp_btf/task_newtask"),
+    ("iter_task", "iter/task"),
+    ("sched_process_free", "tp_btf/sched_process_free"),
+    ("sched_switch", "tp_btf/sched_switch"),
+    ("sched_wakeup", "tp_btf/sched_wakeup"),
+    ("sched_wakeup_new", "tp_btf/sched_wakeup_new"),
+];
+
+/// Fails unless the probes are the `sched` probe with all its hooks attached.
+fn is_attached(probes: &Value) {
+    let [probe] = probes.as_array().expect("it is a list").as_slice() else {
+        panic!("more than one probe: {probes}");
+    };
+    assert_eq!((&probe["probe"], &probe["state"]), (&"sched".into(), &"active".into()));
+    let hooks = probe["hooks"].as_array().expect("it is a list");
+    assert_eq!(hooks.len(), HOOKS.len(), "{hooks:?}");
+    for (hook, by) in HOOKS {
+        let verdict = hooks.iter().find(|verdict| verdict["hook"] == hook);
+        let verdict = verdict.unwrap_or_else(|| panic!("no {hook} in {hooks:?}"));
+        assert_eq!((&verdict["state"], &verdict["by"]), (&"attached".into(), &by.into()));
+    }
+}
+
+#[test]
+fn health_has_the_verdict_on_every_hook() {
+    let _serial = serial();
+    let daemon = Daemon::start([]);
+    let answer = daemon.get("/health");
+    assert!(answer.status == 200 && answer.head.contains("application/json"), "{}", answer.head);
+    let health = answer.json();
+    is_attached(&health["probes"]);
+    // What this host does not have is no problem.
+    assert!(health["absent"].is_array(), "{health}");
+    assert_eq!((&health["status"], &health["problems"]), (&"ok".into(), &Value::Array(Vec::new())));
+    assert_eq!(health["version"], env!("CARGO_PKG_VERSION"));
+    assert!(health["tick_age_seconds"].as_f64().is_some_and(|age| age < 10.0), "{health}");
+
+    let log = daemon.log();
+    assert!(!log.contains('\x1b'), "colours in a file: {log}");
+    let nothing = daemon.get("/nothing");
+    assert_eq!(nothing.status, 404);
+    assert!(nothing.json()["error"].is_string());
+}
+
+#[test]
+fn check_has_the_verdict_on_every_hook() {
+    let _serial = serial();
+    let json = monitor(["check", "--format", "json"]);
+    assert_eq!((json.code, json.stderr.as_str()), (Some(0), ""));
+    let report: Value = serde_json::from_str(&json.stdout).expect("it is JSON");
+    is_attached(&report["probes"]);
+    assert!(report["host"].is_array(), "{report}");
+    let table = monitor(["check"]);
+    assert_eq!(table.code, Some(0));
+    for (hook, by) in HOOKS {
+        let line = table.stdout.lines().find(|line| line.trim_start().starts_with(hook));
+        assert!(line.is_some_and(|line| line.contains(by)), "no {hook} in {}", table.stdout);
+    }
+}
+
+/// The number of the next tick that shows a process, and its row with the length of the tick.
+fn next_row(daemon: &Daemon, process: &Workload, last: Option<u64>) -> (u64, Value) {
+    daemon.wait("the process to be shown", || {
+        let answer = daemon.get("/api/v1/processes?limit=1000").json();
+        let tick = answer["tick"].as_u64().filter(|tick| Some(*tick) != last)?;
+        let rows = answer["processes"].as_array().expect("it is a list");
+        let row = rows.iter().find(|row| row["pid"] == process.pid())?;
+        Some((tick, json!({ "row": row, "seconds": answer["interval_seconds"] })))
+    })
+}
+
+#[test]
+fn a_hog_is_shown_with_its_pid_and_its_share_of_a_cpu() {
+    let _serial = serial();
+    let daemon = Daemon::start([]);
+    let hog = Workload::start("mt-hog", ["hog", "-", "-", "60000"]);
+    let used = || Counters::of_process(hog.pid()).cpu_ns as f64 / 1e9;
+    // What the kernel counted is read as soon as a tick has ended, and again some ticks later. On a
+    // host that is not busy it is one CPU.
+    let (mut tick, _) = next_row(&daemon, &hog, None);
+    let before = used();
+    let (mut shown, mut row) = (0.0, Value::Null);
+    for _ in 0..4 {
+        let (next, seen) = next_row(&daemon, &hog, Some(tick));
+        assert_eq!(next, tick + 1, "a tick was missed");
+        (tick, row) = (next, seen["row"].clone());
+        shown +=
+            row["cpu"].as_f64().expect("a number") * seen["seconds"].as_f64().expect("as well");
+    }
+    let used = used() - before;
+    assert!((shown / used - 1.0).abs() < 0.05, "{shown} s of CPU time are shown, {used} s used");
+    assert_eq!(row["name"], "mt-hog");
+    for number in ["runs", "runqueue_seconds", "offcpu_seconds", "switches"] {
+        assert!(row[number].is_number(), "no {number} in {row}");
+    }
+
+    let address = daemon.address.to_string();
+    let top = monitor(["top", "--address", &address, "--count", "1", "--limit", "1000"]);
+    assert_eq!((top.code, top.stderr.as_str()), (Some(0), ""));
+    let begin = [hog.pid().to_string(), "mt-hog".to_owned()];
+    let line = top.stdout.lines().find(|line| line.split_whitespace().take(2).eq(&begin));
+    let line = line.unwrap_or_else(|| panic!("no hog in\n{}", top.stdout));
+    assert!(line.split_whitespace().nth(2).is_some_and(|cpu| cpu.ends_with('%')), "{line}");
+    assert_eq!(top.stdout.matches("PID").count(), 1);
+    assert!(top.stdout.contains(&format!("http://{address}/metrics")), "{}", top.stdout);
+}
+
+#[test]
+fn the_catalogue_is_what_is_exposed() {
+    let _serial = serial();
+    let daemon = Daemon::start([]);
+    // Rates and shares need two ticks.
+    daemon.wait_ticks(2);
+    let listed = monitor(["metrics", "--format", "json"]);
+    assert_eq!((listed.code, listed.stderr.as_str()), (Some(0), ""));
+    let listed: Vec<Value> = serde_json::from_str(&listed.stdout).expect("it is JSON");
+    let name = |metric: &Value| metric["prometheus"].as_str().expect("it has a name").to_owned();
+    let listed: BTreeSet<_> = listed.iter().map(name).collect();
+
+    let mut exposed = Scrape::text(&daemon).names;
+    assert_eq!(exposed, Scrape::protobuf(&daemon).names, "the forms differ");
+    // What OpenTelemetry has Prometheus call the resource; it is no metric.
+    assert!(exposed.remove("target_info"));
+    let unlisted: Vec<_> = exposed.difference(&listed).collect();
+    assert!(unlisted.is_empty(), "not in the catalogue: {unlisted:?}");
+    // What a host may not have: sensors, swap space, pressure, the kernel's BPF statistics.
+    let may_lack = |name: &str| {
+        name.starts_with("hw_")
+            || ["pressure", "paging", "agent_bpf"].iter().any(|part| name.contains(part))
+    };
+    let missing: Vec<_> = listed.difference(&exposed).filter(|name| !may_lack(name)).collect();
+    assert!(missing.is_empty(), "in the catalogue, and not exposed: {missing:?}");
+}
