@@ -36,6 +36,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let emulator = setup::emulator()?;
+    let kernels =
+        args.kernels.iter().map(|series| package::kernel(series)).collect::<Result<Vec<_>>>()?;
     let folder = folder();
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let initramfs = folder.join("initramfs");
@@ -43,8 +45,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     fs::write(&initramfs, system)
         .with_context(|| format!("cannot write {}", initramfs.display()))?;
     let mut rows = Vec::new();
-    for series in &args.kernels {
-        let kernel = package::kernel(series)?;
+    for kernel in kernels {
         println!("\n==> {}", kernel.name);
         let machine = Machine {
             emulator: &emulator,

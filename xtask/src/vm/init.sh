@@ -35,6 +35,9 @@ counts() {
     get metrics
 }
 
+# As large as systemd makes it. More ids than slots for stamps: some threads have to share.
+echo 4194304 >/proc/sys/kernel/pid_max
+
 part kernel uname -r
 part check monitor check --format json
 
@@ -87,11 +90,13 @@ END
 # Nothing happens in the tick that the first scrape shows.
 sleep 2
 part before counts
+taskset 2 /bin/echoer & echoer=$!
+/bin/sleeper & sleeper=$!
+# From here on ids have the low bits of those of the kernel's first threads.
+echo 262144 >/proc/sys/kernel/ns_last_pid
 taskset 1 /bin/hog & hog1=$!
 taskset 1 /bin/hog & hog2=$!
-taskset 2 /bin/echoer & echoer=$!
 taskset 2 /bin/waker & waker=$!
-/bin/sleeper & sleeper=$!
 /bin/forks & forks=$!
 for n in 1 2 3; do read -t 60 name <&6; done
 part top monitor top --count 1
