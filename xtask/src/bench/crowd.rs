@@ -2,7 +2,6 @@
 #![expect(unsafe_code, reason = "the standard library does not fork")]
 
 use std::{
-    env,
     fmt::{self, Display, Formatter},
     io::{self, PipeReader, PipeWriter, Read, Write},
     process::Command,
@@ -42,8 +41,8 @@ impl Crowd {
     /// Starts it as a process of its own and waits until all are there.
     pub(super) fn start(self) -> Result<Service> {
         println!("starting {self}");
-        let this = env::current_exe().context("cannot tell where this program is")?;
-        let mut command = Command::new(this);
+        // Not by its path, where another build may have put another program by now.
+        let mut command = Command::new("/proc/self/exe");
         command.args(["bench", "crowd"]);
         command.args(["--processes", &self.processes.to_string()]);
         command.args(["--threads", &self.threads.to_string()]);
