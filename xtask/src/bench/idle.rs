@@ -48,6 +48,6 @@ fn with(setup: &Setup, processes: usize) -> Result<Figure> {
     crowd.stop()?;
     println!("{processes} processes: {samples:.3?} % of a CPU");
     let what = format!("CPU while idle and unscraped, one tick a second, {processes} processes");
-    let command = "monitor run, CPU clock of the process";
+    let command = "`monitor run`: CPU clock of the process";
     Ok(Figure::new(what, median(samples), Unit::Percent, command))
 }

@@ -42,6 +42,8 @@ fn with(setup: &Setup, processes: usize) -> Result<Figure> {
     crowd.stop()?;
     println!("{present} processes: {samples:.1?} MiB");
     let what = format!("Memory with the kernel's maps, {processes} processes");
-    let command = format!("monitor run, VmRSS + monitor_agent_map_size_bytes, pid_max {PID_MAX}");
+    let command = format!(
+        "`monitor run`: VmRSS and `monitor_agent_map_size_bytes`, with pid_max at {PID_MAX}"
+    );
     Ok(Figure::new(what, median(samples), Unit::Mebibytes, command))
 }

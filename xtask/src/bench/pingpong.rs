@@ -42,15 +42,15 @@ pub(super) fn run(setup: &Setup) -> Result<Vec<Figure>> {
         beside.map_or(Ok(()), Service::stop)?;
         Ok(seconds)
     })?;
-    let command = |beside: &str| format!("{} {THREADS}{beside}", COMMAND.join(" "));
+    let command = |beside: &str| format!("`{} {THREADS}`{beside}", COMMAND.join(" "));
     let figure = |what, beside, values: &[f64]| {
         let ratio = ratio(values, &without);
         Figure::new(format!("{what} / without"), ratio, Unit::Ratio, command(beside))
     };
     Ok(vec![
-        figure("Ping-pong with monitor", ", beside monitor run", &monitor).at_most(LIMIT),
-        figure("Ping-pong with empty programs on the same hooks", ", beside them", &empty),
-        figure("Ping-pong with runqlat", ", beside runqlat -P", &runqlat),
+        figure("Ping-pong with monitor", " beside `monitor run`", &monitor).at_most(LIMIT),
+        figure("Ping-pong with empty programs on the same hooks", " beside them", &empty),
+        figure("Ping-pong with runqlat", " beside `runqlat -P`", &runqlat),
     ])
 }
 

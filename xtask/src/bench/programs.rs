@@ -38,7 +38,7 @@ pub(super) fn run(setup: &Setup) -> Result<Vec<Figure>> {
         Ok(time)
     })?;
     let (command, threads) = (pingpong::COMMAND.join(" "), pingpong::THREADS);
-    let command = format!("BPF statistics during {command} {threads} -l {MESSAGES}");
+    let command = format!("BPF statistics during `{command} {threads} -l {MESSAGES}`");
     let figure = |other, values: &[f64]| {
         let what = format!("Time in programs per switch and wakeup, monitor / {other}");
         Figure::new(what, ratio(&monitor, values), Unit::Ratio, command.clone())

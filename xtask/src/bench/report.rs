@@ -108,9 +108,9 @@ impl Report {
         let Machine { cpu, cpus, kernel, date } = machine;
         let mut text = format!(
             "# Benchmarks\n\n\
-             Written by `cargo xtask bench`. Each figure is the median of {rounds} rounds or more, in which \
-             what is compared takes turns. Ratios say more than times: those hold on another \
-             machine, too.\n\n\
+             Written by `cargo xtask bench`. What is compared takes turns within one run; each figure is \
+             the median of {rounds} rounds or more. Ratios carry over to other machines, times and \
+             percentages of a CPU do not.\n\n\
              Measured on {date}: {cpu}, {cpus} CPUs, Linux {kernel}.\n\n\
              | Figure | Result | Limit | Verdict | Measured by |\n\
              | --- | ---: | ---: | --- | --- |\n"

@@ -40,7 +40,7 @@ pub(super) fn run(setup: &Setup) -> Result<Vec<Figure>> {
 }
 
 fn default_set(setup: &Setup) -> Result<Vec<Figure>> {
-    let more = PROCESSES.saturating_sub(machine::processes()? + 2) as u32;
+    let more = PROCESSES.saturating_sub(machine::processes()? + 1) as u32;
     let crowd = Crowd { processes: more, threads: 1, woken: 0 }.start()?;
     let mut sizes = [0, 0];
     let names = ["monitor", "node_exporter"];
@@ -61,7 +61,7 @@ fn default_set(setup: &Setup) -> Result<Vec<Figure>> {
     let processes = machine::processes()?;
     crowd.stop()?;
     println!("{} and {} bytes", sizes[0], sizes[1]);
-    let command = "GET /metrics as text, from monitor run and from prometheus-node-exporter";
+    let command = "`GET /metrics` as text from `monitor run` and `prometheus-node-exporter`";
     let figure = |what: &str, value| {
         let what = format!("{what} of a scrape, monitor / node_exporter, {processes} processes");
         Figure::new(what, value, Unit::Ratio, command)
@@ -86,7 +86,8 @@ fn detail(setup: &Setup) -> Result<Figure> {
     crowd.stop()?;
     println!("{size} bytes");
     let what = "CPU time of a scrape with detail per process, 2,000 more processes";
-    let command = format!("GET /metrics as text, from monitor run {}", DETAIL_ARGUMENTS.join(" "));
+    let command =
+        format!("`GET /metrics` as text from `monitor run {}`", DETAIL_ARGUMENTS.join(" "));
     Ok(Figure::new(what, median(times_ms), Unit::Milliseconds, command).at_most(LIMIT_DETAIL_MS))
 }
 
