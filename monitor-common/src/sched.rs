@@ -149,8 +149,6 @@ impl Loss {
 pub struct TaskRecord {
     /// Who it is.
     pub key: ProcessKey,
-    /// Thread id.
-    pub pid: u64,
     /// What it used since it was last reported.
     pub usage: Usage,
 }
@@ -234,7 +232,7 @@ const _: () = assert!(TASK_BYTES == 2048);
 const _: () = assert!(PAIRS <= 64);
 const _: () = assert!(size_of::<TaskBank>() == 2 * (16 + 4 * COARSE_SLOTS));
 const _: () = assert!(size_of::<ProcessKey>() == 32);
-const _: () = assert!(size_of::<TaskRecord>() == 32 + 8 + 24);
+const _: () = assert!(size_of::<TaskRecord>() == 32 + 24);
 const _: () = assert!(size_of::<Exited>() == 32 + size_of::<TaskBank>());
 const _: () = assert!(FINE_SLOTS.is_multiple_of(2) && COARSE_SLOTS.is_multiple_of(2));
 const _: () = assert!(size_of::<HostBank>() == 2 * (8 + 4 * FINE_SLOTS) + 8 + 8 * Loss::COUNT);

@@ -47,9 +47,9 @@ impl Agent {
         probe: &dyn Probe,
         sink: &mut dyn FnMut(Sample<'_>),
     ) {
-        let mut missed = 0;
+        let mut missed = None;
         for (program, stats) in probe.accounts().programs() {
-            missed += stats.recursion_misses;
+            *missed.get_or_insert(0) += stats.recursion_misses;
             if stats.runs > 0 {
                 let attributes = self.pair(name, "monitor.program", program);
                 emit(&AGENT_BPF_RUNS, attributes, Value::Total(stats.runs as f64), sink);
@@ -57,7 +57,9 @@ impl Agent {
                 emit(&AGENT_BPF_TIME, attributes, Value::Total(seconds), sink);
             }
         }
-        self.lost(name, "recursion_misses", missed, sink);
+        if let Some(missed) = missed {
+            self.lost(name, "recursion_misses", missed, sink);
+        }
         let entries = probe.entries();
         for (map, stats) in probe.accounts().maps() {
             let attributes = self.pair(name, "monitor.map", map);

@@ -2,8 +2,8 @@
 //!
 //! Every increase of a process goes to exactly one exported group, so the groups always add up to
 //! the host. Groups that are not among those exported are added to `(other)`. A group that becomes
-//! exported starts its series at zero; one that ceases to be is added to `(other)`. So no series
-//! ever goes down while it exists.
+//! exported starts its series at zero; what one counted that ceases to be goes to `(retired)`. So no
+//! series ever goes down while it exists, and none but `(retired)` goes up without activity.
 
 mod groups;
 mod processes;
@@ -19,8 +19,8 @@ use self::{groups::Groups, processes::Processes, series::SeriesSet, settle::Sett
 use crate::{
     attribution::Group,
     metric::{
-        MetricDesc, PROCESS_OFFCPU_LATENCY, PROCESS_RUNQUEUE_LATENCY, SCHED_OFFCPU_LATENCY,
-        SCHED_RUNQUEUE_LATENCY, catalogue,
+        AGENT_LOST, MetricDesc, PROCESS_OFFCPU_LATENCY, PROCESS_RUNQUEUE_LATENCY,
+        SCHED_OFFCPU_LATENCY, SCHED_RUNQUEUE_LATENCY, catalogue,
     },
     sample::{Attributes, Durations, Owner, Sample, Value},
     view::{Point, ProcessRow, Series},
@@ -39,6 +39,8 @@ pub struct Aggregate {
     gauges: Vec<Series>,
     settled: [Settled; SUMS.len()],
     processes: Processes,
+    /// Of the series of durations that no group was given.
+    unattributed: Attributes,
     start: SystemTime,
 }
 
@@ -51,25 +53,32 @@ impl Aggregate {
             gauges: Vec::new(),
             settled: Default::default(),
             processes: Processes::default(),
+            unattributed: Attributes::new([
+                ("monitor.probe", "sched"),
+                ("monitor.loss.reason", "unattributed"),
+            ]),
             start,
         }
     }
 
     /// Adds a sample; `group` finds the group of its process.
     pub fn add(&mut self, sample: &Sample<'_>, group: impl FnOnce() -> Arc<Group>) {
-        let Owner::Process(process) = sample.owner else {
+        if sample.owner == Owner::Host {
             match (&sample.value, self.sum_of(sample.metric, |(host, _)| host)) {
                 (Value::Histogram(durations), Some(settled)) => settled.record(durations),
                 _ => self.host.add(sample),
             }
             return;
-        };
-        let group = group();
+        }
         if let (Value::Histogram(durations), Some(settled)) =
             (&sample.value, self.sum_of(sample.metric, |(_, process)| process))
         {
             settled.settle(durations);
         }
+        let Owner::Process(process) = sample.owner else {
+            return self.groups.add_rest(sample);
+        };
+        let group = group();
         self.groups.add(&group, sample);
         if process.pid != 0 {
             self.processes.add(process.pid, &group, sample);
@@ -109,12 +118,18 @@ impl Aggregate {
                 value: settled.point(),
             });
         }
+        series.push(Series {
+            metric: &AGENT_LOST,
+            attributes: self.unattributed.clone(),
+            start: self.start,
+            value: Point::Number(self.settled.iter().map(Settled::lost).sum::<u64>() as f64),
+        });
         self.groups.collect(&mut series);
         let places: Vec<_> = catalogue().collect();
         series.sort_by_cached_key(|series| {
             places.iter().position(|metric| std::ptr::eq(*metric, series.metric))
         });
-        self.groups.choose(now);
+        self.groups.choose(now, interval);
         (series, self.processes.take(interval))
     }
 

@@ -3,7 +3,13 @@
 mod check;
 mod top;
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    io::{ErrorKind, Write as _},
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -134,14 +140,16 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         }
         Command::Check { settings, format } => check::run(settings.resolve()?, format),
         Command::Top(args) => top::run(&args),
-        Command::Metrics { format } => {
-            print!("{}", catalogue::render(format));
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Config(settings) => {
-            print!("{}", toml::to_string(&settings.resolve()?)?);
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Metrics { format } => print(&catalogue::render(format)),
+        Command::Config(settings) => print(&toml::to_string(&settings.resolve()?)?),
+    }
+}
+
+/// Prints what was asked for. Who reads it may have seen enough before the end.
+fn print(text: &str) -> Result<ExitCode> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(ExitCode::SUCCESS),
     }
 }
 

@@ -18,6 +18,9 @@ pub const DEFAULT_PATH: &str = "/etc/monitor/monitor.toml";
 /// The shortest time between ticks. A tick waits for the kernel for some milliseconds.
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
 
+/// The longest: counters of a tick have 32 bits.
+const MAX_INTERVAL: Duration = Duration::from_secs(300);
+
 /// Everything that can be configured.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -189,11 +192,11 @@ impl Config {
 
     /// Checks what types cannot say.
     pub fn validate(self) -> Result<Self, ConfigError> {
-        if self.interval < MIN_INTERVAL {
+        if !(MIN_INTERVAL..=MAX_INTERVAL).contains(&self.interval) {
             return Err(ConfigError::Range {
                 key: "interval",
                 value: format!("{:?}", self.interval),
-                range: format!("at least {MIN_INTERVAL:?}"),
+                range: format!("at least {MIN_INTERVAL:?}, at most {MAX_INTERVAL:?}"),
             });
         }
         Ok(self)
@@ -287,6 +290,7 @@ mod tests {
             error("interval = \"fast\"\n").starts_with("monitor.toml:1: `fast` is no duration")
         );
         assert!(error("interval = \"1ms\"\n").contains("at least 100ms"));
+        assert!(error("interval = \"1h\"\n").contains("at most 300s"));
         assert!(error("listen = \"nowhere\"\n").starts_with("monitor.toml:1: "));
         assert!(error("listen = \n").starts_with("monitor.toml:1: "));
     }

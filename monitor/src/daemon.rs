@@ -10,6 +10,7 @@ use self::tick::Ticker;
 use crate::{
     attribution::{CgroupMount, Hierarchy},
     config::Config,
+    error::chain,
     export::{self, ExportError, http, prometheus::Prometheus},
     kernel::loader::{Kernel, LoadError},
     probe::{PROBES, Probe, ProbeDesc, ProbeError},
@@ -33,6 +34,11 @@ pub enum DaemonError {
     /// The thread of the tick loop could not be started.
     #[error("cannot start the tick loop: {0}; raise the limit of tasks")]
     Thread(io::Error),
+    /// The tick loop ended by itself.
+    #[error(
+        "the tick loop has ended by an error in monitor; restart it, and report what it logged"
+    )]
+    Stopped,
     /// Serving failed.
     #[error(transparent)]
     Export(#[from] ExportError),
@@ -60,14 +66,28 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         .spawn(move || ticker.run(&sender, &stopped))
         .map_err(DaemonError::Thread)?;
     tracing::info!("serving http://{address}/metrics");
+    let mut last = views.clone();
+    let tick_loop_ended = async { while last.changed().await.is_ok() {} };
+    let shutdown = async {
+        tokio::select! {
+            () = shutdown => Ok(()),
+            () = tick_loop_ended => Err(DaemonError::Stopped),
+        }
+    };
+    let (ended, end) = tokio::sync::oneshot::channel();
+    let shutdown = async {
+        // The server is there to hear it, or has ended by itself.
+        let _ = ended.send(shutdown.await);
+    };
     http::serve(listener, http::State::new(prometheus, views), shutdown).await;
+    let result = end.await.unwrap_or(Ok(()));
     drop(stop);
     let deadline = tokio::time::Instant::now() + STOP;
     while !thread.is_finished() && tokio::time::Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     tracing::info!("stopped");
-    Ok(())
+    result
 }
 
 /// A probe of the table, with what came of loading it.
@@ -76,8 +96,43 @@ pub struct Loaded {
     pub desc: &'static ProbeDesc,
     /// The probe, if it works.
     pub probe: Option<Box<dyn Probe>>,
+    /// What came of loading it.
+    loaded: ProbeStatus,
+    /// Why it could not be read in the last tick.
+    failure: Option<String>,
+}
+
+impl Loaded {
     /// How it does.
-    pub status: ProbeStatus,
+    pub fn status(&self) -> ProbeStatus {
+        match &self.failure {
+            Some(reason) => ProbeStatus {
+                state: ProbeState::Failed,
+                reason: Some(reason.clone()),
+                ..self.loaded.clone()
+            },
+            None => self.loaded.clone(),
+        }
+    }
+
+    /// Does a part of a tick, and says why it failed. It is tried again in the next tick: the kernel
+    /// goes on recording.
+    fn attempt(
+        &mut self,
+        step: impl FnOnce(&mut dyn Probe) -> Result<(), ProbeError>,
+    ) -> Option<String> {
+        step(self.probe.as_mut()?.as_mut()).err().map(|error| chain(&error))
+    }
+
+    /// Notes how the tick went, and logs when that changes.
+    fn note(&mut self, failure: Option<String>) {
+        match (&self.failure, &failure) {
+            (None, Some(reason)) => tracing::error!(probe = self.desc.name, "{reason}"),
+            (Some(_), None) => tracing::info!(probe = self.desc.name, "works again"),
+            _ => {}
+        }
+        self.failure = failure;
+    }
 }
 
 /// Loads the probes that are configured to run. `mount` is where cgroups tell processes apart.
@@ -92,12 +147,9 @@ pub fn load_probes(config: &Config, mount: Option<&CgroupMount>) -> Vec<Loaded> 
 
 fn load_probe(desc: &'static ProbeDesc, runs: bool, kernel: &Result<Kernel, LoadError>) -> Loaded {
     let status = |state, reason, hooks| ProbeStatus { probe: desc.name, state, reason, hooks };
+    let result = |probe, loaded| Loaded { desc, probe, loaded, failure: None };
     if !runs {
-        return Loaded {
-            desc,
-            probe: None,
-            status: status(ProbeState::Disabled, None, Vec::new()),
-        };
+        return result(None, status(ProbeState::Disabled, None, Vec::new()));
     }
     let loaded = match kernel {
         Ok(kernel) => (desc.load)(kernel).map_err(|error| {
@@ -115,11 +167,11 @@ fn load_probe(desc: &'static ProbeDesc, runs: bool, kernel: &Result<Kernel, Load
             let missing = hooks.iter().find(|hook| !hook.state.is_attached());
             let reason = missing.map(|hook| format!("{}: {}", hook.hook, hook.state));
             let state = if reason.is_some() { ProbeState::Degraded } else { ProbeState::Active };
-            Loaded { desc, probe: Some(probe), status: status(state, reason, hooks) }
+            result(Some(probe), status(state, reason, hooks))
         }
         Err((reason, hooks)) => {
             tracing::error!(probe = desc.name, "{reason}");
-            Loaded { desc, probe: None, status: status(ProbeState::Failed, Some(reason), hooks) }
+            result(None, status(ProbeState::Failed, Some(reason), hooks))
         }
     }
 }

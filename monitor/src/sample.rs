@@ -30,6 +30,8 @@ pub enum Owner {
     Host,
     /// A process.
     Process(Process),
+    /// Processes that are no longer known one by one.
+    Rest,
 }
 
 /// A process as the kernel names it.

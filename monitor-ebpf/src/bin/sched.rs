@@ -16,7 +16,7 @@ use aya_ebpf::{
     macros::{btf_map, btf_tracepoint},
     programs::BtfTracePointContext,
 };
-use aya_log_ebpf::warn;
+use aya_log_ebpf::debug;
 use monitor_common::{
     hist::{self, FINE_SLOTS},
     sched::{
@@ -122,7 +122,8 @@ pub fn report_tasks(ctx: &TaskIter) -> i32 {
 #[inline(always)]
 fn begin_waiting(task: Task) {
     if let Some(stamps) = stamps_of(task, task.pid()) {
-        // SAFETY: as for `sched_switch`: a wakeup holds the lock of the thread's run queue.
+        // SAFETY: as for `sched_switch`: a wakeup holds the lock of the thread's run queue, except when
+        // a thread that is on its CPU wakes itself, and then the next switch sets both stamps anew.
         unsafe {
             // A queued thread can be woken again; it has waited since the first time.
             if (*stamps).wake == 0 {
@@ -212,6 +213,15 @@ fn host(bank: usize, cpu: u32) -> Option<*mut HostBank> {
     // SAFETY: a valid static; volatile, as its value is set after compiling.
     let cpus = unsafe { ptr::read_volatile(&raw const CPUS) };
     HOST.get_ptr_mut(cpu + cpus * bank as u32)
+}
+
+/// Counts a loss that is not the scheduler's hooks' on the CPU that this runs on.
+#[inline(always)]
+fn lost_here(reason: Loss) {
+    // SAFETY: has no arguments.
+    if let Some(host) = host(bank(), unsafe { bpf_get_smp_processor_id() }) {
+        lost(host, reason);
+    }
 }
 
 /// Counts what could not be recorded. Rare, so the cost of an atomic addition does not matter, and
@@ -312,8 +322,13 @@ unsafe fn release(task: Task, stats: *const TaskStats) {
 /// only once it has been marked as reported.
 #[inline(always)]
 fn used(task: Task, stats: &TaskStats) -> Usage {
+    let mut cpu_time = task.cpu_time().wrapping_sub(stats.cpu_time);
+    if (cpu_time as i64) < 0 {
+        lost_here(Loss::Implausible);
+        cpu_time = 0;
+    }
     Usage {
-        cpu_time: task.cpu_time().wrapping_sub(stats.cpu_time),
+        cpu_time,
         voluntary: (task.voluntary_switches() as u32).wrapping_sub(stats.voluntary).into(),
         involuntary: (task.involuntary_switches() as u32).wrapping_sub(stats.involuntary).into(),
     }
@@ -329,27 +344,29 @@ unsafe fn report(ctx: &TaskIter, task: Task) {
         if task.is_released() {
             return;
         }
-        CONTROL.threads += 1;
         let Some(stats) = TASKS.get_or_create(task) else {
             CONTROL.without_storage += 1;
             return;
         };
         let stats = stats.as_ptr();
         if (*stats).ready == 0 {
+            CONTROL.threads += 1;
             return adopt(task, stats);
         }
         let bank = &raw mut (*stats).banks[bank() ^ 1];
         let usage = used(task, &*stats);
         let idle = (*bank).runqueue.mask | (*bank).offcpu.mask == 0;
         if idle && usage.cpu_time | usage.voluntary | usage.involuntary == 0 {
+            CONTROL.threads += 1;
             return;
         }
         let key = key_of(task.leader(), task.tgid(), 0);
-        let record = TaskRecord { key, pid: task.pid().into(), usage };
+        let record = TaskRecord { key, usage };
         if !(ctx.write(&record) && ctx.write(bank)) {
             // The kernel calls again for this thread once userspace has made room.
             return;
         }
+        CONTROL.threads += 1;
         histogram::clear(bank);
         (*stats).cpu_time = (*stats).cpu_time.wrapping_add(usage.cpu_time);
         (*stats).voluntary = (*stats).voluntary.wrapping_add(usage.voluntary as u32);
@@ -391,7 +408,8 @@ fn entry_for(ctx: &BtfTracePointContext, task: Task) -> Option<*mut Exited> {
     if let Some(entry) = EXITED.get_ptr_mut(key) {
         return Some(entry);
     }
-    // Another CPU may have been faster, which does as well.
+    // Another CPU may have been faster, which does as well. It fails when the table is full, and when
+    // there is no memory for the moment.
     #[expect(
         clippy::needless_borrows_for_generic_args,
         reason = "a copy is too large for the stack"
@@ -400,14 +418,8 @@ fn entry_for(ctx: &BtfTracePointContext, task: Task) -> Option<*mut Exited> {
     if let Some(entry) = EXITED.get_ptr_mut(key) {
         return Some(entry);
     }
-    // SAFETY: has no arguments.
-    if let Some(host) = host(bank, unsafe { bpf_get_smp_processor_id() }) {
-        // SAFETY: a map value. Said once in a tick, whatever may come.
-        if unsafe { (*host).lost[Loss::ExitedFull as usize] } == 0 {
-            warn!(ctx, "the table of exited threads is full: {} and more go to (other)", pid);
-        }
-        lost(host, Loss::ExitedFull);
-    }
+    lost_here(Loss::ExitedFull);
+    debug!(ctx, "the table of exited threads is full: thread {} goes to (other)", pid);
     EXITED.get_ptr_mut(ProcessKey::other(bank as u16))
 }
 

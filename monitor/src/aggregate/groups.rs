@@ -14,8 +14,12 @@ use crate::{
     view::Series,
 };
 
-/// The name of the group of all that have none of their own. Parentheses keep it apart from commands.
+/// The name of the group of all that have none of their own.
 const OTHER: &str = "(other)";
+
+/// The name of what groups counted that had a series of their own and lost it. It is no group of
+/// processes: its series jump when a group comes to it, which is no activity.
+const RETIRED: &str = "(retired)";
 
 /// Costs halve in this time, so that what a group did long ago does not keep it exported.
 const HALF_LIFE: Duration = Duration::from_secs(60);
@@ -32,6 +36,7 @@ pub(super) struct Groups {
     top: usize,
     exported: HashMap<Arc<Group>, Exported>,
     other: SeriesSet,
+    retired: SeriesSet,
     /// What groups without a place cost.
     candidates: HashMap<Arc<Group>, f64>,
     start: SystemTime,
@@ -51,6 +56,7 @@ impl Groups {
             top,
             exported: HashMap::new(),
             other: SeriesSet::new(Attributes::new([("process.executable.name", OTHER)])),
+            retired: SeriesSet::new(Attributes::new([("process.executable.name", RETIRED)])),
             candidates: HashMap::new(),
             start,
             chosen: start,
@@ -60,7 +66,9 @@ impl Groups {
     /// Adds a sample to its group, or to the rest.
     pub(super) fn add(&mut self, group: &Arc<Group>, sample: &Sample<'_>) {
         let cost = cost(sample);
-        if let Some(exported) = self.exported.get_mut(group) {
+        if is_reserved(group) {
+            self.add_rest(sample);
+        } else if let Some(exported) = self.exported.get_mut(group) {
             exported.cost += cost;
             exported.series.add(sample);
         } else if self.exported.len() < self.top {
@@ -69,7 +77,7 @@ impl Groups {
             exported.series.add(sample);
             self.exported.insert(group.clone(), exported);
         } else {
-            self.other.add(sample);
+            self.add_rest(sample);
             if let Some(known) = self.candidates.get_mut(group) {
                 *known += cost;
             } else if self.candidates.len() < CANDIDATES {
@@ -78,17 +86,22 @@ impl Groups {
         }
     }
 
+    /// Adds a sample to the rest.
+    pub(super) fn add_rest(&mut self, sample: &Sample<'_>) {
+        self.other.add(sample);
+    }
+
     /// Appends the series of all groups.
     pub(super) fn collect(&self, series: &mut Vec<Series>) {
         for exported in self.exported.values() {
             exported.series.collect(exported.start, series);
         }
         self.other.collect(self.start, series);
+        self.retired.collect(self.start, series);
     }
 
     /// Chooses which groups are exported from now on.
-    pub(super) fn choose(&mut self, now: SystemTime) {
-        let elapsed = now.duration_since(self.chosen).unwrap_or_default();
+    pub(super) fn choose(&mut self, now: SystemTime, elapsed: Duration) {
         self.chosen = now;
         let keep = 0.5f64.powf(elapsed.as_secs_f64() / HALF_LIFE.as_secs_f64());
         for exported in self.exported.values_mut() {
@@ -110,7 +123,7 @@ impl Groups {
             }
             let cheapest = cheapest.clone();
             if let Some(dropped) = self.exported.remove(&cheapest) {
-                self.other.merge(dropped.series);
+                self.retired.merge(dropped.series);
                 self.candidates.insert(cheapest, dropped.cost);
             }
             self.candidates.remove(&candidate);
@@ -125,6 +138,15 @@ impl Exported {
     fn new(group: &Group, start: SystemTime) -> Self {
         Self { start, series: SeriesSet::new(group.attributes()), cost: 0.0 }
     }
+}
+
+/// Whether a group's series would look like ours: anybody can call a process anything.
+fn is_reserved(group: &Group) -> bool {
+    let Group { executable, container_id, container_name, systemd_unit, pid } = group;
+    let place = [container_id, container_name, systemd_unit];
+    [OTHER, RETIRED].contains(&executable.as_str())
+        && place.iter().all(|name| name.is_none())
+        && pid.is_none()
 }
 
 /// What a sample says of how much its group matters: time on a CPU and time waiting for one.

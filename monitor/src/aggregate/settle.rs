@@ -3,7 +3,8 @@
 //! A thread that exits hands on what it recorded when it has been reaped, which may be a tick after
 //! the host counted it. Until then the host's histogram holds back as many durations of the same
 //! coarse bucket, so that in every view the groups add up to the host, bucket by bucket. All that is
-//! published was measured, and all that was measured is published in the end.
+//! published was measured. What no group was ever given, as the end of a thread was not seen, stays
+//! held back, and is counted as lost.
 
 use monitor_common::hist::{COARSE_SHIFT, coarse};
 
@@ -24,7 +25,15 @@ pub(super) struct Settled {
     sum_ns: u128,
     /// What groups were given and could not be published yet, by coarse slot.
     owed: Vec<u64>,
+    /// The least that was held back at the end of a tick, in this round of [`PATIENCE`] ticks.
+    least: Option<u64>,
+    ticks: u32,
+    /// Durations that no group was given.
+    lost: u64,
 }
+
+/// How many ticks a thread may take to be reaped after its end, before what it had is taken for lost.
+const PATIENCE: u32 = 60;
 
 impl Settled {
     /// Adds what the host measured.
@@ -50,6 +59,19 @@ impl Settled {
             *owed -= moved;
             *published += moved;
         }
+        let held = self.held.iter().sum();
+        self.least = Some(self.least.map_or(held, |least| least.min(held)));
+        self.ticks += 1;
+        if self.ticks == PATIENCE {
+            self.ticks = 0;
+            // What comes late after all is published all the same, and was lost for a while.
+            self.lost = self.lost.max(self.least.take().unwrap_or(0));
+        }
+    }
+
+    /// Durations that were measured and that no group was given for a long time.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost
     }
 
     /// What is published.

@@ -124,6 +124,35 @@ fn what_is_still_with_an_exiting_thread_is_held_back() {
 }
 
 #[test]
+fn what_no_group_is_ever_given_is_counted_as_lost() {
+    let mut feed = Feed::new(10);
+    feed.host(1_000);
+    feed.host(2_000);
+    feed.process("a", 1_000);
+    for second in 1..60 {
+        let series = feed.finish(second);
+        assert_adds_up(&series);
+        assert_eq!(value(&series, &AGENT_LOST, "unattributed"), Some(0.0));
+        // Others come and go in the meantime.
+        feed.host(3_000);
+        feed.process("b", 3_000);
+    }
+    let series = feed.finish(60);
+    assert_adds_up(&series);
+    assert_eq!(value(&series, &AGENT_LOST, "unattributed"), Some(1.0));
+}
+
+#[test]
+fn names_like_ours_are_the_rest() {
+    let mut feed = Feed::new(10);
+    feed.cpu("(other)", 1_000_000);
+    feed.cpu("(retired)", 2_000_000);
+    let series = feed.finish(1);
+    assert_eq!(value(&series, &PROCESS_CPU_TIME, "(other)"), Some(0.003));
+    assert_eq!(value(&series, &PROCESS_CPU_TIME, "(retired)"), None);
+}
+
+#[test]
 fn groups_beyond_the_top_are_in_other() {
     let mut feed = Feed::new(2);
     for (name, ns) in [("a", 10), ("b", 20), ("c", 30), ("d", 40)] {
@@ -148,7 +177,8 @@ fn a_costly_group_takes_the_place_of_a_cheap_one_and_nothing_is_lost() {
     let series = feed.finish(2);
     // From the time it has a series of its own, and not more; the rest stays where it was.
     assert_eq!(value(&series, &PROCESS_CPU_TIME, "costly"), Some(0.007));
-    assert_eq!(value(&series, &PROCESS_CPU_TIME, "(other)"), Some(0.006));
+    assert_eq!(value(&series, &PROCESS_CPU_TIME, "(other)"), Some(0.005));
+    assert_eq!(value(&series, &PROCESS_CPU_TIME, "(retired)"), Some(0.001));
     assert_eq!(value(&series, &PROCESS_CPU_TIME, "cheap"), None);
 }
 

@@ -98,13 +98,14 @@ fn table(rows: &[Row]) -> String {
         "WHERE"
     );
     for row in rows {
-        let place = row.container_id.as_deref().map(|id| &id[..id.len().min(12)]);
-        let place = place.or(row.systemd_unit.as_deref()).unwrap_or("");
+        let container = row.container_id.as_deref().map(|id| id.chars().take(12).collect());
+        let place = container.or(row.systemd_unit.clone()).unwrap_or_default();
+        let place = printable(&place);
         let _ = write!(
             text,
             "\n{:>8}  {:<16} {:>5.1}% {:>8} {:>9} {:>9} {:>9} {:>9} {:>9}  {place}",
             row.pid,
-            row.name,
+            printable(&row.name),
             100.0 * row.cpu,
             row.runs,
             seconds(row.runqueue_seconds),
@@ -115,6 +116,11 @@ fn table(rows: &[Row]) -> String {
         );
     }
     text
+}
+
+/// A name without what a terminal would take for commands: anybody can call a process anything.
+fn printable(name: &str) -> String {
+    name.replace(char::is_control, "?")
 }
 
 /// A duration in the unit that keeps it short.
@@ -145,7 +151,12 @@ fn get(address: SocketAddr, path: &str) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::seconds;
+    use super::{printable, seconds};
+
+    #[test]
+    fn names_cannot_command_the_terminal() {
+        assert_eq!(printable("a\x1b[2J\u{9b}b\n"), "a?[2J?b?");
+    }
 
     #[test]
     fn durations_are_short() {

@@ -19,9 +19,9 @@ use crate::{
     config::Config,
     host::{Host, Problem},
     kernel::namespace,
-    probe::{self, ProbeError},
+    probe,
     sample::Owner,
-    view::{ProbeState, View},
+    view::View,
 };
 
 /// Everything that is done once a tick.
@@ -49,16 +49,16 @@ impl Ticker {
         let mut problems = Vec::new();
         or_problem(namespace::check(), &mut problems);
         let mount = or_problem(CgroupMount::detect(&paths), &mut problems);
-        let now = Instant::now();
+        let probes = load_probes(config, mount.as_ref());
         Self {
-            probes: load_probes(config, mount.as_ref()),
+            probes,
             attributor: Attributor::new(config.groups.by, &paths, mount),
             aggregate: Aggregate::new(config.groups.top, SystemTime::now()),
             host: or_problem(Host::new(&paths), &mut problems),
             agent: Agent::default(),
             interval: config.interval,
             tick: 0,
-            last: now,
+            last: Instant::now(),
             took: Duration::ZERO,
             problems,
         }
@@ -73,7 +73,7 @@ impl Ticker {
             interval: self.interval,
             series: Vec::new(),
             processes: Vec::new(),
-            probes: self.probes.iter().map(|loaded| loaded.status.clone()).collect(),
+            probes: self.probes.iter().map(Loaded::status).collect(),
             problems: self.problems.clone(),
             absent: Vec::new(),
         }
@@ -108,7 +108,7 @@ impl Ticker {
             probe.decode(&mut |sample| {
                 self.aggregate.add(&sample, || match sample.owner {
                     Owner::Process(process) => self.attributor.group(&process),
-                    Owner::Host => Arc::default(),
+                    Owner::Host | Owner::Rest => Arc::default(),
                 });
             });
         }
@@ -137,13 +137,13 @@ impl Ticker {
     /// Takes the snapshots of all probes, for the same span of time, and says when. The kernel's own
     /// counters go on while programs are waited for, which on a busy host takes a while.
     fn take_snapshots(&mut self) -> Instant {
-        for loaded in &mut self.probes {
-            disable_on_error(loaded, |probe| probe.end_tick());
-        }
+        let ended: Vec<_> =
+            self.probes.iter_mut().map(|loaded| loaded.attempt(|probe| probe.end_tick())).collect();
         probe::wait_for_programs();
         let taken = Instant::now();
-        for loaded in &mut self.probes {
-            disable_on_error(loaded, |probe| probe.snapshot());
+        for (loaded, failure) in self.probes.iter_mut().zip(ended) {
+            let taken = loaded.attempt(|probe| probe.snapshot());
+            loaded.note(failure.or(taken));
         }
         taken
     }
@@ -157,7 +157,7 @@ impl Ticker {
             self.agent.tick(self.took, sink);
             self.agent.attribution(self.attributor.losses(), sink);
             for loaded in &self.probes {
-                self.agent.status(&loaded.status, sink);
+                self.agent.status(&loaded.status(), sink);
                 if let Some(probe) = &loaded.probe {
                     self.agent.costs(loaded.desc.name, probe.as_ref(), sink);
                 }
@@ -174,18 +174,4 @@ fn or_problem<T, E: Display>(result: Result<T, E>, problems: &mut Vec<String>) -
             problems.push(error.to_string());
         })
         .ok()
-}
-
-/// A probe that fails while it runs is unloaded: the rest goes on.
-fn disable_on_error(
-    loaded: &mut Loaded,
-    step: impl FnOnce(&mut dyn probe::Probe) -> Result<(), ProbeError>,
-) {
-    let Some(probe) = &mut loaded.probe else { return };
-    if let Err(error) = step(probe.as_mut()) {
-        tracing::error!(probe = loaded.desc.name, "{error}");
-        loaded.status.state = ProbeState::Failed;
-        loaded.status.reason = Some(error.to_string());
-        loaded.probe = None;
-    }
 }

@@ -43,6 +43,9 @@ pub enum BpfLevel {
     Debug,
 }
 
+/// Where the kernel lists the CPUs that may ever be online.
+const POSSIBLE_CPUS: &str = "/sys/devices/system/cpu/possible";
+
 /// Why nothing could be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -52,13 +55,16 @@ pub enum LoadError {
     /// The kernel's types could not be understood.
     #[error("cannot read the kernel's types from {VMLINUX}: {0}; see the kernel's build")]
     Types(#[from] aya::BtfError),
+    /// The number of CPUs is unknown.
+    #[error("cannot read the list of CPUs from {POSSIBLE_CPUS}; mount /sys")]
+    Cpus,
     /// The kernel lacks a member.
     #[error("the kernel has no {0}; this version of monitor does not know such a kernel")]
     Member(&'static str),
     /// The kernel refused an object.
     #[error(
         "cannot load the {object} programs: {}; run as root, or with CAP_BPF, CAP_PERFMON and \
-         CAP_SYS_RESOURCE, on a kernel of 5.11 or later",
+         CAP_SYS_RESOURCE, on a kernel of 6.1 or later",
         chain(source.as_ref())
     )]
     Object {
@@ -88,12 +94,12 @@ impl Kernel {
     pub fn read(cgroup_controller: Option<&'static str>, log: BpfLevel) -> Result<Self, LoadError> {
         let types = Types::read(Path::new(VMLINUX))?;
         let btf = Btf::parse(types.bytes(), Endianness::default())?;
-        let possible = fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
+        let cpus = fs::read_to_string(POSSIBLE_CPUS).ok().and_then(|list| highest(&list));
         let pid_max = fs::read_to_string("/proc/sys/kernel/pid_max").unwrap_or_default();
         Ok(Self {
             types,
             btf,
-            cpus: highest(&possible).map_or(1, |cpu| cpu + 1),
+            cpus: cpus.ok_or(LoadError::Cpus)? + 1,
             pid_max: pid_max.trim().parse().unwrap_or(1 << 22),
             cgroup_controller,
             log,
@@ -147,9 +153,14 @@ impl Kernel {
         let mut ebpf = loader
             .load(elf)
             .map_err(|source| LoadError::Object { object, source: Box::new(source) })?;
-        // Programs that log nothing need no reader.
-        let log = if self.log == BpfLevel::Off { None } else { EbpfLogger::init(&mut ebpf).ok() };
-        Ok(Object { ebpf, verdicts: Vec::new(), log })
+        let accounts = Accounts::of_maps(&ebpf);
+        let mut log = None;
+        if self.log != BpfLevel::Off {
+            log = EbpfLogger::init(&mut ebpf)
+                .inspect_err(|error| tracing::warn!(object, "no logs of its programs: {error}"))
+                .ok();
+        }
+        Ok(Object { ebpf, verdicts: Vec::new(), accounts, log })
     }
 
     /// Attaches a hook of an object and notes what came of it.
@@ -162,6 +173,7 @@ impl Kernel {
             tracing::warn!(hook = hook.name, without = verdict.without, "{}", verdict.state);
         }
         object.verdicts.push(verdict);
+        object.accounts.add_programs(&object.ebpf);
         attached
     }
 }
@@ -172,15 +184,12 @@ pub struct Object {
     pub ebpf: Ebpf,
     /// What came of each hook that was tried.
     pub verdicts: Vec<Verdict>,
+    /// What its programs and maps cost.
+    pub accounts: Accounts,
     log: Option<EbpfLogger<&'static dyn log::Log>>,
 }
 
 impl Object {
-    /// What its programs and maps cost from now on.
-    pub fn accounts(&self) -> Accounts {
-        Accounts::open(&self.ebpf)
-    }
-
     /// Hands on what its programs had to say.
     pub fn flush_log(&mut self) {
         if let Some(log) = &mut self.log {

@@ -2,13 +2,12 @@
 
 use std::{
     fs,
-    os::fd::{AsFd, AsRawFd, BorrowedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
 
 use aya::{
     Ebpf,
-    maps::{MapFd, MapInfo},
-    programs::ProgramFd,
+    maps::{Map, MapData},
 };
 
 /// What a program did so far.
@@ -32,34 +31,36 @@ pub struct MapStats {
 }
 
 /// The programs and maps of one object, held open to be asked again and again.
+///
+/// The descriptors are copies of those that loading gave: to get one by id, as tools do, takes
+/// `CAP_SYS_ADMIN`.
 pub struct Accounts {
-    programs: Vec<(String, ProgramFd)>,
-    maps: Vec<(String, MapFd)>,
+    programs: Vec<(String, OwnedFd)>,
+    maps: Vec<(String, OwnedFd)>,
 }
 
 impl Accounts {
-    /// Opens the loaded programs of an object and all maps that they use.
-    pub fn open(ebpf: &Ebpf) -> Self {
-        let mut programs = Vec::new();
-        let mut maps = Vec::new();
-        let mut seen = Vec::new();
-        for (name, program) in ebpf.programs() {
-            let Ok(info) = program.info() else { continue };
-            if let Ok(fd) = info.fd() {
-                programs.push((name.to_owned(), fd));
-            }
-            for id in info.map_ids().ok().flatten().unwrap_or_default() {
-                if seen.contains(&id) {
-                    continue;
-                }
-                seen.push(id);
-                let Ok(map) = MapInfo::from_id(id) else { continue };
-                if let (Some(name), Ok(fd)) = (map.name_as_str(), map.fd()) {
-                    maps.push((name.to_owned(), fd));
-                }
-            }
-        }
-        Self { programs, maps }
+    /// Opens all maps of an object that was just loaded, before anybody takes them out of it.
+    pub fn of_maps(ebpf: &Ebpf) -> Self {
+        let maps = ebpf
+            .maps()
+            .filter_map(|(name, map)| {
+                let fd = map_data(map)?.fd().as_fd().try_clone_to_owned().ok()?;
+                Some((name.to_owned(), fd))
+            })
+            .collect();
+        Self { programs: Vec::new(), maps }
+    }
+
+    /// Opens the programs, once those that the kernel takes are loaded.
+    pub fn add_programs(&mut self, ebpf: &Ebpf) {
+        self.programs = ebpf
+            .programs()
+            .filter_map(|(name, program)| {
+                let fd = program.fd().ok()?.as_fd().try_clone_to_owned().ok()?;
+                Some((name.to_owned(), fd))
+            })
+            .collect();
     }
 
     /// Each program with what it did.
@@ -85,6 +86,16 @@ impl Accounts {
             };
             Some((name.as_str(), stats))
         })
+    }
+}
+
+/// What a map is in itself, for the kinds of maps that probes have.
+fn map_data(map: &Map) -> Option<&MapData> {
+    match map {
+        Map::Array(data) | Map::HashMap(data) | Map::RingBuf(data) | Map::Unsupported(data) => {
+            Some(data)
+        }
+        _ => None,
     }
 }
 

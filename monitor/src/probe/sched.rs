@@ -49,17 +49,20 @@ macro_rules! tracepoint {
     };
 }
 
-/// In the order of attaching: storage for new threads first, then for all there are, and only then
-/// the hooks that look for it. Switches before wakeups: a stamp that is not taken away by a switch
+/// In the order of attaching: what frees comes first, then storage for new threads, then for all there
+/// are, and only then the hooks that look for it. Switches before wakeups: a stamp that is not taken away by a switch
 /// would be taken for the start of a later wait.
 const HOOKS: &[Hook] = &[
+    tracepoint!(
+        "sched_process_free",
+        Some("what threads used in the tick they exit in; and measuring gets dearer with time")
+    ),
     tracepoint!("task_newtask", None),
     Hook {
         name: "iter_task",
         alternatives: &[Alternative { program: PASS, target: Target::Iter("task") }],
         without: None,
     },
-    tracepoint!("sched_process_free", Some("what threads used in the tick they exit in")),
     tracepoint!("sched_switch", None),
     tracepoint!("sched_wakeup", None),
     tracepoint!("sched_wakeup_new", Some("the first run-queue latency of new threads")),
@@ -75,7 +78,6 @@ pub(super) const DESC: ProbeDesc = ProbeDesc {
 
 struct Sched {
     object: Object,
-    accounts: Accounts,
     control: Array<MapData, Raw<Control>>,
     host: Array<MapData, Raw<HostBank>>,
     exited: HashMap<MapData, Raw<ProcessKey>, Raw<Exited>>,
@@ -102,16 +104,14 @@ impl Sched {
         }
         set_bank(&mut control, NO_BANK)?;
         for hook in HOOKS {
-            let attached = kernel.attach(&mut object, hook);
-            if !attached && hook.without.is_none() {
-                return Err(missing(object.verdicts));
-            }
-            if hook.name == "iter_task" {
+            if kernel.attach(&mut object, hook) && hook.name == "iter_task" {
                 make_storage(&mut object, &mut control)?;
             }
         }
+        if let Some(missing) = missing(&object.verdicts) {
+            return Err(missing);
+        }
         let mut sched = Self {
-            accounts: object.accounts(),
             control,
             host: take(&mut object, "HOST")?,
             exited,
@@ -135,22 +135,24 @@ impl Probe for Sched {
     }
 
     fn accounts(&self) -> &Accounts {
-        &self.accounts
+        &self.object.accounts
     }
 
     fn end_tick(&mut self) -> Result<(), ProbeError> {
+        set_bank(&mut self.control, self.bank ^ 1)?;
         self.bank ^= 1;
-        set_bank(&mut self.control, self.bank)
+        Ok(())
     }
 
     fn snapshot(&mut self) -> Result<(), ProbeError> {
         let ended = self.bank ^ 1;
         self.object.flush_log();
+        // What is taken from the kernel is gone there: a step that fails must not lose what those
+        // before it took, nor give it out twice.
+        self.snapshot.clear();
         pass(&mut self.object, &mut self.snapshot.records)?;
         self.snapshot.threads = read_control(&self.control)?.threads;
-        self.snapshot.exited.clear();
         take_exited(&mut self.exited, ended as u16, &mut self.snapshot.exited)?;
-        self.snapshot.cpus.clear();
         for cpu in 0..self.cpus {
             let index = ended * self.cpus + cpu;
             let Raw(bank) = self.host.get(&index, 0).map_err(|source| map_error("HOST", source))?;
@@ -210,7 +212,6 @@ fn read_control(control: &Array<MapData, Raw<Control>>) -> Result<Control, Probe
 /// Runs the program over all tasks once, and keeps what it writes.
 fn pass(object: &mut Object, records: &mut Vec<u8>) -> Result<(), ProbeError> {
     let error = |reason: String| ProbeError::Pass { probe: NAME, pass: PASS, reason };
-    records.clear();
     let program = object.ebpf.program_mut(PASS).ok_or_else(|| error("no such program".into()))?;
     let program: &mut Iter = program.try_into().map_err(|e| error(format!("{e}")))?;
     let link = program.attach().map_err(|e| error(chain(&e)))?;
@@ -220,8 +221,7 @@ fn pass(object: &mut Object, records: &mut Vec<u8>) -> Result<(), ProbeError> {
     Ok(())
 }
 
-/// Moves what exited threads left in a bank into `taken`. Only called when no program writes there
-/// any more, but for threads that exited just now and found the bank still in place.
+/// Moves what exited threads left in a bank into `taken`. No program writes there any more.
 fn take_exited(
     map: &mut HashMap<MapData, Raw<ProcessKey>, Raw<Exited>>,
     bank: u16,
@@ -272,9 +272,17 @@ fn map_error(map: &'static str, source: MapError) -> ProbeError {
     ProbeError::Map { probe: NAME, map, source }
 }
 
-/// The error for the last hook that was tried.
-fn missing(verdicts: Vec<Verdict>) -> ProbeError {
-    let (hook, reason) =
-        verdicts.last().map_or(("a hook", String::new()), |v| (v.hook, v.state.to_string()));
-    ProbeError::Hook { probe: NAME, hook, reason, verdicts }
+/// The error for the first hook that is missing and cannot be done without.
+fn missing(verdicts: &[Verdict]) -> Option<ProbeError> {
+    let verdict = verdicts
+        .iter()
+        .zip(HOOKS)
+        .find(|(verdict, hook)| !verdict.state.is_attached() && hook.without.is_none())?
+        .0;
+    Some(ProbeError::Hook {
+        probe: NAME,
+        hook: verdict.hook,
+        reason: verdict.state.to_string(),
+        verdicts: verdicts.to_vec(),
+    })
 }

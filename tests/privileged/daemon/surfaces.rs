@@ -75,7 +75,7 @@ fn check_has_the_verdict_on_every_hook() {
     assert_eq!((json.code, json.stderr.as_str()), (Some(0), ""));
     let report: Value = serde_json::from_str(&json.stdout).expect("it is JSON");
     is_attached(&report["probes"]);
-    assert!(report["host"].is_array(), "{report}");
+    assert!(report["problems"].is_array(), "{report}");
     let table = monitor(["check"]);
     assert_eq!(table.code, Some(0));
     for (hook, by) in HOOKS {

@@ -27,6 +27,15 @@ pub(super) struct Snapshot {
     pub(super) cpus: Vec<HostBank>,
 }
 
+impl Snapshot {
+    /// Makes room for the next.
+    pub(super) fn clear(&mut self) {
+        self.records.clear();
+        self.exited.clear();
+        self.cpus.clear();
+    }
+}
+
 /// Decodes snapshots. It keeps the attributes it gives to samples and room for a histogram.
 pub(super) struct Decoder {
     none: Attributes,
@@ -80,12 +89,15 @@ impl Decoder {
         bank: &TaskBank,
         sink: &mut dyn FnMut(Sample<'_>),
     ) {
-        let owner = Owner::Process(Process {
-            pid: key.tgid,
-            comm: key.comm,
-            cgroup_id: key.cgroup_id,
-            kernel_thread: key.kernel_thread != 0,
-        });
+        let owner = match key.comm == ProcessKey::other(key.bank).comm && key.cgroup_id == 0 {
+            true => Owner::Rest,
+            false => Owner::Process(Process {
+                pid: key.tgid,
+                comm: key.comm,
+                cgroup_id: key.cgroup_id,
+                kernel_thread: key.kernel_thread != 0,
+            }),
+        };
         for (metric, attributes, increase) in [
             (&PROCESS_CPU_TIME, &self.none, usage.cpu_time),
             (&PROCESS_CONTEXT_SWITCHES, &self.voluntary, usage.voluntary),
@@ -105,7 +117,9 @@ impl Decoder {
     }
 
     fn host(&mut self, cpus: &[HostBank], sink: &mut dyn FnMut(Sample<'_>)) {
-        for (bank, attributes) in cpus.iter().zip(&self.cpus) {
+        // CPUs that are not there have no series.
+        let present = cpus.iter().zip(&self.cpus).filter(|(bank, _)| bank.switches > 0);
+        for (bank, attributes) in present {
             sink(Sample {
                 metric: &SCHED_CONTEXT_SWITCHES,
                 owner: Owner::Host,

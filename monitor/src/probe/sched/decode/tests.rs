@@ -35,7 +35,7 @@ fn bank(runqueue: &[(usize, u32)], offcpu: &[(usize, u32)]) -> TaskBank {
 
 /// A record as the kernel's pass writes it.
 fn record(key: ProcessKey, usage: Usage, bank: TaskBank) -> Vec<u8> {
-    let record = TaskRecord { key, pid: u64::from(key.tgid), usage };
+    let record = TaskRecord { key, usage };
     let mut bytes = vec![0; RECORD];
     #[expect(unsafe_code, reason = "the kernel's programs write plain bytes")]
     // SAFETY: there is room for both.
@@ -53,6 +53,7 @@ fn decode(snapshot: &Snapshot) -> Vec<String> {
     Decoder::new(2).decode(snapshot, &mut |sample| {
         let owner = match sample.owner {
             Owner::Host => "host".to_owned(),
+            Owner::Rest => "rest".to_owned(),
             Owner::Process(process) => format!(
                 "{}:{}{}",
                 process.pid,
@@ -117,6 +118,14 @@ fn exited_threads_count_for_their_group() {
             "monitor.process.runqueue.latency 0:sh  100ns [(3, 5)]",
         ]
     );
+}
+
+#[test]
+fn threads_that_found_the_table_full_have_no_process() {
+    let mut exited = Exited { threads: 1, ..Exited::EMPTY };
+    exited.usage.cpu_time = 9;
+    let snapshot = Snapshot { exited: vec![(ProcessKey::other(1), exited)], ..Snapshot::default() };
+    assert_eq!(decode(&snapshot)[0], "monitor.process.cpu.time rest  9");
 }
 
 #[test]
