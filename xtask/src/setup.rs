@@ -10,17 +10,22 @@ mod compiler;
 mod llvm;
 mod tools;
 
-use std::{fmt, path::PathBuf, process::Command};
+use std::{fmt, ops::RangeInclusive, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result};
 
 use self::{cargo_tool::CargoTool, compiler::Compiler, llvm::Llvm};
 use crate::workspace;
 
-pub(crate) use self::{compiler::BPF_TARGET, tools::emulator, tools::ensure as test_tools};
+pub(crate) use self::{
+    compiler::BPF_TARGET, tools::emulator, tools::ensure as test_tools,
+    tools::ensure_unit as unit_test_tools,
+};
 
 /// The release of bpf-linker that objects are made with.
 const LINKER_VERSION: &str = "0.13.0";
+/// The LLVMs that it can be made with.
+const LINKER_LLVM: RangeInclusive<u32> = 21..=23;
 /// The release of cargo-deny that checks dependencies.
 const DENY_VERSION: &str = "0.20.2";
 

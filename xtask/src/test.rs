@@ -15,11 +15,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    if !args.no_privileged {
-        // What would stop the second half is better known before the first.
+    // What would stop the second half is better known before the first.
+    if args.no_privileged {
+        setup::unit_test_tools()?;
+    } else {
         privilege::require("measuring the running kernel")?;
+        setup::test_tools()?;
     }
-    setup::test_tools()?;
     build::daemon(Profile::Dev)?;
     unit()?;
     if args.no_privileged {

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::apt;
+use super::{LINKER_LLVM, apt};
 use crate::command;
 
 /// BPF on a little-endian machine.
@@ -17,7 +17,7 @@ pub(crate) const BPF_TARGET: &str = "bpfel-unknown-none";
 /// Debian's: its standard library for BPF comes compiled.
 const PACKAGES: [&str; 3] = ["rustc-web", "libstd-rust-web-dev-bpf", "rust-web-clippy"];
 const SYSTEM: &str = "/usr/bin";
-/// Elsewhere: a nightly that compiles `core` itself, with an LLVM that [`super::LINKER_VERSION`] knows.
+/// Elsewhere: a nightly that compiles `core` itself, with an LLVM of [`LINKER_LLVM`].
 const NIGHTLY: &str = "nightly-2026-05-20";
 
 /// A compiler that can make BPF programs.
@@ -67,17 +67,14 @@ impl Compiler {
         }
     }
 
-    /// The compiler from there, if it is complete and new enough.
+    /// The compiler from there, if it is complete, new enough and made with an LLVM that the linker
+    /// can be made with.
     fn inspect(origin: Origin) -> Option<Self> {
         let about = command::output(rustc(origin).arg("-vV")).ok()?;
         let field = |name| about.lines().find_map(|line| line.strip_prefix(name));
         let release = field("release: ")?;
-        let llvm = field("LLVM version: ")?;
-        let compiler = Self {
-            origin,
-            release: release.to_owned(),
-            llvm: llvm.split('.').next()?.parse().ok()?,
-        };
+        let llvm = linkable(field("LLVM version: ")?)?;
+        let compiler = Self { origin, release: release.to_owned(), llvm };
         (is_new_enough(release) && parts(origin)?.iter().all(|part| part.exists()))
             .then_some(compiler)
     }
@@ -97,7 +94,13 @@ impl fmt::Display for Compiler {
 pub(crate) fn install() -> Result<()> {
     if apt::is_present() {
         match apt::candidate(PACKAGES[0])? {
-            Some(version) if is_new_enough(&version) => return apt::install(&PACKAGES),
+            Some(version) if is_new_enough(&version) => {
+                apt::install(&PACKAGES)?;
+                if Compiler::inspect(Origin::System).is_some() {
+                    return Ok(());
+                }
+                println!("{} {version} has an LLVM that is not of {LINKER_LLVM:?}", PACKAGES[0]);
+            }
             Some(version) => println!("{} is too old: {version}", PACKAGES[0]),
             None => println!("there is no package {}", PACKAGES[0]),
         }
@@ -143,6 +146,12 @@ fn is_new_enough(version: &str) -> bool {
     numbers(version) >= numbers(env!("CARGO_PKG_RUST_VERSION"))
 }
 
+/// The major version of an LLVM, if the linker can be made with it.
+fn linkable(version: &str) -> Option<u32> {
+    let major = version.split('.').next()?.parse().ok()?;
+    LINKER_LLVM.contains(&major).then_some(major)
+}
+
 /// The first two numbers of a version.
 fn numbers(version: &str) -> Option<(u32, u32)> {
     let mut numbers = version.split('.');
@@ -151,7 +160,7 @@ fn numbers(version: &str) -> Option<(u32, u32)> {
 
 #[cfg(test)]
 mod tests {
-    use super::is_new_enough;
+    use super::{is_new_enough, linkable};
 
     #[test]
     fn versions_are_compared_by_number() {
@@ -161,5 +170,11 @@ mod tests {
         for version in ["1.85.0+dfsg3-1~deb12u3", "1.9.0", "(none)", ""] {
             assert!(!is_new_enough(version), "{version}");
         }
+    }
+
+    #[test]
+    fn only_an_llvm_that_the_linker_knows_will_do() {
+        assert_eq!(["21.1.8", "22.0", "23"].map(linkable), [21, 22, 23].map(Some));
+        assert_eq!(["20.1.8", "24.0.0", "next", ""].map(linkable), [None; 4]);
     }
 }

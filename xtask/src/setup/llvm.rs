@@ -63,7 +63,10 @@ impl fmt::Display for Llvm {
 pub(crate) fn install(major: u32) -> Result<()> {
     if !apt::is_present() {
         bail!(
-            "install LLVM {major} with its development files, so that llvm-config-{major} is found"
+            "install the development files of LLVM {major}, llvm-config and llvm-strip included (a \
+             package such as llvm-{major}-dev, llvm{major}-dev or llvm{major}-devel), and those of \
+             libffi, libxml2, libzstd and zlib; then llvm-config-{major} or an llvm-config of \
+             version {major} has to be in PATH"
         );
     }
     let llvm = format!("llvm-{major}-dev");

@@ -7,26 +7,33 @@ use anyhow::{Result, bail};
 use super::apt;
 use crate::{command, privilege};
 
-/// Each program with Debian's package that has it.
-const TOOLS: [(&str, &str); 7] = [
+/// What tests without privileges take: each program with Debian's package that has it.
+const UNIT: [Tool; 3] =
+    [("free", "procps"), ("prometheus", "prometheus"), ("promtool", "prometheus")];
+
+/// What tests as root and measurements take besides.
+const PRIVILEGED: [Tool; 5] = [
     ("bpftool", "bpftool"),
     ("bpftrace", "bpftrace"),
     ("perf", "linux-perf"),
-    ("prometheus", "prometheus"),
     ("prometheus-node-exporter", "prometheus-node-exporter"),
-    ("promtool", "prometheus"),
     ("runqlat", "libbpf-tools"),
 ];
 
 /// What runs virtual machines.
-const EMULATOR: [(&str, &str); 1] = [("qemu-system-x86_64", "qemu-system-x86")];
+const EMULATOR: [Tool; 1] = [("qemu-system-x86_64", "qemu-system-x86")];
 
 /// Packages that would start a service of the same name, of which only the programs are wanted.
 const SERVICES: [&str; 2] = ["prometheus", "prometheus-node-exporter"];
 
 /// Finds all of them, after installing those that are missing.
 pub(crate) fn ensure() -> Result<Vec<(&'static str, PathBuf)>> {
-    ensure_all(&TOOLS)
+    ensure_all(&[UNIT.as_slice(), &PRIVILEGED].concat())
+}
+
+/// Finds those that tests without privileges take, after installing what is missing.
+pub(crate) fn ensure_unit() -> Result<Vec<(&'static str, PathBuf)>> {
+    ensure_all(&UNIT)
 }
 
 /// Finds the emulator, after installing it if need be.
@@ -46,8 +53,13 @@ fn ensure_all(tools: &[Tool]) -> Result<Vec<(&'static str, PathBuf)>> {
         keep_stopped(&packages)?;
         apt::install(&packages)?;
     }
-    if let [(tool, package), ..] = self::missing(tools)[..] {
-        bail!("no program `{tool}`, which this needs; install it (on Debian: package {package})");
+    let missing = self::missing(tools);
+    if !missing.is_empty() {
+        let list: Vec<_> = missing
+            .iter()
+            .map(|(tool, package)| format!("`{tool}` (on Debian in package {package})"))
+            .collect();
+        bail!("programs are missing; install {}", list.join(", "));
     }
     Ok(tools.iter().filter_map(|(tool, _)| Some((*tool, command::find(tool)?))).collect())
 }
