@@ -18,7 +18,7 @@ use hyper::server::conn::http1;
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::watch,
+    sync::{Semaphore, watch},
     task::JoinSet,
     time,
 };
@@ -31,6 +31,12 @@ const MAX_CONNECTIONS: usize = 32;
 
 /// How long a connection may last.
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Renderings of metrics at one time: each goes on to its end, also when the client has gone.
+const MAX_RENDERINGS: usize = 2;
+
+/// How long a request for metrics waits for its turn.
+const RENDERING_WAIT: Duration = Duration::from_secs(5);
 
 /// How long a request's head may be, in bytes.
 const MAX_HEAD: usize = 16 << 10;
@@ -45,6 +51,7 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug)]
 pub struct State {
     prometheus: Arc<Prometheus>,
+    renderings: Arc<Semaphore>,
     views: watch::Receiver<Arc<View>>,
     started: Instant,
 }
@@ -52,7 +59,12 @@ pub struct State {
 impl State {
     /// Serves the published views, and their metrics as `prometheus` renders them.
     pub fn new(prometheus: Prometheus, views: watch::Receiver<Arc<View>>) -> Self {
-        Self { prometheus: Arc::new(prometheus), views, started: Instant::now() }
+        Self {
+            prometheus: Arc::new(prometheus),
+            renderings: Arc::new(Semaphore::new(MAX_RENDERINGS)),
+            views,
+            started: Instant::now(),
+        }
     }
 }
 

@@ -17,9 +17,9 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::task;
+use tokio::{task, time};
 
-use super::State;
+use super::{RENDERING_WAIT, State};
 use crate::view::{ProbeState, ProbeStatus, ProcessRow, View};
 
 /// After how many intervals without a new view the tick loop counts as stuck.
@@ -49,8 +49,17 @@ async fn metrics(extract::State(state): extract::State<State>, headers: HeaderMa
     let accept: Vec<_> =
         headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     let accept = accept.join(",");
+    let turn = time::timeout(RENDERING_WAIT, state.renderings.acquire_owned());
+    let Ok(Ok(permit)) = turn.await else {
+        let error = "too many requests for metrics at once; ask again later";
+        return failure(StatusCode::SERVICE_UNAVAILABLE, &error);
+    };
     // Many series take a while, in which the daemon's other work must go on.
-    match task::spawn_blocking(move || state.prometheus.render(&accept)).await {
+    let rendered = task::spawn_blocking(move || {
+        let _permit = permit;
+        state.prometheus.render(&accept)
+    });
+    match rendered.await {
         Ok(Ok((content_type, body))) => ([(CONTENT_TYPE, content_type)], body).into_response(),
         Ok(Err(error)) => failure(StatusCode::INTERNAL_SERVER_ERROR, &error),
         Err(error) => failure(StatusCode::INTERNAL_SERVER_ERROR, &error),

@@ -9,7 +9,7 @@ use tokio::{runtime::Runtime, sync::oneshot, task::JoinHandle};
 use super::{super::testing, *};
 use crate::{
     export::resource,
-    metric::AGENT_TICK_DURATION,
+    metric::{AGENT_TICK_DURATION, PROCESS_CPU_TIME},
     view::{ProbeState, ProbeStatus},
 };
 
@@ -18,6 +18,7 @@ struct Server {
     runtime: Runtime,
     address: SocketAddr,
     views: watch::Sender<Arc<View>>,
+    renderings: Arc<Semaphore>,
     stop: oneshot::Sender<()>,
     served: JoinHandle<()>,
 }
@@ -27,16 +28,17 @@ impl Server {
         let runtime = Runtime::new().unwrap();
         let (sender, views) = testing::publish(view);
         let state = State::new(Prometheus::new(views.clone(), resource()).unwrap(), views);
+        let renderings = state.renderings.clone();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let served = runtime.spawn(serve(listener, state, async { drop(stopped.await) }));
-        Self { runtime, address, views: sender, stop, served }
+        Self { runtime, address, views: sender, renderings, stop, served }
     }
 
     fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream
     }
 
@@ -102,6 +104,38 @@ fn metrics_come_in_the_form_asked_for() {
 
     let head = server.ask("HEAD /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!((head.code, head.body.as_str()), (200, ""));
+}
+
+#[test]
+fn clients_that_leave_do_not_keep_others_out() {
+    let series: Vec<_> = (0..5000)
+        .map(|i| {
+            let attributes = [("process.executable.name", format!("process-{i}"))];
+            let attributes = attributes.each_ref().map(|(name, value)| (*name, value.as_str()));
+            testing::number(&PROCESS_CPU_TIME, &attributes, 1.0)
+        })
+        .collect();
+    let server = Server::start(testing::view(series));
+    for _ in 0..300 {
+        let mut stream = server.connect();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    }
+    assert_eq!(server.get("/metrics").code, 200);
+    // All that was begun for those who left comes to its end.
+    let all = server.renderings.acquire_many(MAX_RENDERINGS as u32);
+    assert!(server.runtime.block_on(async { time::timeout(DEADLINE, all).await }).is_ok());
+}
+
+#[test]
+fn who_has_to_wait_too_long_for_metrics_is_told() {
+    let server = Server::start(testing::view(Vec::new()));
+    let held = server.renderings.clone().try_acquire_many_owned(MAX_RENDERINGS as u32).unwrap();
+    let answer = server.get("/metrics");
+    assert_eq!(answer.code, 503);
+    assert!(answer.json()["error"].as_str().unwrap().contains("again later"));
+    assert_eq!(server.get("/ready").code, 200);
+    drop(held);
+    assert_eq!(server.get("/metrics").code, 200);
 }
 
 #[test]
