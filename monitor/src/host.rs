@@ -89,6 +89,13 @@ pub enum Error {
     Sysinfo(#[from] sysinfo::Error),
 }
 
+impl Error {
+    /// Whether it only says that there is nothing of the kind here.
+    fn is_absence(&self) -> bool {
+        matches!(self, Self::NoSensor | Self::Pressure { .. })
+    }
+}
+
 /// Something of the host that is measured at once.
 trait Part: Send {
     /// What it is called.
@@ -149,7 +156,7 @@ pub struct Problem<'a> {
 impl Problem<'_> {
     /// Whether it only says that there is nothing of the kind here.
     pub fn is_absence(&self) -> bool {
-        matches!(self.reason, Error::NoSensor)
+        self.reason.is_absence()
     }
 }
 
@@ -209,7 +216,7 @@ impl Scheduled {
         }
         let problem = self.part.refresh().err();
         match (&self.problem, &problem) {
-            (None, Some(reason @ Error::NoSensor)) => {
+            (None, Some(reason)) if reason.is_absence() => {
                 tracing::info!(part = self.part.name(), "not measured: {reason}");
             }
             (None, Some(reason)) => {

@@ -1,5 +1,8 @@
 //! Pressure stall information, from `/proc/pressure`.
 
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
+
 use super::file::ProcFile;
 use super::{Emit, Error, HostPaths, Part};
 use crate::metric;
@@ -8,6 +11,8 @@ use crate::sample::Attributes;
 /// The pressure on one resource.
 pub(super) struct Pressure {
     name: &'static str,
+    /// A file that every `/proc` of a host has.
+    witness: PathBuf,
     file: ProcFile,
     stalls: Vec<Stall>,
 }
@@ -22,6 +27,7 @@ impl Pressure {
     /// Of all resources that this kernel can tell the pressure on.
     pub(super) fn all(paths: &HostPaths) -> impl Iterator<Item = Self> {
         let directory = paths.proc.join("pressure");
+        let witness = paths.proc.join("stat");
         // For the host as a whole, "full" means nothing for CPUs: the kernel writes zeros.
         let resources: [(_, _, &[_]); 4] = [
             ("pressure.cpu", "cpu", &["some"]),
@@ -43,7 +49,12 @@ impl Pressure {
                     ("monitor.pressure.stall_type", kind),
                 ]),
             });
-            Some(Self { name, file: ProcFile::new(path), stalls: stalls.collect() })
+            Some(Self {
+                name,
+                witness: witness.clone(),
+                file: ProcFile::new(path),
+                stalls: stalls.collect(),
+            })
         })
     }
 }
@@ -55,7 +66,9 @@ impl Part for Pressure {
 
     fn refresh(&mut self) -> Result<(), Error> {
         let text = self.file.read().map_err(|error| match error {
-            Error::Read { path, source } => Error::Pressure { path, source },
+            Error::Read { path, source } if is_unknown(&source) && self.witness.exists() => {
+                Error::Pressure { path, source }
+            }
             other => other,
         })?;
         let mut found = 0;
@@ -78,6 +91,11 @@ impl Part for Pressure {
             emit.total(&metric::HOST_PRESSURE_TIME, &stall.attributes, stall.seconds);
         }
     }
+}
+
+/// Whether a kernel that does not account for pressure answers so.
+fn is_unknown(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(libc::EOPNOTSUPP)
 }
 
 #[cfg(test)]

@@ -152,7 +152,10 @@ fn an_empty_host_has_only_problems() {
         assert!(reason.contains(scratch.path("").to_str().unwrap()), "{part}: {reason}");
         assert!(!reason.ends_with('.'), "{reason}");
     }
-    assert!(problems["pressure.io"].contains("psi=1"), "{problems:#?}");
+    assert!(problems["pressure.io"].contains("--host-proc"), "{problems:#?}");
+    // Sensors are looked for in our own /sys.
+    let mut absent = host.problems().filter(Problem::is_absence).map(|problem| problem.part);
+    assert!(absent.all(|part| part == "temperatures"));
 }
 
 #[test]

@@ -36,11 +36,13 @@ fn stalls_are_read_in_seconds() {
 #[test]
 fn a_kernel_without_it_is_told_how_to_have_it() {
     let scratch = Scratch::new("pressure-none");
+    scratch.write("proc/stat", "");
     let mut parts = all(&scratch);
     assert_eq!(parts.len(), 3, "interrupts are not missed where they are not accounted for");
     for part in &mut parts {
-        let message = part.refresh().unwrap_err().to_string();
-        assert!(message.contains("psi=1"), "{message}");
+        let error = part.refresh().unwrap_err();
+        assert!(error.is_absence());
+        assert!(error.to_string().contains("psi=1"), "{error}");
     }
     // Before 5.13 there was no full line for CPUs, and none is needed.
     scratch.write("proc/pressure/cpu", LINES.lines().next().unwrap());
@@ -48,6 +50,23 @@ fn a_kernel_without_it_is_told_how_to_have_it() {
     for part in &mut all(&scratch)[..2] {
         let full = part.name() == "pressure.io";
         assert_eq!(part.refresh().is_err(), full, "{}", part.name());
+    }
+}
+
+#[test]
+fn a_kernel_that_was_told_not_to_account_for_it_is_one_without_it() {
+    assert!(is_unknown(&io::Error::from_raw_os_error(libc::EOPNOTSUPP)));
+    assert!(is_unknown(&io::Error::from_raw_os_error(libc::ENOTSUP)));
+    assert!(!is_unknown(&io::Error::from_raw_os_error(libc::EACCES)));
+}
+
+#[test]
+fn nothing_of_a_host_is_a_problem() {
+    let scratch = Scratch::new("pressure-elsewhere");
+    for part in &mut all(&scratch) {
+        let error = part.refresh().unwrap_err();
+        assert!(!error.is_absence());
+        assert!(error.to_string().contains("--host-proc"), "{error}");
     }
 }
 
