@@ -30,6 +30,23 @@ pub struct View {
     pub absent: Vec<String>,
 }
 
+impl View {
+    /// One as of now, before the first tick, with nothing in it.
+    pub fn empty(interval: Duration) -> Self {
+        Self {
+            tick: 0,
+            time: SystemTime::now(),
+            instant: Instant::now(),
+            interval,
+            series: Vec::new(),
+            processes: Vec::new(),
+            probes: Vec::new(),
+            problems: Vec::new(),
+            absent: Vec::new(),
+        }
+    }
+}
+
 /// One time series.
 #[derive(Clone, Debug)]
 pub struct Series {

@@ -2,7 +2,7 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use monitor_common::hist;
@@ -16,17 +16,7 @@ use crate::{
 
 /// A view of a first tick that has just ended, with no probes and no processes.
 pub(super) fn view(series: Vec<Series>) -> View {
-    View {
-        tick: 1,
-        time: SystemTime::now(),
-        instant: Instant::now(),
-        interval: Duration::from_secs(1),
-        series,
-        processes: Vec::new(),
-        probes: Vec::new(),
-        problems: Vec::new(),
-        absent: Vec::new(),
-    }
+    View { tick: 1, series, ..View::empty(Duration::from_secs(1)) }
 }
 
 /// Publishes a view.

@@ -2,7 +2,7 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use monitor::{
@@ -71,15 +71,5 @@ fn series(metric: &'static MetricDesc, attributes: Attributes, value: Point) -> 
 }
 
 fn view(series: Vec<Series>) -> Arc<View> {
-    Arc::new(View {
-        tick: 1,
-        time: SystemTime::now(),
-        instant: Instant::now(),
-        interval: Duration::from_secs(1),
-        series,
-        processes: Vec::new(),
-        probes: Vec::new(),
-        problems: Vec::new(),
-        absent: Vec::new(),
-    })
+    Arc::new(View { tick: 1, series, ..View::empty(Duration::from_secs(1)) })
 }
