@@ -66,7 +66,8 @@ pub struct Observed<T> {
 /// Runs `body` between the start and the end of both recorders. Processes that it starts must have
 /// ended when it returns, so that both saw all of them. When bpftrace lost events, everything is done
 /// once more with larger buffers. When the kernel kept the ends of threads from both, it is done once
-/// more in the hope that it does not, and at last with what there is.
+/// more in the hope that it does not, and at last with what there is;
+/// [`crate::truth`] fails if that is too little.
 ///
 /// The probe is attached first, so bpftrace reads its clock after the probe's programs have run: at
 /// the end of a wait some 100 ns later in relation than at its beginning. The other way around it

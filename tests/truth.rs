@@ -11,14 +11,35 @@ const TOLERANCE: f64 = 0.01;
 /// How large a part of the host's waits may be those of threads that were not seen to end.
 const UNENDED: f64 = 0.1;
 
+/// How much an observer must have seen at least to be a reference.
+const SEEN: f64 = 0.95;
+
 /// How far apart two observers read their clocks in a few events, in nanoseconds.
 const CLOCKS_NS: f64 = 2000.0;
 
 /// Both histograms of `counts` against what follows from raw events.
 pub fn check_intervals(name: &str, counts: &Counts, intervals: &Intervals, blind: Blind) {
-    let seen = blind.seen();
+    let seen = seen(name, blind);
     check_hist(&format!("{name} run-queue"), &counts.runqueue, &intervals.runqueue, seen);
     check_hist(&format!("{name} off-CPU"), &counts.offcpu, &intervals.offcpu, seen);
+}
+
+/// The share of threads that were seen from beginning to end.
+fn seen(name: &str, blind: Blind) -> f64 {
+    let seen = blind.seen();
+    check_reference(name, "threads", seen);
+    seen
+}
+
+/// Fails where the kernel kept too much from all observers.
+fn check_reference(name: &str, what: &str, seen: f64) {
+    assert!(
+        seen >= SEEN,
+        "{name}: there is no reference on this machine: its kernel showed bpftrace only {:.1} % of \
+         all {what}, and {:.0} % are needed; run the tests on another machine or kernel",
+        seen * 100.0,
+        SEEN * 100.0
+    );
 }
 
 /// A histogram against durations: count and sum within 1 %, every quantile within one bucket.
@@ -57,7 +78,9 @@ pub fn mostly(name: &str, value: f64, expected: f64, seen: f64) {
 /// and runs exactly, on-CPU time within 1 %. Only what the kernel kept from all observers may be
 /// missing.
 pub fn check_counters(name: &str, counts: &Counts, kernel: &Counters, blind: Blind) {
-    let seen = blind.seen();
+    let seen = seen(name, blind);
+    let shown = 1.0 - blind.runs as f64 / kernel.times.max(1) as f64;
+    check_reference(name, "runs", shown);
     mostly(&format!("{name} on-CPU time"), counts.cpu_ns as f64, kernel.cpu_ns as f64, seen);
     let (recorded, times) = (counts.runqueue.count(), kernel.times);
     mostly(&format!("{name} times run"), recorded as f64, times as f64, seen);
