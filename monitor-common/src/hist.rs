@@ -6,8 +6,8 @@
 //! the integer parts of the bounds, normalised to 64 bits, and an integer lies above a bound exactly
 //! when it is greater than the bound's integer part.
 //!
-//! There are no branches and no loops in the compiled code, so the BPF verifier follows one path
-//! through it.
+//! There are no loops in the code, and tables instead of comparisons: it runs twice at every context
+//! switch.
 
 /// Scale of [`index`]: eight buckets to a doubling.
 pub const SCALE: u32 = 3;
@@ -75,27 +75,62 @@ const FIRST_SLOT: usize = 1 << COARSE_SHIFT;
 /// [`index`] counted from [`MIN_INDEX`].
 #[inline(always)]
 const fn position(ns: u64) -> u64 {
-    // The octave is the place of the highest set bit, found by halving. BPF has no instruction for
-    // it. A nonzero number below 2^63 has its top bit set when negated.
-    let mut rest = ns;
-    let mut octave = 0;
-    let mut half = 32;
-    while half > 0 {
-        let shift = ((rest >> half).wrapping_neg() >> 63) * half;
-        rest >>= shift;
-        octave += shift;
-        half >>= 1;
-    }
+    let octave = octave(ns);
     let normalised = ns << (63 - octave);
-    // Both sides have their top bit set: the difference wraps exactly when the threshold is less.
-    let mut below = 0;
-    let mut k = 0;
-    while k < THRESHOLDS.len() {
-        below += THRESHOLDS[k].wrapping_sub(normalised) >> 63;
-        k += 1;
-    }
-    octave * 8 + below
+    // A slice of the octave is so thin that at most one threshold lies in it.
+    let slice = (normalised >> 56) as usize;
+    let above = normalised > NEXT_THRESHOLD[slice];
+    octave * 8 + THRESHOLDS_BELOW[slice] as u64 + above as u64
 }
+
+/// The place of the highest set bit. BPF has no instruction for it.
+#[inline(always)]
+const fn octave(ns: u64) -> u64 {
+    let (rest, high) = if ns >> 32 != 0 { (ns >> 32, 32) } else { (ns, 0) };
+    let (rest, middle) = if rest >> 16 != 0 { (rest >> 16, 16) } else { (rest, 0) };
+    let (rest, low) = if rest >> 8 != 0 { (rest >> 8, 8) } else { (rest, 0) };
+    high + middle + low + HIGHEST_BIT[(rest & 0xff) as usize] as u64
+}
+
+/// The place of the highest set bit of a byte.
+static HIGHEST_BIT: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 2;
+    while byte < 256 {
+        table[byte] = table[byte / 2] + 1;
+        byte += 1;
+    }
+    table
+};
+
+/// How many thresholds lie below each slice of an octave, by the top eight bits of a normalised value.
+static THRESHOLDS_BELOW: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut slice = 128;
+    while slice < 256 {
+        let mut k = 0;
+        while k < THRESHOLDS.len() && THRESHOLDS[k] < (slice as u64) << 56 {
+            table[slice] += 1;
+            k += 1;
+        }
+        slice += 1;
+    }
+    table
+};
+
+/// The first threshold that does not lie below each slice.
+static NEXT_THRESHOLD: [u64; 256] = {
+    let mut table = [u64::MAX; 256];
+    let mut slice = 128;
+    while slice < 256 {
+        let below = THRESHOLDS_BELOW[slice] as usize;
+        if below < THRESHOLDS.len() {
+            table[slice] = THRESHOLDS[below];
+        }
+        slice += 1;
+    }
+    table
+};
 
 const _: () = assert!(index(1) == MIN_INDEX);
 const _: () = assert!(MIN_INDEX % (1 << COARSE_SHIFT) == 0);

@@ -48,6 +48,9 @@ pub struct StampSlot {
     /// Address of the `task_struct` that owns the slot, 0 when free. A pid would not do: it may be in
     /// use again before the last owner is gone.
     pub owner: u64,
+    /// The owner's on-CPU time when a pass last reported it, so that the next can pass over it without
+    /// looking for its storage when it did not run since.
+    pub reported: u64,
 }
 
 /// A thread's latencies in one bank, in nanoseconds. Bit `n` of a mask is set when slot `2n` or
@@ -73,12 +76,11 @@ pub struct TaskBank {
     pub offcpu: TaskHist,
 }
 
-/// A thread's own storage.
+/// A thread's own storage. What a pass looks at for every thread is at the front, in the cache line
+/// that finding the storage has brought in.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct TaskStats {
-    /// Histograms since the last two flips.
-    pub banks: [TaskBank; BANKS],
     /// On-CPU time already reported, in nanoseconds.
     pub cpu_time: u64,
     /// Voluntary context switches already reported, modulo 2^32.
@@ -91,6 +93,8 @@ pub struct TaskStats {
     pub ready: u32,
     /// Its id when it was met first, which chose its slot for stamps. The id may change.
     pub first_pid: u32,
+    /// Histograms since the last two flips.
+    pub banks: [TaskBank; BANKS],
 }
 
 /// Host-wide histogram of one CPU in one bank, at scale 3.

@@ -295,6 +295,7 @@ unsafe fn adopt(task: Task, stats: *mut TaskStats) {
             // An owner at the same address is one whose end was not seen.
             if (*slot).owner == 0 || (*slot).owner == task.address() {
                 set(&raw mut (*slot).stamps, (0, 0));
+                (*slot).reported = (*stats).cpu_time;
                 (*slot).owner = task.address();
             }
         }
@@ -340,6 +341,14 @@ fn used(task: Task, stats: &TaskStats) -> Usage {
 unsafe fn report(ctx: &TaskIter, task: Task) {
     // SAFETY: all pointers are map values; the bank and the counters belong to the pass alone.
     unsafe {
+        let cpu_time = task.cpu_time();
+        let slot = slot_of(task, task.pid());
+        CONTROL.threads += 1;
+        // Nothing else changes while a thread does not run. One that got its CPU so recently that the
+        // kernel has not yet counted it is reported in a later tick.
+        if slot.is_some_and(|slot| (*slot.as_ptr()).reported == cpu_time) {
+            return;
+        }
         // When it is still in the list now, `sched_process_free` waits until this program is done.
         if task.is_released() {
             return;
@@ -350,27 +359,27 @@ unsafe fn report(ctx: &TaskIter, task: Task) {
         };
         let stats = stats.as_ptr();
         if (*stats).ready == 0 {
-            CONTROL.threads += 1;
             return adopt(task, stats);
         }
-        let bank = &raw mut (*stats).banks[bank() ^ 1];
         let usage = used(task, &*stats);
-        let idle = (*bank).runqueue.mask | (*bank).offcpu.mask == 0;
-        if idle && usage.cpu_time | usage.voluntary | usage.involuntary == 0 {
-            CONTROL.threads += 1;
+        if usage.cpu_time == 0 {
             return;
         }
+        let bank = &raw mut (*stats).banks[bank() ^ 1];
         let key = key_of(task.leader(), task.tgid(), 0);
         let record = TaskRecord { key, usage };
         if !(ctx.write(&record) && ctx.write(bank)) {
             // The kernel calls again for this thread once userspace has made room.
+            CONTROL.threads -= 1;
             return;
         }
-        CONTROL.threads += 1;
         histogram::clear(bank);
         (*stats).cpu_time = (*stats).cpu_time.wrapping_add(usage.cpu_time);
         (*stats).voluntary = (*stats).voluntary.wrapping_add(usage.voluntary as u32);
         (*stats).involuntary = (*stats).involuntary.wrapping_add(usage.involuntary as u32);
+        if let Some(slot) = slot {
+            (*slot.as_ptr()).reported = (*stats).cpu_time;
+        }
     }
 }
 

@@ -26,7 +26,7 @@ use crate::{
 const NAME: &str = "sched";
 const PASS: &str = "report_tasks";
 
-/// At most this many slots for stamps, 24 bytes each. Threads whose ids collide are measured all the
+/// At most this many slots for stamps, 32 bytes each. Threads whose ids collide are measured all the
 /// same, only at a higher price.
 const MAX_STAMP_SLOTS: u32 = 1 << 18;
 
