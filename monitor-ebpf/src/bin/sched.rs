@@ -341,12 +341,11 @@ fn used(task: Task, stats: &TaskStats) -> Usage {
 unsafe fn report(ctx: &TaskIter, task: Task) {
     // SAFETY: all pointers are map values; the bank and the counters belong to the pass alone.
     unsafe {
-        let cpu_time = task.cpu_time();
         let slot = slot_of(task, task.pid());
         CONTROL.threads += 1;
-        // Nothing else changes while a thread does not run. One that got its CPU so recently that the
-        // kernel has not yet counted it is reported in a later tick.
-        if slot.is_some_and(|slot| (*slot.as_ptr()).reported == cpu_time) {
+        // Nothing changes while a thread does not run.
+        let state = slot.map_or(0, |slot| run_state(task, slot));
+        if slot.is_some_and(|slot| (*slot.as_ptr()).reported == state) {
             return;
         }
         // When it is still in the list now, `sched_process_free` waits until this program is done.
@@ -378,8 +377,22 @@ unsafe fn report(ctx: &TaskIter, task: Task) {
         (*stats).voluntary = (*stats).voluntary.wrapping_add(usage.voluntary as u32);
         (*stats).involuntary = (*stats).involuntary.wrapping_add(usage.involuntary as u32);
         if let Some(slot) = slot {
-            (*slot.as_ptr()).reported = (*stats).cpu_time;
+            (*slot.as_ptr()).reported = state;
         }
+    }
+}
+
+/// What changes when a thread runs: see [`StampSlot::reported`]. The time when it left its CPU is in
+/// the slot; the task itself is another cache line, and there may be very many.
+///
+/// # Safety
+/// The slot is the thread's own.
+#[inline(always)]
+unsafe fn run_state(task: Task, slot: NonNull<StampSlot>) -> u64 {
+    // SAFETY: a map value; the hooks may change it meanwhile, and then the next pass sees it.
+    match unsafe { ptr::read_volatile(&raw const (*slot.as_ptr()).stamps.out) } {
+        0 => task.cpu_time(),
+        out => out,
     }
 }
 
