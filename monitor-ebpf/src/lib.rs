@@ -6,6 +6,7 @@
 pub mod atomic;
 pub mod histogram;
 pub mod kernel;
+pub mod process;
 pub mod task_storage;
 
 /// Rust wants one, though nothing here can panic: the verifier refuses programs that may not end.

@@ -27,6 +27,7 @@ use monitor_common::{
 use monitor_ebpf::{
     atomic, histogram,
     kernel::{Task, TaskIter},
+    process,
     task_storage::TaskStorage,
 };
 
@@ -365,7 +366,7 @@ unsafe fn report(ctx: &TaskIter, task: Task) {
             return;
         }
         let bank = &raw mut (*stats).banks[bank() ^ 1];
-        let key = key_of(task.leader(), task.tgid(), 0);
+        let key = process::key(task.leader(), task.tgid(), 0);
         let record = TaskRecord { key, usage };
         if !(ctx.write(&record) && ctx.write(bank)) {
             // The kernel calls again for this thread once userspace has made room.
@@ -426,7 +427,7 @@ fn entry_for(ctx: &BtfTracePointContext, task: Task) -> Option<*mut Exited> {
     // The leader may be gone, and its memory in use for another task.
     let leader = task.leader();
     let named = if leader.tgid() == tgid { leader } else { task };
-    let key = key_of(named, if pid == tgid { 0 } else { tgid }, bank);
+    let key = process::key(named, if pid == tgid { 0 } else { tgid }, bank);
     if let Some(entry) = EXITED.get_ptr_mut(key) {
         return Some(entry);
     }
@@ -443,16 +444,4 @@ fn entry_for(ctx: &BtfTracePointContext, task: Task) -> Option<*mut Exited> {
     lost_here(Loss::ExitedFull);
     debug!(ctx, "the table of exited threads is full: thread {} goes to (other)", pid);
     EXITED.get_ptr_mut(ProcessKey::other(bank as u16))
-}
-
-/// The key of a process that is named after `task`.
-#[inline(always)]
-fn key_of(task: Task, tgid: u32, bank: usize) -> ProcessKey {
-    ProcessKey {
-        cgroup_id: task.cgroup_id(),
-        comm: task.comm(),
-        tgid,
-        bank: bank as u16,
-        kernel_thread: task.is_kernel_thread().into(),
-    }
 }
