@@ -43,7 +43,7 @@ fn values_of_the_wrong_type_are_named_with_their_line() {
     let (ended, path) = with_config("interval = 1\n");
     fails(&ended, &format!("{path}:1: invalid type: integer `1`, expected a string"));
     let (ended, _) = with_config("interval = \"1ms\"\n");
-    fails(&ended, "interval = 1ms is out of range: at least 100ms");
+    fails(&ended, "interval = 1ms is out of range: at least 100ms, at most 300s");
 }
 
 #[test]
