@@ -48,8 +48,8 @@ pub struct StampSlot {
     /// Address of the `task_struct` that owns the slot, 0 when free. A pid would not do: it may be in
     /// use again before the last owner is gone.
     pub owner: u64,
-    /// What tells whether the owner ran since a pass last reported it: when it had left its CPU, or its
-    /// on-CPU time while that is not known. A pass goes over one that did not without looking further.
+    /// Since when the owner was blocked when a pass last reported all it had done: while it still is,
+    /// the next goes over it without looking for its storage. 0 for not known.
     pub reported: u64,
 }
 

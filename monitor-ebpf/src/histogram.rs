@@ -58,6 +58,16 @@ pub unsafe fn merge(from: *const TaskHist, to: *mut TaskHist) {
     }
 }
 
+/// Whether nothing was recorded in a bank.
+///
+/// # Safety
+/// The pointer is a map value.
+#[inline(always)]
+pub unsafe fn is_empty(bank: *const TaskBank) -> bool {
+    // SAFETY: as above.
+    unsafe { (*bank).runqueue.mask | (*bank).offcpu.mask == 0 }
+}
+
 /// Empties both histograms of a bank.
 ///
 /// # Safety

@@ -10,7 +10,7 @@ use monitor_tests::{
     kernel, observe,
     proc::{Counters, is_kernel_thread},
     recorder::comm,
-    scenario, serial, sys, truth,
+    repeatable, scenario, serial, sys, truth,
 };
 
 /// A kernel for which the probe makes so few slots that most threads have to share.
@@ -96,22 +96,24 @@ fn processes_that_share_slots() {
 
 /// One process id for many processes, one after the other.
 fn check_reuse(kernel: &Kernel) {
-    let observed = observe(kernel, |recorder| {
-        let reuse = Workload::start("mt-reuse", ["reuse", "300"]);
-        let same = reuse.done()[0];
-        assert!(same > 100, "the process id was used again only {same} times");
-        recorder.settle();
-        let pid = reuse.pid();
-        reuse.end();
-        pid
+    repeatable(|| {
+        let observed = observe(kernel, |recorder| {
+            let reuse = Workload::start("mt-reuse", ["reuse", "300"]);
+            let same = reuse.done()[0];
+            assert!(same > 100, "the process id was used again only {same} times");
+            recorder.settle();
+            let pid = reuse.pid();
+            reuse.end();
+            pid
+        });
+        let pid = observed.result;
+        // Children that a pass met while they lived are reported by their own ids.
+        let all = observed.totals.of(|process| process.pid == pid || comm(process) == "mt-reuse");
+        let wanted = |tid: u32, comm: &str| tid == pid || comm == "mt-reuse";
+        let blind = observed.events.blind(wanted);
+        truth::check_intervals("reuse", &all, &observed.events.intervals(wanted), blind);
+        truth::check_host(&observed.totals, &observed.events);
     });
-    let pid = observed.result;
-    // Children that a pass met while they lived are reported by their own ids.
-    let all = observed.totals.of(|process| process.pid == pid || comm(process) == "mt-reuse");
-    let wanted = |tid: u32, comm: &str| tid == pid || comm == "mt-reuse";
-    let blind = observed.events.blind(wanted);
-    truth::check_intervals("reuse", &all, &observed.events.intervals(wanted), blind);
-    truth::check_host(&observed.totals, &observed.events);
 }
 
 #[test]
@@ -129,22 +131,24 @@ fn process_ids_that_are_used_again_with_shared_slots() {
 #[test]
 fn an_exec_from_another_thread() {
     let _serial = serial();
-    for kernel in [kernel(), crowded()] {
-        let observed = observe(&kernel, |recorder| {
-            let process = Workload::start("mt-exec", ["exec"]);
-            process.done();
-            recorder.settle();
-            let pid = process.pid();
-            process.end();
-            pid
-        });
-        let counts = observed.totals.of_process(observed.result, "mt-exec");
-        let pid = observed.result;
-        let wanted = |tid: u32, comm: &str| tid == pid || comm == "mt-exec";
-        let blind = observed.events.blind(wanted);
-        truth::check_intervals("exec", &counts, &observed.events.intervals(wanted), blind);
-        truth::check_host(&observed.totals, &observed.events);
-    }
+    repeatable(|| {
+        for kernel in [kernel(), crowded()] {
+            let observed = observe(&kernel, |recorder| {
+                let process = Workload::start("mt-exec", ["exec"]);
+                process.done();
+                recorder.settle();
+                let pid = process.pid();
+                process.end();
+                pid
+            });
+            let counts = observed.totals.of_process(observed.result, "mt-exec");
+            let pid = observed.result;
+            let wanted = |tid: u32, comm: &str| tid == pid || comm == "mt-exec";
+            let blind = observed.events.blind(wanted);
+            truth::check_intervals("exec", &counts, &observed.events.intervals(wanted), blind);
+            truth::check_host(&observed.totals, &observed.events);
+        }
+    });
 }
 
 #[test]
@@ -158,31 +162,33 @@ fn slots_of_threads_that_changed_their_ids() {
 #[test]
 fn threads_that_end_before_their_process() {
     let _serial = serial();
-    let observed = observe(&kernel(), |recorder| {
-        let process = Workload::start("mt-leave", ["leave", "60", "20000"]);
-        let used = process.done();
-        let pid = process.pid();
-        // What is left is the first thread.
-        let first = Counters::of_idle_process(pid);
-        let recorded = recorder.settle().of(|process| process.pid == pid);
-        process.end();
-        (pid, used, first, recorded)
+    repeatable(|| {
+        let observed = observe(&kernel(), |recorder| {
+            let process = Workload::start("mt-leave", ["leave", "60", "20000"]);
+            let used = process.done();
+            let pid = process.pid();
+            // What is left is the first thread.
+            let first = Counters::of_idle_process(pid);
+            let recorded = recorder.settle().of(|process| process.pid == pid);
+            process.end();
+            (pid, used, first, recorded)
+        });
+        let (pid, used, first, recorded) = &observed.result;
+        let &[cpu_ns, switches, threads] = used.as_slice() else {
+            panic!("the workload reports three numbers, not {used:?}");
+        };
+        let counts = observed.totals.of_process(*pid, "mt-leave");
+        let wanted = |tid: u32, comm: &str| tid == *pid || comm == "mt-leave";
+        let blind = observed.events.blind(wanted);
+        truth::check_intervals("leave", &counts, &observed.events.intervals(wanted), blind);
+        // A thread's own clock, as it reads it, lacks its way out: some 50 us of 20 ms.
+        let recorded_ns = (recorded.cpu_ns - first.cpu_ns) as f64;
+        truth::mostly("ended threads on-CPU", recorded_ns, cpu_ns as f64, blind.seen());
+        let ended = recorded.voluntary + recorded.involuntary - first.voluntary - first.involuntary;
+        let expected = (switches + threads) as f64;
+        truth::mostly("ended threads' switches", ended as f64, expected, blind.seen());
+        truth::check_host(&observed.totals, &observed.events);
     });
-    let (pid, used, first, recorded) = &observed.result;
-    let &[cpu_ns, switches, threads] = used.as_slice() else {
-        panic!("the workload reports three numbers, not {used:?}");
-    };
-    let counts = observed.totals.of_process(*pid, "mt-leave");
-    let wanted = |tid: u32, comm: &str| tid == *pid || comm == "mt-leave";
-    let blind = observed.events.blind(wanted);
-    truth::check_intervals("leave", &counts, &observed.events.intervals(wanted), blind);
-    // A thread's own clock, as it reads it, lacks its way out: some 50 us of 20 ms.
-    let recorded_ns = (recorded.cpu_ns - first.cpu_ns) as f64;
-    truth::mostly("ended threads on-CPU", recorded_ns, cpu_ns as f64, blind.seen());
-    let ended = recorded.voluntary + recorded.involuntary - first.voluntary - first.involuntary;
-    let expected = (switches + threads) as f64;
-    truth::mostly("ended threads' switches", ended as f64, expected, blind.seen());
-    truth::check_host(&observed.totals, &observed.events);
 }
 
 #[test]

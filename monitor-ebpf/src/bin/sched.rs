@@ -296,7 +296,7 @@ unsafe fn adopt(task: Task, stats: *mut TaskStats) {
             // An owner at the same address is one whose end was not seen.
             if (*slot).owner == 0 || (*slot).owner == task.address() {
                 set(&raw mut (*slot).stamps, (0, 0));
-                (*slot).reported = (*stats).cpu_time;
+                (*slot).reported = 0;
                 (*slot).owner = task.address();
             }
         }
@@ -344,9 +344,10 @@ unsafe fn report(ctx: &TaskIter, task: Task) {
     unsafe {
         let slot = slot_of(task, task.pid());
         CONTROL.threads += 1;
-        // Nothing changes while a thread does not run.
-        let state = slot.map_or(0, |slot| run_state(task, slot));
-        if slot.is_some_and(|slot| (*slot.as_ptr()).reported == state) {
+        // Nothing changes while a thread is blocked.
+        let blocked_since = slot.map_or(0, |slot| (*slot.as_ptr()).stamps.out);
+        if blocked_since != 0 && slot.is_some_and(|slot| (*slot.as_ptr()).reported == blocked_since)
+        {
             return;
         }
         // When it is still in the list now, `sched_process_free` waits until this program is done.
@@ -361,39 +362,27 @@ unsafe fn report(ctx: &TaskIter, task: Task) {
         if (*stats).ready == 0 {
             return adopt(task, stats);
         }
+        let ended = &raw mut (*stats).banks[bank() ^ 1];
         let usage = used(task, &*stats);
-        if usage.cpu_time == 0 {
-            return;
+        let idle = histogram::is_empty(ended);
+        if !idle || usage.cpu_time | usage.voluntary | usage.involuntary != 0 {
+            let record = TaskRecord { key: process::key(task.leader(), task.tgid(), 0), usage };
+            if !(ctx.write(&record) && ctx.write(ended)) {
+                // The kernel calls again for this thread once userspace has made room.
+                CONTROL.threads -= 1;
+                return;
+            }
+            histogram::clear(ended);
+            (*stats).cpu_time = (*stats).cpu_time.wrapping_add(usage.cpu_time);
+            (*stats).voluntary = (*stats).voluntary.wrapping_add(usage.voluntary as u32);
+            (*stats).involuntary = (*stats).involuntary.wrapping_add(usage.involuntary as u32);
         }
-        let bank = &raw mut (*stats).banks[bank() ^ 1];
-        let key = process::key(task.leader(), task.tgid(), 0);
-        let record = TaskRecord { key, usage };
-        if !(ctx.write(&record) && ctx.write(bank)) {
-            // The kernel calls again for this thread once userspace has made room.
-            CONTROL.threads -= 1;
-            return;
+        // What it did since the banks were flipped is for the next pass.
+        if let Some(slot) = slot
+            && histogram::is_empty(&raw const (*stats).banks[bank()])
+        {
+            (*slot.as_ptr()).reported = blocked_since;
         }
-        histogram::clear(bank);
-        (*stats).cpu_time = (*stats).cpu_time.wrapping_add(usage.cpu_time);
-        (*stats).voluntary = (*stats).voluntary.wrapping_add(usage.voluntary as u32);
-        (*stats).involuntary = (*stats).involuntary.wrapping_add(usage.involuntary as u32);
-        if let Some(slot) = slot {
-            (*slot.as_ptr()).reported = state;
-        }
-    }
-}
-
-/// What changes when a thread runs: see [`StampSlot::reported`]. The time when it left its CPU is in
-/// the slot; the task itself is another cache line, and there may be very many.
-///
-/// # Safety
-/// The slot is the thread's own.
-#[inline(always)]
-unsafe fn run_state(task: Task, slot: NonNull<StampSlot>) -> u64 {
-    // SAFETY: a map value; the hooks may change it meanwhile, and then the next pass sees it.
-    match unsafe { ptr::read_volatile(&raw const (*slot.as_ptr()).stamps.out) } {
-        0 => task.cpu_time(),
-        out => out,
     }
 }
 
