@@ -25,11 +25,10 @@ macro_rules! offsets {
         impl $name {
             /// Name of the global that programs read.
             pub const GLOBAL: &'static str = $global;
-            /// For each field in order, the places its offset may be found in: `struct.member.member`.
-            pub const SOURCES: &'static [&'static [&'static str]] = &[$(&[$($source),+]),+];
             /// Nothing known.
             pub const ABSENT: Self = Self { $($field: ABSENT,)+ };
-            /// From the offsets in the order of [`Self::SOURCES`].
+            /// Asks for each field in order, by the places its offset may be found in, each a
+            /// `struct.member.member`.
             pub fn from_offsets(mut next: impl FnMut(&'static [&'static str]) -> u32) -> Self {
                 Self { $($field: next(&[$($source),+]),)+ }
             }

@@ -67,15 +67,9 @@ impl Ticker {
     /// What is known before the first tick.
     pub(super) fn first_view(&self) -> View {
         View {
-            tick: 0,
-            time: SystemTime::now(),
-            instant: Instant::now(),
-            interval: self.interval,
-            series: Vec::new(),
-            processes: Vec::new(),
             probes: self.probes.iter().map(Loaded::status).collect(),
             problems: self.problems.clone(),
-            absent: Vec::new(),
+            ..View::empty(self.interval)
         }
     }
 
