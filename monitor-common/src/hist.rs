@@ -77,10 +77,8 @@ const FIRST_SLOT: usize = 1 << COARSE_SHIFT;
 const fn position(ns: u64) -> u64 {
     let octave = octave(ns);
     let normalised = ns << (63 - octave);
-    // A slice of the octave is so thin that at most one threshold lies in it.
-    let slice = (normalised >> 56) as usize;
-    let above = normalised > NEXT_THRESHOLD[slice];
-    octave * 8 + THRESHOLDS_BELOW[slice] as u64 + above as u64
+    let slice = &SLICES[(normalised >> SLICE_SHIFT) as usize];
+    octave * 8 + slice.below + (normalised > slice.next) as u64
 }
 
 /// The place of the highest set bit. BPF has no instruction for it.
@@ -103,29 +101,30 @@ static HIGHEST_BIT: [u8; 256] = {
     table
 };
 
-/// How many thresholds lie below each slice of an octave, by the top eight bits of a normalised value.
-static THRESHOLDS_BELOW: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut slice = 128;
-    while slice < 256 {
+/// A sixteenth of an octave: so thin that at most one threshold lies in it.
+#[derive(Clone, Copy)]
+struct Slice {
+    /// How many thresholds lie below it.
+    below: u64,
+    /// The first that does not.
+    next: u64,
+}
+
+/// The top bits of a normalised value, of which the highest is 1, are the place of its slice. Few
+/// entries, so that the table stays in the cache.
+const SLICE_SHIFT: u32 = 59;
+
+static SLICES: [Slice; 32] = {
+    let mut table = [Slice { below: 0, next: u64::MAX }; 32];
+    let mut slice = 16;
+    while slice < 32 {
         let mut k = 0;
-        while k < THRESHOLDS.len() && THRESHOLDS[k] < (slice as u64) << 56 {
-            table[slice] += 1;
+        while k < THRESHOLDS.len() && THRESHOLDS[k] < (slice as u64) << SLICE_SHIFT {
             k += 1;
         }
-        slice += 1;
-    }
-    table
-};
-
-/// The first threshold that does not lie below each slice.
-static NEXT_THRESHOLD: [u64; 256] = {
-    let mut table = [u64::MAX; 256];
-    let mut slice = 128;
-    while slice < 256 {
-        let below = THRESHOLDS_BELOW[slice] as usize;
-        if below < THRESHOLDS.len() {
-            table[slice] = THRESHOLDS[below];
+        table[slice].below = k as u64;
+        if k < THRESHOLDS.len() {
+            table[slice].next = THRESHOLDS[k];
         }
         slice += 1;
     }

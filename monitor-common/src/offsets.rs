@@ -49,6 +49,8 @@ offsets! {
         flags: "task_struct.flags",
         /// Run state; 0 is runnable.
         state: "task_struct.__state" | "task_struct.state",
+        /// Whether it is on a CPU.
+        on_cpu: "task_struct.on_cpu",
         /// The CPU the task is on.
         cpu: "task_struct.thread_info.cpu" | "task_struct.cpu",
         /// Command name.

@@ -5,6 +5,8 @@
 //! happened in one tick, for every thread and for the host alike, and it can be emptied without a
 //! race.
 
+use core::mem::offset_of;
+
 use crate::hist::{COARSE_SLOTS, FINE_SLOTS};
 
 /// Number of banks.
@@ -53,31 +55,29 @@ pub struct StampSlot {
     pub reported: u64,
 }
 
-/// A thread's latencies in one bank, in nanoseconds. Bit `n` of a mask is set when slot `2n` or
+/// Number of latencies that are measured. What there is of each comes in arrays with their places.
+pub const LATENCIES: usize = 2;
+/// The place of run-queue latency: waiting for a CPU.
+pub const RUNQUEUE: usize = 0;
+/// The place of off-CPU latency: blocked.
+pub const OFFCPU: usize = 1;
+
+/// What a thread's histogram holds beside its slots. Bit `n` of the mask is set when slot `2n` or
 /// `2n + 1` is not 0.
 #[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct TaskHist {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
     /// Which pairs of slots are in use.
     pub mask: u64,
-    /// Exact sum of the durations.
+    /// Exact sum of the durations, in nanoseconds.
     pub sum: u64,
-    /// Durations by slot, see [`crate::hist::coarse`].
-    pub slots: [u32; COARSE_SLOTS],
 }
 
-/// What one bank holds of a thread.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct TaskBank {
-    /// Waiting for a CPU.
-    pub runqueue: TaskHist,
-    /// Blocked.
-    pub offcpu: TaskHist,
-}
+/// The slots of a thread's histograms in one bank, see [`crate::hist::coarse`].
+pub type TaskSlots = [[u32; COARSE_SLOTS]; LATENCIES];
 
-/// A thread's own storage. What a pass looks at for every thread is at the front, in the cache line
-/// that finding the storage has brought in.
+/// A thread's own storage. The kernel puts it eight bytes into a cache line. Its first line is what a
+/// pass looks at for every thread, the second what every switch changes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct TaskStats {
@@ -93,32 +93,26 @@ pub struct TaskStats {
     pub ready: u32,
     /// Its id when it was met first, which chose its slot for stamps. The id may change.
     pub first_pid: u32,
+    /// The rest of the cache line.
+    pub unused: [u64; 2],
     /// Histograms since the last two flips.
-    pub banks: [TaskBank; BANKS],
+    pub summaries: [[Summary; LATENCIES]; BANKS],
+    /// Their slots.
+    pub slots: [TaskSlots; BANKS],
 }
 
-/// Host-wide histogram of one CPU in one bank, at scale 3.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct HostHist {
-    /// Exact sum of the durations, in nanoseconds.
-    pub sum: u64,
-    /// Durations by slot, see [`crate::hist::slot`].
-    pub slots: [u32; FINE_SLOTS],
-}
-
-/// What one CPU counted in one bank.
+/// What one CPU counted in one bank. What changes at every switch is at the front.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct HostBank {
-    /// Waiting for a CPU.
-    pub runqueue: HostHist,
-    /// Blocked.
-    pub offcpu: HostHist,
     /// Context switches, to and from the idle task too.
     pub switches: u64,
+    /// Exact sums of the durations, in nanoseconds.
+    pub sums: [u64; LATENCIES],
     /// What was not measured, by [`Loss`].
     pub lost: [u64; Loss::COUNT],
+    /// Durations by slot at scale 3, see [`crate::hist::slot`].
+    pub slots: [[u32; FINE_SLOTS]; LATENCIES],
 }
 
 /// Why an interval was not recorded, or not recorded where it belongs.
@@ -147,7 +141,7 @@ impl Loss {
     ];
 }
 
-/// One thread's news, as the `iter/task` pass writes it; its [`TaskBank`] follows.
+/// One thread's news, as the `iter/task` pass writes it; its [`TaskSlots`] follow.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TaskRecord {
@@ -155,6 +149,8 @@ pub struct TaskRecord {
     pub key: ProcessKey,
     /// What it used since it was last reported.
     pub usage: Usage,
+    /// Its latencies in the tick that ended.
+    pub summaries: [Summary; LATENCIES],
 }
 
 /// Whom usage belongs to.
@@ -203,30 +199,32 @@ pub struct Exited {
     /// Their usage since each was last reported.
     pub usage: Usage,
     /// Their latencies since then.
-    pub bank: TaskBank,
+    pub summaries: [Summary; LATENCIES],
+    /// The slots of those.
+    pub slots: TaskSlots,
 }
 
 impl HostBank {
     /// Nothing recorded.
-    pub const EMPTY: Self = {
-        let hist = HostHist { sum: 0, slots: [0; FINE_SLOTS] };
-        Self { runqueue: hist, offcpu: hist, switches: 0, lost: [0; Loss::COUNT] }
+    pub const EMPTY: Self = Self {
+        switches: 0,
+        sums: [0; LATENCIES],
+        lost: [0; Loss::COUNT],
+        slots: [[0; FINE_SLOTS]; LATENCIES],
     };
 }
 
 impl Exited {
     /// Nobody exited.
-    pub const EMPTY: Self = {
-        let hist = TaskHist { mask: 0, sum: 0, slots: [0; COARSE_SLOTS] };
-        Self {
-            threads: 0,
-            usage: Usage { cpu_time: 0, voluntary: 0, involuntary: 0 },
-            bank: TaskBank { runqueue: hist, offcpu: hist },
-        }
+    pub const EMPTY: Self = Self {
+        threads: 0,
+        usage: Usage { cpu_time: 0, voluntary: 0, involuntary: 0 },
+        summaries: [Summary { mask: 0, sum: 0 }; LATENCIES],
+        slots: [[0; COARSE_SLOTS]; LATENCIES],
     };
 }
 
-crate::pod!(Control, Exited, HostBank, ProcessKey, TaskBank, TaskRecord);
+crate::pod!(Control, Exited, HostBank, ProcessKey, TaskRecord);
 
 /// What the storage of one thread takes in the kernel, which rounds it, with 72 bytes of its own, up
 /// to a power of two.
@@ -234,9 +232,9 @@ pub const TASK_BYTES: u64 = (size_of::<TaskStats>() as u64 + 72).next_power_of_t
 
 const _: () = assert!(TASK_BYTES == 2048);
 const _: () = assert!(PAIRS <= 64);
-const _: () = assert!(size_of::<TaskBank>() == 2 * (16 + 4 * COARSE_SLOTS));
-const _: () = assert!(size_of::<ProcessKey>() == 32);
-const _: () = assert!(size_of::<TaskRecord>() == 32 + 24);
-const _: () = assert!(size_of::<Exited>() == 32 + size_of::<TaskBank>());
+const _: () = assert!(offset_of!(TaskStats, summaries) == 64 - 8);
+const _: () = assert!(size_of::<TaskRecord>() == 32 + 24 + 32);
+const _: () = assert!(size_of::<Exited>() == 8 + 24 + 32 + size_of::<TaskSlots>());
 const _: () = assert!(FINE_SLOTS.is_multiple_of(2) && COARSE_SLOTS.is_multiple_of(2));
-const _: () = assert!(size_of::<HostBank>() == 2 * (8 + 4 * FINE_SLOTS) + 8 + 8 * Loss::COUNT);
+const _: () = assert!(size_of::<HostBank>() == 8 + 16 + 8 * Loss::COUNT + 8 * FINE_SLOTS);
+const _: () = assert!(size_of::<ProcessKey>() == 32);

@@ -2,80 +2,53 @@
 
 use core::ptr;
 
-use monitor_common::sched::{HostHist, PAIRS, TaskBank, TaskHist};
-
 use crate::atomic;
 
-/// Adds a duration to a histogram at scale 3.
+/// Adds a duration to a sum and to its slot.
 ///
 /// # Safety
-/// `hist` is a map value that only this CPU changes, and has the slot.
+/// The pointers are map values that only this CPU changes, and there is such a slot.
 #[inline(always)]
-pub unsafe fn add_fine(hist: *mut HostHist, slot: usize, ns: u64) {
+pub unsafe fn add<const SLOTS: usize>(
+    sum: *mut u64,
+    slots: *mut [u32; SLOTS],
+    slot: usize,
+    ns: u64,
+) {
     // SAFETY: as above.
     unsafe {
-        (*hist).sum += ns;
-        *(&raw mut (*hist).slots).cast::<u32>().add(slot) += 1;
+        *sum += ns;
+        *slots.cast::<u32>().add(slot) += 1;
     }
 }
 
-/// Adds a duration to the histogram of a thread.
+/// Adds slots to those of a histogram that other CPUs add to as well. Bit `n` of the mask says that
+/// the slots `2n` and `2n + 1` are in use.
 ///
 /// # Safety
-/// `hist` is a map value that only this CPU changes, and has the slot.
+/// The pointers are map values, 8-byte aligned.
 #[inline(always)]
-pub unsafe fn add_coarse(hist: *mut TaskHist, slot: usize, ns: u64) {
-    // SAFETY: as above.
-    unsafe {
-        (*hist).sum += ns;
-        (*hist).mask |= 1 << (slot / 2);
-        *(&raw mut (*hist).slots).cast::<u32>().add(slot) += 1;
-    }
-}
-
-/// Adds a histogram to one that other CPUs add to as well.
-///
-/// # Safety
-/// The pointers are map values.
-#[inline(always)]
-pub unsafe fn merge(from: *const TaskHist, to: *mut TaskHist) {
-    // SAFETY: as above.
-    unsafe {
-        let mask = (*from).mask;
-        if mask == 0 {
-            return;
-        }
-        atomic::add(&raw mut (*to).sum, (*from).sum);
-        atomic::or(&raw mut (*to).mask, mask);
-        let pairs = (&raw const (*from).slots).cast::<u64>();
-        let sums = (&raw mut (*to).slots).cast::<u64>();
-        for pair in 0..PAIRS {
-            if mask >> pair & 1 == 1 {
-                // Both slots at once: within a tick the lower one does not overflow.
-                atomic::add(sums.add(pair), *pairs.add(pair));
-            }
+pub unsafe fn merge<const SLOTS: usize>(
+    mask: u64,
+    from: *const [u32; SLOTS],
+    to: *mut [u32; SLOTS],
+) {
+    for pair in 0..SLOTS / 2 {
+        if mask >> pair & 1 == 1 {
+            // SAFETY: as above. Both slots at once: within a tick the lower one does not overflow.
+            unsafe { atomic::add(to.cast::<u64>().add(pair), *from.cast::<u64>().add(pair)) };
         }
     }
 }
 
-/// Whether nothing was recorded in a bank.
+/// Sets a map value to zeros.
 ///
 /// # Safety
-/// The pointer is a map value.
+/// Nobody else uses it, it is 8-byte aligned, and zeros are valid for it.
 #[inline(always)]
-pub unsafe fn is_empty(bank: *const TaskBank) -> bool {
-    // SAFETY: as above.
-    unsafe { (*bank).runqueue.mask | (*bank).offcpu.mask == 0 }
-}
-
-/// Empties both histograms of a bank.
-///
-/// # Safety
-/// Nobody else uses the bank.
-#[inline(always)]
-pub unsafe fn clear(bank: *mut TaskBank) {
-    for word in 0..size_of::<TaskBank>() / 8 {
+pub unsafe fn clear<T>(value: *mut T) {
+    for word in 0..size_of::<T>() / 8 {
         // SAFETY: as above; volatile, as the compiler would call `memset`, which goes by bytes.
-        unsafe { ptr::write_volatile(bank.cast::<u64>().add(word), 0) };
+        unsafe { ptr::write_volatile(value.cast::<u64>().add(word), 0) };
     }
 }

@@ -40,7 +40,7 @@ pub(crate) fn daemon(profile: Profile) -> Result<PathBuf> {
     workspace::daemon(profile)
 }
 
-/// Builds one object for every file in `monitor-ebpf/src/bin`.
+/// Builds one object for every file or folder in `monitor-ebpf/src/bin`.
 pub(crate) fn bpf_objects(toolchain: &Toolchain) -> Result<()> {
     println!("building the BPF objects");
     command::run(toolchain.cargo("build").arg("--bins"))?;
@@ -58,7 +58,7 @@ pub(crate) fn bpf_objects(toolchain: &Toolchain) -> Result<()> {
     remove_others(&objects, &probes)
 }
 
-/// The names of the probes, from their files.
+/// The names of the probes, from their files and folders.
 fn probes() -> Result<Vec<String>> {
     let folder = workspace::root().join("monitor-ebpf/src/bin");
     let files =
@@ -66,9 +66,7 @@ fn probes() -> Result<Vec<String>> {
     let mut probes = Vec::new();
     for file in files {
         let path = file?.path();
-        if path.extension() == Some(OsStr::new("rs")) {
-            probes.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
-        }
+        probes.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
     }
     Ok(probes)
 }

@@ -102,6 +102,12 @@ impl Task {
         self.read(offset!(cpu))
     }
 
+    /// Whether it is on a CPU. A switch says so only after `sched_switch`.
+    #[inline(always)]
+    pub fn is_on_cpu(self) -> bool {
+        self.read::<u32>(offset!(on_cpu)) != 0
+    }
+
     /// Whether it wants a CPU. At `sched_switch` this tells a task that was preempted or yielded from
     /// one that blocks, on every kernel: a wakeup under way has at most set `TASK_WAKING` by then.
     #[inline(always)]

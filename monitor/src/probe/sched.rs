@@ -1,5 +1,5 @@
 //! The `sched` probe: run-queue latency, off-CPU latency, on-CPU time and context switches of every
-//! process. See `monitor-ebpf/src/bin/sched.rs` for the kernel's half.
+//! process. See `monitor-ebpf/src/bin/sched` for the kernel's half.
 
 mod decode;
 

@@ -2,7 +2,7 @@
 
 use monitor_common::{
     hist::COARSE_SHIFT,
-    sched::{Exited, HostBank, HostHist, Loss, ProcessKey, TaskBank, TaskRecord, Usage},
+    sched::{Exited, HostBank, LATENCIES, Loss, ProcessKey, Summary, TaskRecord, TaskSlots, Usage},
 };
 
 use crate::{
@@ -14,12 +14,18 @@ use crate::{
     sample::{Attributes, Durations, Owner, Process, Sample, Value},
 };
 
+/// The metrics of a process's latencies, by the latencies' places.
+const PROCESS_LATENCIES: [&MetricDesc; LATENCIES] =
+    [&PROCESS_RUNQUEUE_LATENCY, &PROCESS_OFFCPU_LATENCY];
+/// The same of the host.
+const HOST_LATENCIES: [&MetricDesc; LATENCIES] = [&SCHED_RUNQUEUE_LATENCY, &SCHED_OFFCPU_LATENCY];
+
 /// The raw contents of the maps at the end of one tick.
 #[derive(Default)]
 pub(super) struct Snapshot {
     /// Threads there are.
     pub(super) threads: u64,
-    /// What the pass wrote: a [`TaskRecord`] and a [`TaskBank`] for every thread with news.
+    /// What the pass wrote: a [`TaskRecord`] and [`TaskSlots`] for every thread with news.
     pub(super) records: Vec<u8>,
     /// What exited threads left.
     pub(super) exited: Vec<(ProcessKey, Exited)>,
@@ -73,11 +79,11 @@ impl Decoder {
     /// Calls `sink` with every sample of a snapshot.
     pub(super) fn decode(&mut self, snapshot: &Snapshot, sink: &mut dyn FnMut(Sample<'_>)) {
         for bytes in snapshot.records.chunks_exact(RECORD) {
-            let (record, bank) = split(bytes);
-            self.process(&record.key, &record.usage, &bank, sink);
+            let (TaskRecord { key, usage, summaries }, slots) = split(bytes);
+            self.process(&key, &usage, (&summaries, &slots), sink);
         }
         for (key, exited) in &snapshot.exited {
-            self.process(key, &exited.usage, &exited.bank, sink);
+            self.process(key, &exited.usage, (&exited.summaries, &exited.slots), sink);
         }
         self.host(&snapshot.cpus, sink);
     }
@@ -86,7 +92,7 @@ impl Decoder {
         &mut self,
         key: &ProcessKey,
         usage: &Usage,
-        bank: &TaskBank,
+        (summaries, slots): (&[Summary; LATENCIES], &TaskSlots),
         sink: &mut dyn FnMut(Sample<'_>),
     ) {
         let owner = match key.comm == ProcessKey::other(key.bank).comm && key.cgroup_id == 0 {
@@ -107,11 +113,11 @@ impl Decoder {
                 sink(Sample { metric, owner, attributes, value: Value::Increase(increase) });
             }
         }
-        for (metric, hist) in
-            [(&PROCESS_RUNQUEUE_LATENCY, &bank.runqueue), (&PROCESS_OFFCPU_LATENCY, &bank.offcpu)]
+        for (metric, (summary, slots)) in
+            PROCESS_LATENCIES.into_iter().zip(summaries.iter().zip(slots))
         {
-            if hist.mask != 0 {
-                self.histogram(metric, owner, COARSE_SHIFT, hist.sum, &hist.slots, sink);
+            if summary.mask != 0 {
+                self.histogram(metric, owner, COARSE_SHIFT, summary.sum, slots, sink);
             }
         }
     }
@@ -137,8 +143,8 @@ impl Decoder {
             });
         }
         for bank in cpus {
-            for (metric, HostHist { sum, slots }) in
-                [(&SCHED_RUNQUEUE_LATENCY, &bank.runqueue), (&SCHED_OFFCPU_LATENCY, &bank.offcpu)]
+            for (metric, (sum, slots)) in
+                HOST_LATENCIES.into_iter().zip(bank.sums.iter().zip(&bank.slots))
             {
                 self.histogram(metric, Owner::Host, 0, *sum, slots, sink);
             }
@@ -165,17 +171,17 @@ impl Decoder {
     }
 }
 
-/// Bytes of a thread's record with its bank.
-const RECORD: usize = size_of::<TaskRecord>() + size_of::<TaskBank>();
+/// Bytes of a thread's record with its slots.
+const RECORD: usize = size_of::<TaskRecord>() + size_of::<TaskSlots>();
 
-/// A thread's record and its bank.
-fn split(bytes: &[u8]) -> (TaskRecord, TaskBank) {
+/// A thread's record and its slots.
+fn split(bytes: &[u8]) -> (TaskRecord, TaskSlots) {
     assert_eq!(bytes.len(), RECORD, "chunks have the size of a record");
     let record = bytes.as_ptr().cast::<TaskRecord>();
     #[expect(unsafe_code, reason = "the kernel's programs write plain bytes")]
     // SAFETY: as many bytes as both have, and every bit pattern is valid for both.
     unsafe {
-        (record.read_unaligned(), record.add(1).cast::<TaskBank>().read_unaligned())
+        (record.read_unaligned(), record.add(1).cast::<TaskSlots>().read_unaligned())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Raw records in, samples out.
 
-use monitor_common::sched::{COMM_LEN, TaskHist};
+use monitor_common::sched::{COMM_LEN, RUNQUEUE};
 
 use super::*;
 
@@ -20,29 +20,32 @@ fn key(name: &str, tgid: u32, kernel_thread: bool) -> ProcessKey {
     }
 }
 
-fn bank(runqueue: &[(usize, u32)], offcpu: &[(usize, u32)]) -> TaskBank {
-    let hist = |counts: &[(usize, u32)]| {
-        let mut hist =
-            TaskHist { mask: 0, sum: counts.len() as u64 * 100, ..Exited::EMPTY.bank.offcpu };
+/// Counts by slot, one list for each latency.
+type Counts<'a> = [&'a [(usize, u32)]; LATENCIES];
+
+fn histograms(counts: Counts<'_>) -> ([Summary; LATENCIES], TaskSlots) {
+    let (mut summaries, mut slots) = (Exited::EMPTY.summaries, Exited::EMPTY.slots);
+    for (latency, counts) in counts.into_iter().enumerate() {
+        summaries[latency].sum = counts.len() as u64 * 100;
         for &(slot, count) in counts {
-            hist.mask |= 1 << (slot / 2);
-            hist.slots[slot] = count;
+            summaries[latency].mask |= 1 << (slot / 2);
+            slots[latency][slot] = count;
         }
-        hist
-    };
-    TaskBank { runqueue: hist(runqueue), offcpu: hist(offcpu) }
+    }
+    (summaries, slots)
 }
 
 /// A record as the kernel's pass writes it.
-fn record(key: ProcessKey, usage: Usage, bank: TaskBank) -> Vec<u8> {
-    let record = TaskRecord { key, usage };
+fn record(key: ProcessKey, usage: Usage, counts: Counts<'_>) -> Vec<u8> {
+    let (summaries, slots) = histograms(counts);
+    let record = TaskRecord { key, usage, summaries };
     let mut bytes = vec![0; RECORD];
     #[expect(unsafe_code, reason = "the kernel's programs write plain bytes")]
     // SAFETY: there is room for both.
     unsafe {
         let to = bytes.as_mut_ptr().cast::<TaskRecord>();
         to.write_unaligned(record);
-        to.add(1).cast::<TaskBank>().write_unaligned(bank);
+        to.add(1).cast::<TaskSlots>().write_unaligned(slots);
     }
     bytes
 }
@@ -77,8 +80,8 @@ fn threads_with_news_become_samples_of_their_process() {
     let usage = Usage { cpu_time: 5_000, voluntary: 3, involuntary: 0 };
     let mut snapshot = Snapshot::default();
     let records = [
-        record(key("nginx", 42, false), usage, bank(&[(20, 2), (21, 1)], &[(115, 9)])),
-        record(key("kworker/0:1", 7, true), Usage::default(), bank(&[(0, 1)], &[])),
+        record(key("nginx", 42, false), usage, [&[(20, 2), (21, 1)], &[(115, 9)]]),
+        record(key("kworker/0:1", 7, true), Usage::default(), [&[(0, 1)], &[]]),
     ];
     snapshot.records = records.concat();
     let samples = decode(&snapshot);
@@ -98,7 +101,7 @@ fn threads_with_news_become_samples_of_their_process() {
 fn a_record_that_is_cut_off_is_not_read() {
     let mut snapshot = Snapshot::default();
     let usage = Usage { cpu_time: 1, ..Usage::default() };
-    snapshot.records = record(key("a", 1, false), usage, bank(&[], &[]));
+    snapshot.records = record(key("a", 1, false), usage, [&[], &[]]);
     let whole = decode(&snapshot).len();
     snapshot.records.pop();
     assert_eq!(decode(&snapshot).len(), whole - 1);
@@ -108,7 +111,7 @@ fn a_record_that_is_cut_off_is_not_read() {
 fn exited_threads_count_for_their_group() {
     let mut exited = Exited { threads: 2, ..Exited::EMPTY };
     exited.usage.involuntary = 4;
-    exited.bank = bank(&[(3, 5)], &[]);
+    (exited.summaries, exited.slots) = histograms([&[(3, 5)], &[]]);
     let snapshot = Snapshot { exited: vec![(key("sh", 0, false), exited)], ..Snapshot::default() };
     let samples = decode(&snapshot);
     assert_eq!(
@@ -135,8 +138,8 @@ fn what_cpus_count_is_the_hosts() {
     cpus[1].switches = 20;
     cpus[0].lost[Loss::Unmatched as usize] = 1;
     cpus[1].lost[Loss::Unmatched as usize] = 2;
-    cpus[1].runqueue.sum = 30;
-    cpus[1].runqueue.slots[459] = 1;
+    cpus[1].sums[RUNQUEUE] = 30;
+    cpus[1].slots[RUNQUEUE][459] = 1;
     let samples = decode(&Snapshot { cpus, ..Snapshot::default() });
     assert_eq!(
         samples,

@@ -1,0 +1,67 @@
+//! What a thread leaves behind when it ends.
+
+use aya_ebpf::{bindings::BPF_NOEXIST, programs::BtfTracePointContext};
+use aya_log_ebpf::debug;
+use monitor_common::sched::{BANKS, Exited, LATENCIES, Loss, ProcessKey, TaskStats};
+use monitor_ebpf::{atomic, histogram, kernel::Task, process};
+
+use crate::{EXITED, bank, lost_here, thread::used};
+
+/// The first value of an entry of [`EXITED`].
+static NOTHING: Exited = Exited::EMPTY;
+
+/// # Safety
+/// The thread has exited, and `stats` is its storage.
+#[inline(always)]
+pub unsafe fn leave_behind(ctx: &BtfTracePointContext, task: Task, stats: *mut TaskStats) {
+    // SAFETY: map values; what is shared with other CPUs is only added to, atomically.
+    unsafe {
+        let Some(exited) = entry_for(ctx, task) else { return };
+        let usage = used(task, &*stats);
+        let total = &raw mut (*exited).usage;
+        atomic::add(&raw mut (*exited).threads, 1);
+        atomic::add(&raw mut (*total).cpu_time, usage.cpu_time);
+        atomic::add(&raw mut (*total).voluntary, usage.voluntary);
+        atomic::add(&raw mut (*total).involuntary, usage.involuntary);
+        for bank in 0..BANKS {
+            for latency in 0..LATENCIES {
+                let from = (*stats).summaries[bank][latency];
+                if from.mask != 0 {
+                    let to = &raw mut (*exited).summaries[latency];
+                    atomic::or(&raw mut (*to).mask, from.mask);
+                    atomic::add(&raw mut (*to).sum, from.sum);
+                    let slots = &raw const (*stats).slots[bank][latency];
+                    histogram::merge(from.mask, slots, &raw mut (*exited).slots[latency]);
+                }
+            }
+        }
+    }
+}
+
+/// The entry of the table of exited threads that a thread belongs to: its process's while that lives,
+/// else its group's, else the one for all others.
+#[inline(always)]
+fn entry_for(ctx: &BtfTracePointContext, task: Task) -> Option<*mut Exited> {
+    let bank = bank();
+    let (pid, tgid) = (task.pid(), task.tgid());
+    // The leader may be gone, and its memory in use for another task.
+    let leader = task.leader();
+    let named = if leader.tgid() == tgid { leader } else { task };
+    let key = process::key(named, if pid == tgid { 0 } else { tgid }, bank);
+    if let Some(entry) = EXITED.get_ptr_mut(key) {
+        return Some(entry);
+    }
+    // Another CPU may have been faster, which does as well. It fails when the table is full, and when
+    // there is no memory for the moment.
+    #[expect(
+        clippy::needless_borrows_for_generic_args,
+        reason = "a copy is too large for the stack"
+    )]
+    let _ = EXITED.insert(key, &NOTHING, BPF_NOEXIST.into());
+    if let Some(entry) = EXITED.get_ptr_mut(key) {
+        return Some(entry);
+    }
+    lost_here(Loss::ExitedFull);
+    debug!(ctx, "the table of exited threads is full: thread {} goes to (other)", pid);
+    EXITED.get_ptr_mut(ProcessKey::other(bank as u16))
+}

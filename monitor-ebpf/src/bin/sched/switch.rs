@@ -1,0 +1,94 @@
+//! What runs at every wakeup and every context switch. It only looks things up: it may hold a
+//! run-queue lock.
+
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use monitor_common::{
+    hist::{self, FINE_SLOTS},
+    sched::{HostBank, Loss, OFFCPU, RUNQUEUE, Stamps, TaskStats},
+};
+use monitor_ebpf::{histogram, kernel::Task};
+
+use crate::{
+    TASKS, control_bank, host, lost,
+    stamps::{set, stamps_of},
+};
+
+/// A thread has been made runnable.
+#[inline(always)]
+pub fn begin_waiting(task: Task) {
+    if let Some(stamps) = stamps_of(task, task.pid()) {
+        // SAFETY: as for `sched_switch`: a wakeup holds the lock of the thread's run queue, except when
+        // a thread that is on its CPU wakes itself, and then the next switch sets both stamps anew.
+        unsafe {
+            // A queued thread can be woken again; it has waited since the first time.
+            if (*stamps).wake == 0 {
+                (*stamps).wake = bpf_ktime_get_ns();
+            }
+        }
+    }
+}
+
+/// # Safety
+/// Called from `sched_switch`.
+#[inline(always)]
+pub unsafe fn on_switch(preempted: bool, prev: Task, next: Task) {
+    // SAFETY: all pointers are map values, and by the caller's promise nobody else changes them.
+    unsafe {
+        let now = bpf_ktime_get_ns();
+        let bank = control_bank();
+        let pid = prev.pid();
+        if pid != 0
+            && let Some(stamps) = stamps_of(prev, pid)
+        {
+            let runnable = preempted || prev.is_runnable();
+            set(stamps, if runnable { (0, now) } else { (now, 0) });
+        }
+        // There is none for NO_BANK.
+        let Some(host) = host(bank, next.cpu()) else { return };
+        (*host).switches += 1;
+        let pid = next.pid();
+        if pid == 0 {
+            return;
+        }
+        let Some(stamps) = stamps_of(next, pid) else {
+            return lost(host, Loss::NoStorage);
+        };
+        let Stamps { out, wake } = *stamps;
+        set(stamps, (0, 0));
+        if wake == 0 {
+            // Either it was on a CPU, or queued, before the hooks were attached.
+            if out != 0 {
+                lost(host, Loss::Unmatched);
+            }
+            return;
+        }
+        let Some(stats) = TASKS.get(next) else {
+            return lost(host, Loss::NoStorage);
+        };
+        let bank = bank & 1;
+        record(host, stats.as_ptr(), bank, RUNQUEUE, now.wrapping_sub(wake));
+        if out != 0 {
+            record(host, stats.as_ptr(), bank, OFFCPU, wake.wrapping_sub(out));
+        }
+    }
+}
+
+/// Adds a duration to a histogram of the host and one of a thread.
+///
+/// # Safety
+/// The pointers are map values that only this CPU changes; `bank` and `latency` are places in them.
+#[inline(always)]
+unsafe fn record(host: *mut HostBank, task: *mut TaskStats, bank: usize, latency: usize, ns: u64) {
+    let slot = hist::slot(ns);
+    if ns > hist::MAX_NS || slot >= FINE_SLOTS {
+        return lost(host, Loss::Implausible);
+    }
+    let coarse = hist::coarse(slot);
+    // SAFETY: as above, and the slot is checked.
+    unsafe {
+        let summary = &raw mut (*task).summaries[bank][latency];
+        (*summary).mask |= 1 << (coarse / 2);
+        histogram::add(&raw mut (*summary).sum, &raw mut (*task).slots[bank][latency], coarse, ns);
+        histogram::add(&raw mut (*host).sums[latency], &raw mut (*host).slots[latency], slot, ns);
+    }
+}
