@@ -6,6 +6,7 @@
 #![no_std]
 
 pub mod hist;
+pub mod key;
 pub mod offsets;
 pub mod sched;
 

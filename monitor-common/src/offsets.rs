@@ -7,7 +7,21 @@
 /// A member that the running kernel does not have.
 pub const ABSENT: u32 = u32::MAX;
 
+/// A global of the programs that is an array of offsets, and where each comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Table {
+    /// Name of the global.
+    pub global: &'static str,
+    /// The members, in the order of the global's fields.
+    pub members: &'static [Member],
+}
+
+/// Where a member's offset may be found, best place first, each a `struct.member.member`.
+pub type Member = &'static [&'static str];
+
 /// Declares a `repr(C)` struct of offsets, together with the table that says where each comes from.
+/// Where a member need not exist in every kernel, the last place is `"-"`; then [`ABSENT`] is its
+/// offset.
 macro_rules! offsets {
     (
         $(#[$attr:meta])*
@@ -23,18 +37,12 @@ macro_rules! offsets {
         }
 
         impl $name {
-            /// Name of the global that programs read.
-            pub const GLOBAL: &'static str = $global;
+            /// Where the offsets come from.
+            pub const TABLE: Table =
+                Table { global: $global, members: &[$(&[$($source),+]),+] };
             /// Nothing known.
             pub const ABSENT: Self = Self { $($field: ABSENT,)+ };
-            /// Asks for each field in order, by the places its offset may be found in, each a
-            /// `struct.member.member`.
-            pub fn from_offsets(mut next: impl FnMut(&'static [&'static str]) -> u32) -> Self {
-                Self { $($field: next(&[$($source),+]),)+ }
-            }
         }
-
-        $crate::pod!($name);
     };
 }
 

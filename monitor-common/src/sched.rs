@@ -1,21 +1,12 @@
 //! Maps of the `sched` probe.
-//!
-//! All that the kernel records goes into one of two *banks*. Userspace flips the bank, waits until no
-//! program can still be writing to the old one, and then owns it: what it reads there is exactly what
-//! happened in one tick, for every thread and for the host alike, and it can be emptied without a
-//! race.
 
 use core::mem::offset_of;
 
-use crate::hist::{COARSE_SLOTS, FINE_SLOTS};
+use crate::{
+    hist::{COARSE_SLOTS, FINE_SLOTS},
+    key::{BANKS, ProcessKey},
+};
 
-/// Number of banks.
-pub const BANKS: usize = 2;
-/// What stands for a bank while not all hooks are attached. What was recorded then could not be
-/// discarded again: threads that end keep it for their process.
-pub const NO_BANK: u32 = BANKS as u32;
-/// Length of a kernel command name, with its terminating zero.
-pub const COMM_LEN: usize = 16;
 /// Pairs of slots in a thread's histogram; each has a bit in the mask.
 pub const PAIRS: usize = COARSE_SLOTS / 2;
 
@@ -23,7 +14,7 @@ pub const PAIRS: usize = COARSE_SLOTS / 2;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Control {
-    /// The bank that programs write to, 0 or 1; [`NO_BANK`] until they shall record latencies.
+    /// The bank that programs write to, 0 or 1; [`NO_BANK`](crate::key::NO_BANK) until they shall record latencies.
     pub bank: u64,
     /// Threads that the pass met since the bank was set.
     pub threads: u64,
@@ -153,31 +144,6 @@ pub struct TaskRecord {
     pub summaries: [Summary; LATENCIES],
 }
 
-/// Whom usage belongs to.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct ProcessKey {
-    /// Id of the cgroup of the thread-group leader.
-    pub cgroup_id: u64,
-    /// Command name of the thread-group leader.
-    pub comm: [u8; COMM_LEN],
-    /// Process id; 0 when the whole process has exited.
-    pub tgid: u32,
-    /// The bank this was recorded in, for exited threads; 0 otherwise.
-    pub bank: u16,
-    /// 1 for threads of the kernel.
-    pub kernel_thread: u16,
-}
-
-impl ProcessKey {
-    /// The entry for exited threads that found the table full. No process can have this name in a
-    /// cgroup of id 0.
-    pub const fn other(bank: u16) -> Self {
-        let comm = *b"(other)\0\0\0\0\0\0\0\0\0";
-        Self { cgroup_id: 0, comm, tgid: 0, bank, kernel_thread: 0 }
-    }
-}
-
 /// What the kernel counts by itself.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
@@ -224,7 +190,7 @@ impl Exited {
     };
 }
 
-crate::pod!(Control, Exited, HostBank, ProcessKey, TaskRecord);
+crate::pod!(Control, Exited, HostBank, TaskRecord);
 
 /// What the storage of one thread takes in the kernel, which rounds it, with 72 bytes of its own, up
 /// to a power of two.
@@ -237,4 +203,3 @@ const _: () = assert!(size_of::<TaskRecord>() == 32 + 24 + 32);
 const _: () = assert!(size_of::<Exited>() == 8 + 24 + 32 + size_of::<TaskSlots>());
 const _: () = assert!(FINE_SLOTS.is_multiple_of(2) && COARSE_SLOTS.is_multiple_of(2));
 const _: () = assert!(size_of::<HostBank>() == 8 + 16 + 8 * Loss::COUNT + 8 * FINE_SLOTS);
-const _: () = assert!(size_of::<ProcessKey>() == 32);

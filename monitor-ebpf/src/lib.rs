@@ -4,9 +4,11 @@
 #![feature(asm_experimental_arch)]
 
 pub mod atomic;
+pub mod bank;
 pub mod histogram;
 pub mod kernel;
 pub mod process;
+pub mod table;
 pub mod task_storage;
 
 /// Rust wants one, though nothing here can panic: the verifier refuses programs that may not end.

@@ -1,6 +1,6 @@
 //! Whom a task's usage belongs to.
 
-use monitor_common::sched::ProcessKey;
+use monitor_common::key::ProcessKey;
 
 use crate::kernel::Task;
 

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use monitor::{
     kernel::{
         attach::{Alternative, Hook, Target},
-        loader::{BpfLevel, Kernel},
+        loader::{BpfLevel, Kernel, Setup},
     },
     metric::PROCESS_RUNQUEUE_LATENCY,
     probe::{self, PROBES},
@@ -53,7 +53,7 @@ fn main() -> Result<()> {
 
 fn empty(kernel: &Kernel, path: &str) -> Result<()> {
     let elf = fs::read(path).with_context(|| format!("cannot read {path}"))?;
-    let mut object = kernel.load("empty", &elf, &[], &[])?;
+    let mut object = kernel.load("empty", &elf, &Setup::default())?;
     for hook in &EMPTY {
         if !kernel.attach(&mut object, hook) {
             bail!("cannot attach an empty program: {:?}", object.verdicts.last());

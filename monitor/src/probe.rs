@@ -5,7 +5,9 @@
 //! output.
 
 mod banks;
+mod maps;
 mod sched;
+mod table;
 
 use crate::{
     error::chain,

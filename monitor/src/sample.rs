@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use monitor_common::sched::COMM_LEN;
+use monitor_common::key::COMM_LEN;
 
 use crate::metric::MetricDesc;
 

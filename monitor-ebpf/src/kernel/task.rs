@@ -8,8 +8,8 @@ use core::{ffi::c_void, ptr};
 
 use aya_ebpf::{bindings::task_struct, programs::BtfTracePointContext};
 use monitor_common::{
+    key::COMM_LEN,
     offsets::{ABSENT, TaskOffsets},
-    sched::COMM_LEN,
 };
 
 /// Written by userspace before loading.

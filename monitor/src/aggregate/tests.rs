@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use monitor_common::{
     hist::{COARSE_SHIFT, coarse, slot},
-    sched::COMM_LEN,
+    key::COMM_LEN,
 };
 
 use super::*;

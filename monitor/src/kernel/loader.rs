@@ -6,7 +6,7 @@ use aya::{Btf, Ebpf, EbpfLoader, Endianness};
 use aya_log::EbpfLogger;
 use monitor_common::{
     Pod,
-    offsets::{ABSENT, TaskOffsets},
+    offsets::{ABSENT, Table},
 };
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +41,17 @@ pub enum BpfLevel {
     Info,
     /// Details, and the above.
     Debug,
+}
+
+/// What goes into an object before it is loaded.
+#[derive(Default)]
+pub struct Setup<'a> {
+    /// Which members of kernel structures it reads.
+    pub offsets: &'a [Table],
+    /// Read-only variables of its own.
+    pub constants: &'a [(&'static str, u32)],
+    /// Capacities of maps that depend on the host.
+    pub sizes: &'a [(&'static str, u32)],
 }
 
 /// Where the kernel lists the CPUs that may ever be online.
@@ -106,16 +117,16 @@ impl Kernel {
         })
     }
 
-    /// Where the programs find what they read of a task.
-    fn task_offsets(&self) -> Result<TaskOffsets, LoadError> {
-        let mut missing = None;
-        let offsets = TaskOffsets::from_offsets(|sources| {
-            sources.iter().find_map(|source| self.types.offset(source)).unwrap_or_else(|| {
-                missing = Some(sources[0]);
-                ABSENT
-            })
-        });
-        missing.map_or(Ok(offsets), |member| Err(LoadError::Member(member)))
+    /// The offsets of a table's members.
+    fn offsets(&self, table: &Table) -> Result<Vec<u32>, LoadError> {
+        let offset = |member: &&'static [&'static str]| {
+            let found = member.iter().find_map(|place| match *place {
+                "-" => Some(ABSENT),
+                place => self.types.offset(place),
+            });
+            found.ok_or(LoadError::Member(member[0]))
+        };
+        table.members.iter().map(offset).collect()
     }
 
     /// The index of the controller in `css_set::subsys`.
@@ -125,16 +136,17 @@ impl Kernel {
             .unwrap_or(ABSENT)
     }
 
-    /// Loads an object. `constants` are read-only variables of its own, `sizes` the capacities of
-    /// maps that depend on the host.
+    /// Loads an object.
     pub fn load(
         &self,
         object: &'static str,
         elf: &[u8],
-        constants: &[(&'static str, u32)],
-        sizes: &[(&'static str, u32)],
+        setup: &Setup<'_>,
     ) -> Result<Object, LoadError> {
-        let offsets = Raw(self.task_offsets()?);
+        let mut tables = Vec::new();
+        for table in setup.offsets {
+            tables.push((table.global, self.offsets(table)?));
+        }
         let subsys = self.cgroup_subsys();
         let level = self.log as u8;
         let mut loader = EbpfLoader::new();
@@ -142,12 +154,14 @@ impl Kernel {
             .btf(Some(&self.btf))
             .allow_unsupported_maps()
             .override_global(aya_log::LEVEL, &level, false)
-            .override_global(TaskOffsets::GLOBAL, &offsets, false)
             .override_global("CGROUP_SUBSYS", &subsys, false);
-        for (name, value) in constants {
+        for (global, offsets) in &tables {
+            loader.override_global(global, &offsets[..], true);
+        }
+        for (name, value) in setup.constants {
             loader.override_global(name, value, true);
         }
-        for (name, size) in sizes {
+        for (name, size) in setup.sizes {
             loader.map_max_entries(name, *size);
         }
         let mut ebpf = loader
@@ -205,6 +219,8 @@ fn highest(list: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use monitor_common::offsets::TaskOffsets;
+
     use super::*;
 
     #[test]
@@ -218,7 +234,8 @@ mod tests {
     #[test]
     fn this_kernel_has_every_member() {
         let kernel = Kernel::read(Some("cpu"), BpfLevel::Off).unwrap();
-        kernel.task_offsets().unwrap();
+        let offsets = kernel.offsets(&TaskOffsets::TABLE).unwrap();
+        assert!(!offsets.contains(&ABSENT));
         assert_ne!(kernel.cgroup_subsys(), ABSENT);
     }
 }

@@ -1,6 +1,47 @@
-//! Waiting until no program can still be writing to a bank that was flipped away.
+//! Choosing the bank that programs record in, and waiting until none can still be writing to the one
+//! that was flipped away.
 
 use std::{thread, time::Duration};
+
+use aya::maps::{Array, MapData};
+
+use super::{ProbeError, maps};
+use crate::kernel::loader::Object;
+
+/// The programs' only variable that changes, which aya makes a map of its section for.
+const BSS: &str = ".bss";
+
+/// The word by which a probe's programs choose their bank.
+pub(super) struct Banks {
+    word: Array<MapData, u64>,
+    probe: &'static str,
+    active: u16,
+}
+
+impl Banks {
+    /// Takes the word; bank 0 is active.
+    pub(super) fn take(object: &mut Object, probe: &'static str) -> Result<Self, ProbeError> {
+        let word = maps::take(object, (probe, BSS))?;
+        Ok(Self { word, probe, active: 0 })
+    }
+
+    /// Has programs write to the other bank from now on.
+    pub(super) fn flip(&mut self) -> Result<(), ProbeError> {
+        let active = self.active ^ 1;
+        self.word.set(0, u64::from(active), 0).map_err(|source| ProbeError::Map {
+            probe: self.probe,
+            map: BSS,
+            source,
+        })?;
+        self.active = active;
+        Ok(())
+    }
+
+    /// The bank that programs do not write to.
+    pub(super) fn ended(&self) -> u16 {
+        self.active ^ 1
+    }
+}
 
 /// `MEMBARRIER_CMD_GLOBAL`: waits for an RCU grace period.
 const GLOBAL: libc::c_int = 1;

@@ -6,18 +6,22 @@ mod decode;
 use std::{io::Read, thread, time::Duration};
 
 use aya::{
-    maps::{Array, HashMap, MapData, MapError},
+    maps::{Array, MapData, MapError},
     programs::Iter,
 };
-use monitor_common::sched::{BANKS, Control, Exited, HostBank, NO_BANK, ProcessKey, TASK_BYTES};
+use monitor_common::{
+    key::{BANKS, NO_BANK, ProcessKey},
+    offsets::TaskOffsets,
+    sched::{Control, Exited, HostBank, TASK_BYTES},
+};
 
 use self::decode::{Decoder, Snapshot};
-use super::{MapEntries, Probe, ProbeDesc, ProbeError};
+use super::{MapEntries, Probe, ProbeDesc, ProbeError, maps, table::Table};
 use crate::{
     error::chain,
     kernel::{
         attach::{Alternative, Hook, Target, Verdict},
-        loader::{Kernel, Object, Raw},
+        loader::{Kernel, Object, Raw, Setup},
         stats::Accounts,
     },
     sample::Sample,
@@ -80,7 +84,7 @@ struct Sched {
     object: Object,
     control: Array<MapData, Raw<Control>>,
     host: Array<MapData, Raw<HostBank>>,
-    exited: HashMap<MapData, Raw<ProcessKey>, Raw<Exited>>,
+    exited: Table<ProcessKey, Exited>,
     cpus: u32,
     /// The bank that programs write to.
     bank: u32,
@@ -94,14 +98,14 @@ impl Sched {
         let mut object = kernel.load(
             NAME,
             aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sched.o")),
-            &[("CPUS", kernel.cpus), ("SLOT_MASK", slots - 1)],
-            &[("STAMPS", slots), ("HOST", kernel.cpus * BANKS as u32)],
+            &Setup {
+                offsets: &[TaskOffsets::TABLE],
+                constants: &[("CPUS", kernel.cpus), ("SLOT_MASK", slots - 1)],
+                sizes: &[("STAMPS", slots), ("HOST", kernel.cpus * BANKS as u32)],
+            },
         )?;
-        let mut control = take(&mut object, CONTROL)?;
-        let mut exited = take(&mut object, "EXITED")?;
-        for bank in 0..BANKS as u16 {
-            reset_other(&mut exited, bank)?;
-        }
+        let mut control = maps::take(&mut object, (NAME, CONTROL))?;
+        let exited = Table::take(&mut object, (NAME, "EXITED"), Exited::EMPTY)?;
         set_bank(&mut control, NO_BANK)?;
         for hook in HOOKS {
             if kernel.attach(&mut object, hook) && hook.name == "iter_task" {
@@ -113,7 +117,7 @@ impl Sched {
         }
         let mut sched = Self {
             control,
-            host: take(&mut object, "HOST")?,
+            host: maps::take(&mut object, (NAME, "HOST"))?,
             exited,
             object,
             cpus: kernel.cpus,
@@ -152,7 +156,8 @@ impl Probe for Sched {
         self.snapshot.clear();
         pass(&mut self.object, &mut self.snapshot.records)?;
         self.snapshot.threads = read_control(&self.control)?.threads;
-        take_exited(&mut self.exited, ended as u16, &mut self.snapshot.exited)?;
+        self.exited.drain(ended as u16, &mut self.snapshot.exited)?;
+        self.snapshot.exited.retain(|(_, exited)| exited.threads > 0);
         for cpu in 0..self.cpus {
             let index = ended * self.cpus + cpu;
             let Raw(bank) = self.host.get(&index, 0).map_err(|source| map_error("HOST", source))?;
@@ -219,53 +224,6 @@ fn pass(object: &mut Object, records: &mut Vec<u8>) -> Result<(), ProbeError> {
     let mut file = link.into_file().map_err(|e| error(chain(&e)))?;
     file.read_to_end(records).map_err(|e| error(e.to_string()))?;
     Ok(())
-}
-
-/// Moves what exited threads left in a bank into `taken`. No program writes there any more.
-fn take_exited(
-    map: &mut HashMap<MapData, Raw<ProcessKey>, Raw<Exited>>,
-    bank: u16,
-    taken: &mut Vec<(ProcessKey, Exited)>,
-) -> Result<(), ProbeError> {
-    let error = |source| map_error("EXITED", source);
-    let keys: Vec<_> = map
-        .keys()
-        .filter(|key| key.as_ref().map_or(true, |Raw(key)| key.bank == bank))
-        .collect::<Result<_, _>>()
-        .map_err(error)?;
-    for key in keys {
-        let Raw(exited) = map.get(&key, 0).map_err(error)?;
-        if key.0 == ProcessKey::other(bank) {
-            reset_other(map, bank)?;
-        } else {
-            map.remove(&key).map_err(error)?;
-        }
-        if exited.threads > 0 {
-            taken.push((key.0, exited));
-        }
-    }
-    Ok(())
-}
-
-/// Empties the entry for threads that find the table full; it is always there.
-fn reset_other(
-    map: &mut HashMap<MapData, Raw<ProcessKey>, Raw<Exited>>,
-    bank: u16,
-) -> Result<(), ProbeError> {
-    map.insert(Raw(ProcessKey::other(bank)), Raw(Exited::EMPTY), 0)
-        .map_err(|source| map_error("EXITED", source))
-}
-
-fn take<M: TryFrom<aya::maps::Map, Error = MapError>>(
-    object: &mut Object,
-    map: &'static str,
-) -> Result<M, ProbeError> {
-    let error = |source| map_error(map, source);
-    let found = object
-        .ebpf
-        .take_map(map)
-        .ok_or_else(|| error(MapError::InvalidName { name: map.to_owned() }))?;
-    found.try_into().map_err(error)
 }
 
 fn map_error(map: &'static str, source: MapError) -> ProbeError {

@@ -1,9 +1,12 @@
 //! What a thread leaves behind when it ends.
 
-use aya_ebpf::{bindings::BPF_NOEXIST, programs::BtfTracePointContext};
+use aya_ebpf::programs::BtfTracePointContext;
 use aya_log_ebpf::debug;
-use monitor_common::sched::{BANKS, Exited, LATENCIES, Loss, ProcessKey, TaskStats};
-use monitor_ebpf::{atomic, histogram, kernel::Task, process};
+use monitor_common::{
+    key::{BANKS, ProcessKey},
+    sched::{Exited, LATENCIES, Loss, TaskStats},
+};
+use monitor_ebpf::{atomic, histogram, kernel::Task, process, table};
 
 use crate::{EXITED, bank, lost_here, thread::used};
 
@@ -48,17 +51,7 @@ fn entry_for(ctx: &BtfTracePointContext, task: Task) -> Option<*mut Exited> {
     let leader = task.leader();
     let named = if leader.tgid() == tgid { leader } else { task };
     let key = process::key(named, if pid == tgid { 0 } else { tgid }, bank);
-    if let Some(entry) = EXITED.get_ptr_mut(key) {
-        return Some(entry);
-    }
-    // Another CPU may have been faster, which does as well. It fails when the table is full, and when
-    // there is no memory for the moment.
-    #[expect(
-        clippy::needless_borrows_for_generic_args,
-        reason = "a copy is too large for the stack"
-    )]
-    let _ = EXITED.insert(key, &NOTHING, BPF_NOEXIST.into());
-    if let Some(entry) = EXITED.get_ptr_mut(key) {
+    if let Some(entry) = table::entry(&EXITED, &key, &NOTHING) {
         return Some(entry);
     }
     lost_here(Loss::ExitedFull);

@@ -22,7 +22,10 @@ use aya_ebpf::{
     macros::{btf_map, btf_tracepoint},
     programs::BtfTracePointContext,
 };
-use monitor_common::sched::{Control, Exited, HostBank, Loss, ProcessKey, StampSlot, TaskStats};
+use monitor_common::{
+    key::ProcessKey,
+    sched::{Control, Exited, HostBank, Loss, StampSlot, TaskStats},
+};
 use monitor_ebpf::{
     atomic,
     kernel::{Task, TaskIter},
@@ -121,7 +124,7 @@ fn bank() -> usize {
     control_bank() & 1
 }
 
-/// The same, or [`NO_BANK`](monitor_common::sched::NO_BANK).
+/// The same, or [`NO_BANK`](monitor_common::key::NO_BANK).
 #[inline(always)]
 fn control_bank() -> usize {
     // SAFETY: a valid static; volatile, as userspace changes it.

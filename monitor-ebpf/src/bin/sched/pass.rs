@@ -2,7 +2,10 @@
 
 use core::ptr;
 
-use monitor_common::sched::{BANKS, StampSlot, TaskRecord, TaskStats};
+use monitor_common::{
+    key::BANKS,
+    sched::{StampSlot, TaskRecord, TaskStats},
+};
 use monitor_ebpf::{
     histogram,
     kernel::{Task, TaskIter},

@@ -2,7 +2,8 @@
 
 use monitor_common::{
     hist::COARSE_SHIFT,
-    sched::{Exited, HostBank, LATENCIES, Loss, ProcessKey, Summary, TaskRecord, TaskSlots, Usage},
+    key::ProcessKey,
+    sched::{Exited, HostBank, LATENCIES, Loss, Summary, TaskRecord, TaskSlots, Usage},
 };
 
 use crate::{

@@ -1,6 +1,6 @@
 //! Raw records in, samples out.
 
-use monitor_common::sched::{COMM_LEN, RUNQUEUE};
+use monitor_common::{key::COMM_LEN, sched::RUNQUEUE};
 
 use super::*;
 

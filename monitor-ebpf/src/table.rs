@@ -1,0 +1,19 @@
+//! Tables that programs add to, and that userspace empties once a tick.
+
+use aya_ebpf::{bindings::BPF_NOEXIST, btf_maps::HashMap};
+
+/// The entry of `key`, made as a copy of `nothing` when there is none yet. `None` when the table is
+/// full, and when there is no memory for the moment.
+#[inline(always)]
+pub fn entry<K, V, const ENTRIES: usize, const FLAGS: usize>(
+    table: &HashMap<K, V, ENTRIES, FLAGS>,
+    key: &K,
+    nothing: &'static V,
+) -> Option<*mut V> {
+    if let Some(entry) = table.get_ptr_mut(key) {
+        return Some(entry);
+    }
+    // Another CPU may have been faster, which does as well.
+    let _ = table.insert(key, nothing, BPF_NOEXIST.into());
+    table.get_ptr_mut(key)
+}
