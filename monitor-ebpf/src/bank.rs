@@ -2,8 +2,7 @@
 
 use core::ptr;
 
-/// Written by userspace while programs run.
-#[unsafe(no_mangle)]
+/// Written by userspace while programs run; found by its section, so it needs no name there.
 static mut BANK: u64 = 0;
 
 /// The bank to record in, 0 or 1.
