@@ -20,7 +20,7 @@ use crate::{
     attribution::Group,
     metric::{
         AGENT_LOST, MetricDesc, PROCESS_OFFCPU_LATENCY, PROCESS_RUNQUEUE_LATENCY,
-        SCHED_OFFCPU_LATENCY, SCHED_RUNQUEUE_LATENCY, catalogue,
+        SCHED_OFFCPU_LATENCY, SCHED_RUNQUEUE_LATENCY, catalogue, of_probe,
     },
     sample::{Attributes, Durations, Owner, Sample, Value},
     view::{Point, ProcessRow, Series},
@@ -37,11 +37,14 @@ pub struct Aggregate {
     groups: Groups,
     host: SeriesSet,
     gauges: Vec<Series>,
-    settled: [Settled; SUMS.len()],
+    /// Those of which something was measured.
+    settled: [Option<Settled>; SUMS.len()],
     processes: Processes,
     /// Of the series of durations that no group was given.
     unattributed: Attributes,
     start: SystemTime,
+    /// When the tick under way began.
+    since: SystemTime,
 }
 
 impl Aggregate {
@@ -58,6 +61,35 @@ impl Aggregate {
                 ("monitor.loss.reason", "unattributed"),
             ]),
             start,
+            since: start,
+        }
+    }
+
+    /// From now on at most `top` groups are exported.
+    pub fn set_top(&mut self, top: usize) {
+        self.groups.set_top(top);
+    }
+
+    /// Starts all groups anew, as what tells them apart has changed. What the old ones counted goes to
+    /// `(retired)`.
+    pub fn regroup(&mut self) {
+        self.groups.regroup();
+    }
+
+    /// Forgets all that a probe measured, and what it lost.
+    pub fn forget(&mut self, probe: &str) {
+        let metrics = of_probe(probe);
+        let measured =
+            |metric: &MetricDesc| metrics.iter().any(|measured| std::ptr::eq(*measured, metric));
+        let is_gone = |metric: &MetricDesc, attributes: &Attributes| {
+            measured(metric) || attributes.iter().any(|pair| pair == ("monitor.probe", probe))
+        };
+        self.groups.remove(&is_gone);
+        self.host.remove(&is_gone);
+        for ((metric, _), settled) in SUMS.iter().zip(&mut self.settled) {
+            if measured(metric) {
+                *settled = None;
+            }
         }
     }
 
@@ -66,7 +98,7 @@ impl Aggregate {
         if sample.owner == Owner::Host {
             match (&sample.value, self.sum_of(sample.metric, |(host, _)| host)) {
                 (Value::Histogram(durations), Some(settled)) => settled.record(durations),
-                _ => self.host.add(sample),
+                _ => self.host.add(sample, self.since),
             }
             return;
         }
@@ -108,28 +140,32 @@ impl Aggregate {
         interval: Duration,
     ) -> (Vec<Series>, Vec<ProcessRow>) {
         let mut series = self.gauges.clone();
-        self.host.collect(self.start, &mut series);
-        self.settled.iter_mut().for_each(Settled::publish);
-        for ((metric, _), settled) in SUMS.iter().zip(&self.settled) {
+        self.host.collect(&mut series);
+        let mut lost = None;
+        for ((metric, _), settled) in SUMS.iter().zip(&mut self.settled) {
+            let Some(settled) = settled else { continue };
+            settled.publish();
             series.push(Series {
                 metric,
                 attributes: Attributes::default(),
-                start: self.start,
+                start: settled.start,
                 value: settled.point(),
             });
+            *lost.get_or_insert(0) += settled.lost();
         }
-        series.push(Series {
+        series.extend(lost.map(|lost| Series {
             metric: &AGENT_LOST,
             attributes: self.unattributed.clone(),
             start: self.start,
-            value: Point::Number(self.settled.iter().map(Settled::lost).sum::<u64>() as f64),
-        });
+            value: Point::Number(lost as f64),
+        }));
         self.groups.collect(&mut series);
         let places: Vec<_> = catalogue().collect();
         series.sort_by_cached_key(|series| {
             places.iter().position(|metric| std::ptr::eq(*metric, series.metric))
         });
         self.groups.choose(now, interval);
+        self.since = now;
         (series, self.processes.take(interval))
     }
 
@@ -140,7 +176,8 @@ impl Aggregate {
         side: impl Fn(&(&'static MetricDesc, &'static MetricDesc)) -> &'static MetricDesc,
     ) -> Option<&mut Settled> {
         let place = SUMS.iter().position(|sum| std::ptr::eq(side(sum), metric))?;
-        self.settled.get_mut(place)
+        let since = self.since;
+        Some(self.settled.get_mut(place)?.get_or_insert_with(|| Settled::new(since)))
     }
 }
 

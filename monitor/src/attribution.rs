@@ -122,6 +122,12 @@ impl Attributor {
         }
     }
 
+    /// From now on groups are told apart by something else.
+    pub fn set_group_by(&mut self, group_by: GroupBy) {
+        self.group_by = group_by;
+        self.known.clear();
+    }
+
     /// The group that `process` is counted in.
     pub fn group(&mut self, process: &Process) -> Arc<Group> {
         let key = self.key(process);

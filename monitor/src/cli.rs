@@ -13,14 +13,16 @@ use std::{
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tokio::sync::mpsc;
 
 use crate::{
     attribution::GroupBy,
     catalogue,
-    config::{Config, LogFormat},
+    config::{Config, ConfigError, LogFormat},
     daemon,
+    error::chain,
     kernel::loader::BpfLevel,
-    telemetry,
+    telemetry::Logs,
 };
 
 /// How long every process on this host waits, and for what.
@@ -65,7 +67,7 @@ enum Format {
 }
 
 /// What the configuration file says can be said again here, and this counts.
-#[derive(Args)]
+#[derive(Args, Clone)]
 struct Settings {
     /// Configuration file [default: /etc/monitor/monitor.toml, if it is there]
     #[arg(long, env = "MONITOR_CONFIG", value_name = "FILE")]
@@ -104,7 +106,7 @@ struct Settings {
 
 impl Settings {
     /// The configuration in force.
-    fn resolve(self) -> Result<Config, crate::config::ConfigError> {
+    fn resolve(self) -> Result<Config, ConfigError> {
         let mut config = Config::read(self.config.as_deref())?;
         set(&mut config.listen, self.listen);
         set(&mut config.interval, self.interval);
@@ -130,10 +132,18 @@ fn set<T>(value: &mut T, said: Option<T>) {
 pub fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Run(settings) => {
-            let config = settings.resolve()?;
-            telemetry::init(&config.log)?;
+            let config = settings.clone().resolve()?;
+            let logs = Logs::init(&config.log)?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(async { anyhow::Ok(daemon::run(config, shutdown()?).await?) })?;
+            runtime.block_on(async {
+                let (sender, reloads) = mpsc::channel(1);
+                let shutdown = shutdown()?;
+                let reload = reload(settings, logs, sender)?;
+                tokio::select! {
+                    result = daemon::run(config, reloads, shutdown) => anyhow::Ok(result?),
+                    () = reload => Ok(()),
+                }
+            })?;
             // Threads that are still at work, such as one that waits for the kernel, end with us.
             runtime.shutdown_background();
             Ok(ExitCode::SUCCESS)
@@ -151,6 +161,34 @@ fn print(text: &str) -> Result<ExitCode> {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// Reads the configuration again each time the process is asked to, and hands it on. Never completes.
+fn reload(
+    settings: Settings,
+    logs: Logs,
+    configs: mpsc::Sender<Config>,
+) -> Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(async move {
+        while hangup.recv().await.is_some() {
+            let config = settings.clone().resolve().map_err(anyhow::Error::from);
+            let config = config.and_then(|config| {
+                logs.set(&config.log)?;
+                Ok(config)
+            });
+            match config {
+                // Who does not take it any more is about to end.
+                Ok(config) => drop(configs.send(config).await),
+                Err(error) => tracing::error!(
+                    "configuration not reloaded, the old one stays: {}",
+                    chain(error.as_ref())
+                ),
+            }
+        }
+        std::future::pending().await
+    })
 }
 
 /// Completes when the process is asked to stop.

@@ -1,10 +1,14 @@
 //! The daemon: the one place that knows every stage, from loading probes to serving what they found.
 
+mod reload;
 mod tick;
 
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+};
 
 use self::tick::Ticker;
 use crate::{
@@ -44,8 +48,12 @@ pub enum DaemonError {
     Export(#[from] ExportError),
 }
 
-/// Runs until `shutdown` completes.
-pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), DaemonError> {
+/// Runs until `shutdown` completes; `reloads` are configurations to change to.
+pub async fn run(
+    config: Config,
+    reloads: mpsc::Receiver<Config>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), DaemonError> {
     let address = config.listen;
     let listener = TcpListener::bind(address)
         .await
@@ -60,10 +68,10 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     let ticker = Ticker::new(&config);
     let (sender, views) = watch::channel(Arc::new(ticker.first_view()));
     let prometheus = Prometheus::new(views.clone(), export::resource())?;
-    let (stop, stopped) = std::sync::mpsc::channel();
+    let (configs, orders) = std::sync::mpsc::channel();
     let thread = std::thread::Builder::new()
         .name("tick".to_owned())
-        .spawn(move || ticker.run(&sender, &stopped))
+        .spawn(move || ticker.run(&sender, &orders))
         .map_err(DaemonError::Thread)?;
     tracing::info!("serving http://{address}/metrics");
     let mut last = views.clone();
@@ -72,6 +80,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         tokio::select! {
             () = shutdown => Ok(()),
             () = tick_loop_ended => Err(DaemonError::Stopped),
+            () = hand_on(config, reloads, &configs) => Ok(()),
         }
     };
     let (ended, end) = tokio::sync::oneshot::channel();
@@ -81,13 +90,27 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     };
     http::serve(listener, http::State::new(prometheus, views), shutdown).await;
     let result = end.await.unwrap_or(Ok(()));
-    drop(stop);
+    drop(configs);
     let deadline = tokio::time::Instant::now() + STOP;
     while !thread.is_finished() && tokio::time::Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     tracing::info!("stopped");
     result
+}
+
+/// Hands new configurations on to the tick loop, as far as they can be in force. Never completes.
+async fn hand_on(
+    mut config: Config,
+    mut reloads: mpsc::Receiver<Config>,
+    configs: &std::sync::mpsc::Sender<Config>,
+) {
+    while let Some(new) = reloads.recv().await {
+        config = reload::settle(&config, new);
+        // A tick loop that has ended is noticed by its views.
+        let _ = configs.send(config.clone());
+    }
+    std::future::pending().await
 }
 
 /// A probe of the table, with what came of loading it.
@@ -137,12 +160,36 @@ impl Loaded {
 
 /// Loads the probes that are configured to run. `mount` is where cgroups tell processes apart.
 pub fn load_probes(config: &Config, mount: Option<&CgroupMount>) -> Vec<Loaded> {
+    let kernel = read_kernel(config, mount);
+    PROBES.iter().map(|desc| load_probe(desc, config.runs(desc.name), &kernel)).collect()
+}
+
+fn read_kernel(config: &Config, mount: Option<&CgroupMount>) -> Result<Kernel, LoadError> {
     let controller = mount.and_then(|mount| match mount.hierarchy {
         Hierarchy::V2 => None,
         Hierarchy::V1 { controller } => Some(controller),
     });
-    let kernel = Kernel::read(controller, config.log.bpf);
-    PROBES.iter().map(|desc| load_probe(desc, config.runs(desc.name), &kernel)).collect()
+    Kernel::read(controller, config.log.bpf)
+}
+
+/// Turns probes on and off that are to run now and did not, or the other way. Returns those whose
+/// measurements have ended.
+fn switch_probes(
+    probes: &mut [Loaded],
+    config: &Config,
+    mount: Option<&CgroupMount>,
+) -> Vec<&'static str> {
+    let runs = |loaded: &Loaded| loaded.loaded.state != ProbeState::Disabled;
+    let changed = probes.iter_mut().filter(|loaded| config.runs(loaded.desc.name) != runs(loaded));
+    let mut changed: Vec<_> = changed.collect();
+    if changed.is_empty() {
+        return Vec::new();
+    }
+    let kernel = read_kernel(config, mount);
+    for loaded in &mut changed {
+        **loaded = load_probe(loaded.desc, config.runs(loaded.desc.name), &kernel);
+    }
+    changed.into_iter().filter(|loaded| !runs(loaded)).map(|loaded| loaded.desc.name).collect()
 }
 
 fn load_probe(desc: &'static ProbeDesc, runs: bool, kernel: &Result<Kernel, LoadError>) -> Loaded {

@@ -41,7 +41,27 @@ pub enum Kind {
     Histogram,
 }
 
+/// The metrics of each probe, by its name.
+const BY_PROBE: &[(&str, &[&MetricDesc])] = &[("sched", SCHED_ALL)];
+
 /// All metrics, in the order of the documentation.
 pub fn catalogue() -> impl Iterator<Item = &'static MetricDesc> {
-    [SCHED_ALL, HOST_ALL, AGENT_ALL].into_iter().flatten().copied()
+    BY_PROBE.iter().map(|(_, metrics)| *metrics).chain([HOST_ALL, AGENT_ALL]).flatten().copied()
+}
+
+/// The metrics that a probe alone measures: without it they are absent.
+pub fn of_probe(probe: &str) -> &'static [&'static MetricDesc] {
+    BY_PROBE.iter().find(|(name, _)| *name == probe).map_or(&[], |(_, metrics)| metrics)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::PROBES;
+
+    #[test]
+    fn every_probe_has_metrics_and_they_are_of_a_probe() {
+        assert!(PROBES.iter().map(|probe| probe.name).eq(BY_PROBE.iter().map(|(name, _)| *name)));
+        assert!(PROBES.iter().all(|probe| !of_probe(probe.name).is_empty()));
+    }
 }

@@ -2,7 +2,9 @@
 
 use std::{error::Error, io::IsTerminal};
 
-use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry, filter::LevelFilter, layer::Layered, prelude::*, reload,
+};
 
 use crate::config::{LogConfig, LogFormat};
 
@@ -17,30 +19,70 @@ pub struct TelemetryError {
     reason: String,
 }
 
-/// Sets up logs for the whole process.
-pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
-    let filter = filter(&config.level).map_err(|error| TelemetryError {
-        level: config.level.clone(),
-        reason: error.to_string(),
-    })?;
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+/// What decides which events are written.
+type Filter = reload::Layer<EnvFilter, Registry>;
+
+/// What has been filtered, and is to be written.
+type Filtered = Layered<Filter, Registry>;
+
+/// How they are written.
+type Writer = Box<dyn Layer<Filtered> + Send + Sync>;
+
+/// The logs of the process, which can be changed while it runs.
+pub struct Logs {
+    filter: reload::Handle<EnvFilter, Registry>,
+    writer: reload::Handle<Writer, Filtered>,
+}
+
+impl Logs {
+    /// Sets up logs for the whole process.
+    pub fn init(config: &LogConfig) -> Result<Self, TelemetryError> {
+        let (filter, filter_handle) = reload::Layer::new(filter(&config.level)?);
+        let (writer, writer_handle) = reload::Layer::new(writer(config.format));
+        tracing_subscriber::registry().with(filter).with(writer).init();
+        Ok(Self { filter: filter_handle, writer: writer_handle })
+    }
+
+    /// From now on logs are as `config` says; when it says what cannot be, they stay as they are.
+    pub fn set(&self, config: &LogConfig) -> Result<(), TelemetryError> {
+        let filter = filter(&config.level)?;
+        // Both fail only when there are no logs any more, and then nobody could be told.
+        let _ = self.filter.reload(filter);
+        let _ = self.writer.reload(writer(config.format));
+        // What comes by the `log` crate, such as the words of BPF programs, is cut off before it gets
+        // to the filter.
+        log::set_max_level(match LevelFilter::current().into_level() {
+            None => log::LevelFilter::Off,
+            Some(tracing::Level::ERROR) => log::LevelFilter::Error,
+            Some(tracing::Level::WARN) => log::LevelFilter::Warn,
+            Some(tracing::Level::INFO) => log::LevelFilter::Info,
+            Some(tracing::Level::DEBUG) => log::LevelFilter::Debug,
+            Some(tracing::Level::TRACE) => log::LevelFilter::Trace,
+        });
+        Ok(())
+    }
+}
+
+fn writer(format: LogFormat) -> Writer {
+    let layer = tracing_subscriber::fmt::layer()
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
-    match config.format {
-        LogFormat::Text => subscriber.with_target(false).init(),
-        LogFormat::Json => subscriber.json().flatten_event(true).init(),
+    match format {
+        LogFormat::Text => layer.with_target(false).boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).boxed(),
     }
-    Ok(())
 }
 
 /// The filter that a level or a list of directives means. A word alone must be a level: the library
 /// would take any other for the name of a module, and turn all logs off but its.
-fn filter(level: &str) -> Result<EnvFilter, Box<dyn Error>> {
-    for word in level.split(',').filter(|directive| !directive.contains(['=', '['])) {
-        word.trim().parse::<LevelFilter>()?;
-    }
-    Ok(EnvFilter::try_new(level)?)
+fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
+    let parse = || -> Result<EnvFilter, Box<dyn Error>> {
+        for word in level.split(',').filter(|directive| !directive.contains(['=', '['])) {
+            word.trim().parse::<LevelFilter>()?;
+        }
+        Ok(EnvFilter::try_new(level)?)
+    };
+    parse().map_err(|error| TelemetryError { level: level.to_owned(), reason: error.to_string() })
 }
 
 #[cfg(test)]

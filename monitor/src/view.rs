@@ -16,8 +16,10 @@ pub struct View {
     pub time: SystemTime,
     /// When the tick ended, by the clock that never jumps.
     pub instant: Instant,
-    /// Time between ticks.
+    /// Time that the tick took, from the one before.
     pub interval: Duration,
+    /// Time after which the next is to come.
+    pub next: Duration,
     /// All series, ordered by metric.
     pub series: Vec<Series>,
     /// Processes that did something in the tick, those with the longest run-queue wait first.
@@ -38,6 +40,7 @@ impl View {
             time: SystemTime::now(),
             instant: Instant::now(),
             interval,
+            next: interval,
             series: Vec::new(),
             processes: Vec::new(),
             probes: Vec::new(),

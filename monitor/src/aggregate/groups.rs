@@ -9,7 +9,7 @@ use std::{
 use super::series::SeriesSet;
 use crate::{
     attribution::Group,
-    metric::{PROCESS_CPU_TIME, PROCESS_RUNQUEUE_LATENCY},
+    metric::{MetricDesc, PROCESS_CPU_TIME, PROCESS_RUNQUEUE_LATENCY},
     sample::{Attributes, Sample, Value},
     view::Series,
 };
@@ -40,11 +40,11 @@ pub(super) struct Groups {
     /// What groups without a place cost.
     candidates: HashMap<Arc<Group>, f64>,
     start: SystemTime,
+    /// When groups were chosen last, which is when the tick under way began.
     chosen: SystemTime,
 }
 
 struct Exported {
-    start: SystemTime,
     series: SeriesSet,
     cost: f64,
 }
@@ -70,11 +70,11 @@ impl Groups {
             self.add_rest(sample);
         } else if let Some(exported) = self.exported.get_mut(group) {
             exported.cost += cost;
-            exported.series.add(sample);
+            exported.series.add(sample, self.chosen);
         } else if self.exported.len() < self.top {
-            let mut exported = Exported::new(group, self.chosen);
-            exported.cost = cost;
-            exported.series.add(sample);
+            let before = self.candidates.remove(group).unwrap_or(0.0);
+            let mut exported = Exported::new(group, before + cost);
+            exported.series.add(sample, self.chosen);
             self.exported.insert(group.clone(), exported);
         } else {
             self.add_rest(sample);
@@ -88,16 +88,51 @@ impl Groups {
 
     /// Adds a sample to the rest.
     pub(super) fn add_rest(&mut self, sample: &Sample<'_>) {
-        self.other.add(sample);
+        self.other.add(sample, self.chosen);
     }
 
     /// Appends the series of all groups.
     pub(super) fn collect(&self, series: &mut Vec<Series>) {
         for exported in self.exported.values() {
-            exported.series.collect(exported.start, series);
+            exported.series.collect(series);
         }
-        self.other.collect(self.start, series);
-        self.retired.collect(self.start, series);
+        self.other.collect(series);
+        self.retired.collect(series);
+    }
+
+    /// From now on at most `top` groups are exported: the cheapest lose their places, or the costliest
+    /// that have none get one.
+    pub(super) fn set_top(&mut self, top: usize) {
+        self.top = top;
+        while self.exported.len() > top {
+            let Some(cheapest) = self.cheapest() else { break };
+            self.retire(&cheapest);
+        }
+        for (group, cost) in self.costliest() {
+            if self.exported.len() >= top {
+                break;
+            }
+            self.candidates.remove(&group);
+            self.exported.insert(group.clone(), Exported::new(&group, cost));
+        }
+    }
+
+    /// Starts all groups anew.
+    pub(super) fn regroup(&mut self) {
+        for (_, exported) in self.exported.drain() {
+            self.retired.merge(exported.series, self.start);
+        }
+        self.candidates.clear();
+    }
+
+    /// Removes the series that `is_gone` says so of, and the groups that have none left.
+    pub(super) fn remove(&mut self, is_gone: &dyn Fn(&MetricDesc, &Attributes) -> bool) {
+        self.exported.retain(|_, exported| {
+            exported.series.remove(is_gone);
+            !exported.series.is_empty()
+        });
+        self.other.remove(is_gone);
+        self.retired.remove(is_gone);
     }
 
     /// Chooses which groups are exported from now on.
@@ -112,31 +147,43 @@ impl Groups {
             // A microsecond: it did nothing for a long time.
             *cost > 1e3
         });
+        for (candidate, cost) in self.costliest() {
+            let Some(cheapest) = self.cheapest() else { break };
+            if cost <= MARGIN * self.exported[&cheapest].cost {
+                break;
+            }
+            self.retire(&cheapest);
+            self.candidates.remove(&candidate);
+            self.exported.insert(candidate.clone(), Exported::new(&candidate, cost));
+        }
+    }
+
+    /// The groups without a place, and what they cost; the costliest first.
+    fn costliest(&self) -> Vec<(Arc<Group>, f64)> {
         let mut candidates: Vec<_> =
             self.candidates.iter().map(|(group, cost)| (group.clone(), *cost)).collect();
         candidates.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-        for (candidate, cost) in candidates {
-            let cheapest = self.exported.iter().min_by(|(_, a), (_, b)| a.cost.total_cmp(&b.cost));
-            let Some((cheapest, exported)) = cheapest else { break };
-            if cost <= MARGIN * exported.cost {
-                break;
-            }
-            let cheapest = cheapest.clone();
-            if let Some(dropped) = self.exported.remove(&cheapest) {
-                self.retired.merge(dropped.series);
-                self.candidates.insert(cheapest, dropped.cost);
-            }
-            self.candidates.remove(&candidate);
-            let mut exported = Exported::new(&candidate, now);
-            exported.cost = cost;
-            self.exported.insert(candidate, exported);
+        candidates
+    }
+
+    /// The exported group that costs least.
+    fn cheapest(&self) -> Option<Arc<Group>> {
+        let cheapest = self.exported.iter().min_by(|(_, a), (_, b)| a.cost.total_cmp(&b.cost));
+        cheapest.map(|(group, _)| group.clone())
+    }
+
+    /// Takes a group's place away.
+    fn retire(&mut self, group: &Arc<Group>) {
+        if let Some(dropped) = self.exported.remove(group) {
+            self.retired.merge(dropped.series, self.start);
+            self.candidates.insert(group.clone(), dropped.cost);
         }
     }
 }
 
 impl Exported {
-    fn new(group: &Group, start: SystemTime) -> Self {
-        Self { start, series: SeriesSet::new(group.attributes()), cost: 0.0 }
+    fn new(group: &Group, cost: f64) -> Self {
+        Self { series: SeriesSet::new(group.attributes()), cost }
     }
 }
 

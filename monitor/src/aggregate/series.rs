@@ -25,6 +25,8 @@ struct Entry {
     key: Attributes,
     /// Those in common, and those of the sample.
     attributes: Attributes,
+    /// Since when it counts.
+    start: SystemTime,
     total: Total,
 }
 
@@ -42,9 +44,10 @@ impl SeriesSet {
         Self { common, series: Vec::new() }
     }
 
-    /// Adds a sample, whoever owns it. Only increases and durations can be added.
-    pub(super) fn add(&mut self, sample: &Sample<'_>) {
-        let Some(entry) = self.entry(sample) else { return };
+    /// Adds a sample of what happened since `since`, whoever owns it. Only increases and durations
+    /// can be added.
+    pub(super) fn add(&mut self, sample: &Sample<'_>, since: SystemTime) {
+        let Some(entry) = self.entry(sample, since) else { return };
         match (&mut entry.total, &sample.value) {
             (Total::Count(total), Value::Increase(increase)) => *total += increase,
             (Total::Histogram(total), Value::Histogram(durations)) => {
@@ -55,12 +58,12 @@ impl SeriesSet {
         }
     }
 
-    /// Adds all counters and histograms of another set.
-    pub(super) fn merge(&mut self, other: Self) {
+    /// Adds all counters and histograms of another set; those that are new here count since `since`.
+    pub(super) fn merge(&mut self, other: Self, since: SystemTime) {
         for entry in other.series {
             let Some(place) = self.place(entry.metric, &entry.key) else {
                 let attributes = self.common.with(&entry.key);
-                self.series.push(Entry { attributes, ..entry });
+                self.series.push(Entry { attributes, start: since, ..entry });
                 continue;
             };
             let mine = &mut self.series[place];
@@ -80,17 +83,27 @@ impl SeriesSet {
         }
     }
 
+    /// Removes the series that `is_gone` says so of, by their metric and the sample's attributes.
+    pub(super) fn remove(&mut self, is_gone: &dyn Fn(&MetricDesc, &Attributes) -> bool) {
+        self.series.retain(|entry| !is_gone(entry.metric, &entry.key));
+    }
+
+    /// Whether there are no series.
+    pub(super) fn is_empty(&self) -> bool {
+        self.series.is_empty()
+    }
+
     /// Appends the present values.
-    pub(super) fn collect(&self, start: SystemTime, series: &mut Vec<Series>) {
+    pub(super) fn collect(&self, series: &mut Vec<Series>) {
         series.extend(self.series.iter().map(|entry| Series {
             metric: entry.metric,
             attributes: entry.attributes.clone(),
-            start,
+            start: entry.start,
             value: entry.total.point(entry.metric),
         }));
     }
 
-    fn entry(&mut self, sample: &Sample<'_>) -> Option<&mut Entry> {
+    fn entry(&mut self, sample: &Sample<'_>, start: SystemTime) -> Option<&mut Entry> {
         let place = match self.place(sample.metric, sample.attributes) {
             Some(place) => place,
             None => {
@@ -98,6 +111,7 @@ impl SeriesSet {
                     metric: sample.metric,
                     key: sample.attributes.clone(),
                     attributes: self.common.with(sample.attributes),
+                    start,
                     total: Total::zero(&sample.value)?,
                 });
                 self.series.len() - 1

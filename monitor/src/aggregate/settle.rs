@@ -6,6 +6,8 @@
 //! published was measured. What no group was ever given, as the end of a thread was not seen, stays
 //! held back, and is counted as lost.
 
+use std::time::SystemTime;
+
 use monitor_common::hist::{COARSE_SHIFT, coarse};
 
 use super::add_slots;
@@ -15,8 +17,10 @@ use crate::{
 };
 
 /// One host histogram.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Settled {
+    /// Since when it counts.
+    pub(super) start: SystemTime,
     /// Measured and not yet published, at scale 3.
     held: Vec<u64>,
     /// Published, at scale 3.
@@ -36,6 +40,20 @@ pub(super) struct Settled {
 const PATIENCE: u32 = 60;
 
 impl Settled {
+    /// Nothing measured yet.
+    pub(super) fn new(start: SystemTime) -> Self {
+        Self {
+            start,
+            held: Vec::new(),
+            published: Vec::new(),
+            sum_ns: 0,
+            owed: Vec::new(),
+            least: None,
+            ticks: 0,
+            lost: 0,
+        }
+    }
+
     /// Adds what the host measured.
     pub(super) fn record(&mut self, durations: &Durations<'_>) {
         debug_assert_eq!(durations.shift, 0, "the host measures at scale 3");

@@ -229,3 +229,89 @@ fn rows_tell_what_a_process_did_in_one_tick() {
     assert!(rows[0].runqueue_p99 >= 3e-6 && rows[0].runqueue_p99 < 3e-6 * 1.42);
     assert!(finish(&mut feed).is_empty());
 }
+
+#[test]
+fn the_top_shrinks_and_grows_and_nothing_is_lost() {
+    let mut feed = Feed::new(3);
+    let all = |feed: &mut Feed| {
+        for (name, ns) in [("a", 1_000_000), ("b", 2_000_000), ("c", 3_000_000), ("d", 4_000_000)] {
+            feed.host(ns);
+            feed.process(name, ns);
+            feed.cpu(name, ns);
+        }
+    };
+    all(&mut feed);
+    assert_adds_up(&feed.finish(1));
+    feed.0.set_top(1);
+    all(&mut feed);
+    let series = feed.finish(2);
+    assert_adds_up(&series);
+    let names = |series: &[Series]| {
+        let of_cpu = series.iter().filter(|series| std::ptr::eq(series.metric, &PROCESS_CPU_TIME));
+        let mut names: Vec<_> =
+            of_cpu.map(|series| series.attributes.iter().next().unwrap().1.to_owned()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&series).len(), 3, "one, and both reserved: {:?}", names(&series));
+    assert_eq!(value(&series, &PROCESS_CPU_TIME, "(retired)"), Some(0.006));
+    feed.0.set_top(10);
+    all(&mut feed);
+    let series = feed.finish(3);
+    assert_adds_up(&series);
+    assert_eq!(names(&series), ["(other)", "(retired)", "a", "b", "c", "d"]);
+}
+
+#[test]
+fn new_groups_start_at_zero_and_the_old_ones_stay_in_the_sums() {
+    let mut feed = Feed::new(10);
+    feed.host(1_000);
+    feed.process("a", 1_000);
+    feed.cpu("a", 5_000_000_000);
+    feed.finish(1);
+    feed.0.regroup();
+    feed.host(1_000);
+    feed.process("a", 1_000);
+    feed.cpu("a", 1_000_000_000);
+    let series = feed.finish(2);
+    assert_adds_up(&series);
+    assert_eq!(value(&series, &PROCESS_CPU_TIME, "a"), Some(1.0));
+    assert_eq!(value(&series, &PROCESS_CPU_TIME, "(retired)"), Some(5.0));
+    let a = |series: &&Series| series.attributes.iter().any(|(_, value)| value == "a");
+    let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
+    assert!(series.iter().filter(a).all(|series| series.start == start), "a new start");
+}
+
+#[test]
+fn what_a_probe_measured_is_forgotten_and_all_else_stays() {
+    static OTHER: MetricDesc = MetricDesc {
+        name: "monitor.process.other",
+        unit: "{thing}",
+        kind: Kind::Counter,
+        attributes: &[],
+        help: "Of another probe",
+        source: "a test",
+    };
+    let mut feed = Feed::new(1);
+    let others = |feed: &mut Feed| {
+        for name in ["a", "b"] {
+            let none = Attributes::default();
+            let sample = sample(&OTHER, Some(7), &none, Value::Increase(1));
+            feed.0.add(&sample, || group(name));
+        }
+    };
+    let lost = Attributes::new([("monitor.probe", "sched"), ("monitor.loss.reason", "unmatched")]);
+    feed.host(1_000);
+    feed.process("a", 1_000);
+    feed.cpu("a", 1_000);
+    feed.process("b", 1_000);
+    others(&mut feed);
+    feed.0.add(&sample(&AGENT_LOST, None, &lost, Value::Increase(3)), || unreachable!());
+    assert!(feed.finish(1).len() > 4);
+    feed.0.forget("sched");
+    others(&mut feed);
+    let series = feed.finish(2);
+    let left: Vec<_> = series.iter().map(|series| series.metric.name).collect();
+    assert_eq!(left, [OTHER.name; 2], "of a and of the rest");
+    assert!(series.iter().all(|series| matches!(series.value, Point::Number(2.0))), "{series:?}");
+}

@@ -47,6 +47,12 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         }
     }
 
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        self.young.clear();
+        self.old.clear();
+    }
+
     /// How many entries were dropped to make room.
     pub(super) fn evicted(&self) -> u64 {
         self.evicted

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{Loaded, load_probes};
+use super::{Loaded, load_probes, switch_probes};
 use crate::{
     agent::Agent,
     aggregate::Aggregate,
@@ -32,7 +32,9 @@ pub(super) struct Ticker {
     /// The host's gauges, where they can be read.
     host: Option<Host>,
     agent: Agent,
-    interval: Duration,
+    config: Config,
+    /// Where cgroups tell processes apart.
+    mount: Option<CgroupMount>,
     tick: u64,
     /// When the last snapshots were taken.
     last: Instant,
@@ -52,11 +54,12 @@ impl Ticker {
         let probes = load_probes(config, mount.as_ref());
         Self {
             probes,
-            attributor: Attributor::new(config.groups.by, &paths, mount),
+            attributor: Attributor::new(config.groups.by, &paths, mount.clone()),
             aggregate: Aggregate::new(config.groups.top, SystemTime::now()),
             host: or_problem(Host::new(&paths), &mut problems),
             agent: Agent::default(),
-            interval: config.interval,
+            config: config.clone(),
+            mount,
             tick: 0,
             last: Instant::now(),
             took: Duration::ZERO,
@@ -69,29 +72,48 @@ impl Ticker {
         View {
             probes: self.probes.iter().map(Loaded::status).collect(),
             problems: self.problems.clone(),
-            ..View::empty(self.interval)
+            ..View::empty(self.config.interval)
         }
     }
 
-    /// Ticks until the other end of `stopped` is dropped.
-    pub(super) fn run(mut self, views: &watch::Sender<Arc<View>>, stopped: &Receiver<()>) {
+    /// Ticks until the other end of `configs` is dropped; takes the configurations that come.
+    pub(super) fn run(mut self, views: &watch::Sender<Arc<View>>, configs: &Receiver<Config>) {
         let mut due = Instant::now();
         loop {
-            due += self.interval;
+            due += self.config.interval;
             let now = Instant::now();
             if due < now {
                 // Late by more than an interval: the ticks in between are lost, not made up for.
                 due = now;
             }
-            match stopped.recv_timeout(due - now) {
+            match configs.recv_timeout(due - now) {
                 Err(RecvTimeoutError::Timeout) => {}
-                Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => return,
+                Ok(config) => {
+                    self.reload(configs.try_iter().last().unwrap_or(config));
+                    // Ticks at once, so that all can see what has changed.
+                    due = Instant::now();
+                }
             }
             let view = self.tick();
             if views.send(Arc::new(view)).is_err() {
                 return;
             }
         }
+    }
+
+    /// Changes to another configuration. What has been counted stays.
+    fn reload(&mut self, config: Config) {
+        let old = std::mem::replace(&mut self.config, config);
+        for probe in switch_probes(&mut self.probes, &self.config, self.mount.as_ref()) {
+            self.aggregate.forget(probe);
+        }
+        let groups = &self.config.groups;
+        if groups.by != old.groups.by {
+            self.attributor.set_group_by(groups.by);
+            self.aggregate.regroup();
+        }
+        self.aggregate.set_top(groups.top);
     }
 
     fn tick(&mut self) -> View {

@@ -4,6 +4,7 @@ mod bad_input;
 mod forks;
 mod groups;
 mod program;
+mod reload;
 mod scrape;
 mod stop;
 mod sums;

@@ -211,6 +211,20 @@ impl Daemon {
         fs::read_to_string(self.directory.path("log")).unwrap_or_default()
     }
 
+    /// Gives it another configuration, and waits until it says what came of it. Returns what it logged.
+    pub(crate) fn reload(&self, config: &str) -> String {
+        let before = self.log().len();
+        self.directory.file("monitor.toml", config);
+        sys::kill(self.pid(), libc::SIGHUP);
+        self.wait("the configuration", || {
+            let log = self.log().split_off(before);
+            ["configuration reloaded", "configuration not reloaded"]
+                .iter()
+                .any(|said| log.contains(said))
+                .then_some(log)
+        })
+    }
+
     /// Sends a signal. Returns how long it took to end, and its status; `None` when it does not.
     pub(crate) fn signal(&mut self, signal: i32) -> Option<(Duration, ExitStatus)> {
         let begin = Instant::now();

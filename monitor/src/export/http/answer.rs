@@ -95,7 +95,7 @@ impl Status {
     fn of(view: &View, age: Duration) -> Self {
         let works =
             |probe: &ProbeStatus| matches!(probe.state, ProbeState::Active | ProbeState::Disabled);
-        if age > view.interval * STUCK_AFTER {
+        if age > view.next * STUCK_AFTER {
             Self::Stuck
         } else if view.problems.is_empty() && view.probes.iter().all(works) {
             Self::Ok

@@ -1,0 +1,116 @@
+//! A new configuration for a daemon that runs: what changes, and what cannot.
+
+use crate::config::{Config, LogConfig};
+
+/// What is set up once, when the daemon starts.
+const FIXED: [&str; 5] = ["listen", "host.proc", "host.sys", "host.root", "log.bpf"];
+
+/// The part of `new` that can be in force without a restart, beside what cannot change and stays as it
+/// is in `old`. Says in the log which is which.
+pub(super) fn settle(old: &Config, new: Config) -> Config {
+    let (fixed, changed): (Vec<_>, Vec<_>) =
+        changes(old, &new).into_iter().partition(|change| FIXED.contains(&change.key.as_str()));
+    for Change { key, old, new } in fixed {
+        tracing::warn!("{key} = {new} takes a restart of monitor; until then it stays {old}");
+    }
+    let keys: Vec<_> = changed.into_iter().map(|change| change.key).collect();
+    if keys.is_empty() {
+        tracing::info!("configuration reloaded: nothing has changed");
+    } else {
+        tracing::info!("configuration reloaded: {}", keys.join(", "));
+    }
+    Config {
+        listen: old.listen,
+        host: old.host.clone(),
+        log: LogConfig { bpf: old.log.bpf, ..new.log },
+        ..new
+    }
+}
+
+/// A key whose value is another.
+struct Change {
+    key: String,
+    old: String,
+    new: String,
+}
+
+/// What tells two configurations apart.
+fn changes(old: &Config, new: &Config) -> Vec<Change> {
+    let [old, new] = [old, new].map(|config| {
+        // Every configuration can be printed: `monitor config` does.
+        toml::Value::try_from(config).unwrap_or(toml::Value::Boolean(false))
+    });
+    let mut changes = Vec::new();
+    compare(String::new(), Some(&old), Some(&new), &mut changes);
+    changes
+}
+
+fn compare(
+    key: String,
+    old: Option<&toml::Value>,
+    new: Option<&toml::Value>,
+    changes: &mut Vec<Change>,
+) {
+    if old == new {
+        return;
+    }
+    let tables = [old, new].map(|value| value.and_then(toml::Value::as_table));
+    if let [None, None] = tables {
+        let text = |value: Option<&toml::Value>| {
+            value.map_or_else(|| "unset".to_owned(), toml::Value::to_string)
+        };
+        changes.push(Change { key, old: text(old), new: text(new) });
+        return;
+    }
+    let [old, new] = tables.map(|table| table.cloned().unwrap_or_default());
+    let names: std::collections::BTreeSet<_> = old.keys().chain(new.keys()).collect();
+    for name in names {
+        let key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+        compare(key, old.get(name), new.get(name), changes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn changes_are_named_by_their_keys() {
+        let old = Config::default();
+        let mut new = old.clone();
+        assert!(changes(&old, &new).is_empty());
+        new.interval = Duration::from_secs(2);
+        new.groups.top = 7;
+        new.probes.insert("sched".to_owned(), false);
+        let changes = changes(&old, &new);
+        let texts: Vec<_> =
+            changes.iter().map(|it| format!("{} {} {}", it.key, it.old, it.new)).collect();
+        assert_eq!(
+            texts,
+            [r#"groups.top 100 7"#, r#"interval "1s" "2s""#, "probes.sched true false"]
+        );
+    }
+
+    #[test]
+    fn what_is_set_up_once_stays_as_it_is() {
+        let old = Config::default();
+        let mut new = old.clone();
+        new.listen = ([127, 0, 0, 1], 1).into();
+        new.host.sys = "/host/sys".into();
+        new.log.level = "debug".to_owned();
+        let settled = settle(&old, new);
+        assert_eq!((settled.listen, &settled.host.sys), (old.listen, &old.host.sys));
+        assert_eq!(settled.log.level, "debug");
+    }
+
+    #[test]
+    fn what_is_fixed_exists() {
+        let old = toml::Value::try_from(Config::default()).unwrap();
+        for key in FIXED {
+            let value = key.split('.').try_fold(&old, |value, name| value.get(name));
+            assert!(value.is_some(), "{key}");
+        }
+    }
+}

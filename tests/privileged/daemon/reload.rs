@@ -1,0 +1,227 @@
+//! SIGHUP: a new configuration without a restart, and without losing what was counted.
+
+use std::{process::Command, time::Duration};
+
+use monitor_tests::{Workload, serial, sys};
+use serde_json::Value;
+
+use super::{
+    program::Daemon,
+    scrape::{Labels, Scrape},
+    sums::adds_up,
+};
+
+const CPU_TIME: &str = "monitor_process_cpu_time_seconds_total";
+const COMMAND: &str = "process_executable_name";
+
+/// On-CPU time of all groups.
+fn cpu_time(scrape: &Scrape) -> f64 {
+    scrape.all(CPU_TIME).map(|(_, value)| value).sum()
+}
+
+/// The groups that have series, by their labels.
+fn groups(scrape: &Scrape) -> Vec<&Labels> {
+    scrape.all(CPU_TIME).map(|(labels, _)| labels).collect()
+}
+
+/// The next scrape after the tick that a reload ends with. It adds up.
+fn next(daemon: &Daemon) -> Scrape {
+    daemon.wait_ticks(1);
+    let scrape = Scrape::text(daemon);
+    adds_up(&scrape);
+    scrape
+}
+
+#[test]
+fn logs_change_their_level_and_form() {
+    let _serial = serial();
+    let daemon = Daemon::start([]);
+    assert!(!daemon.log().contains("attached by"), "details at the level of information");
+    let log = daemon.reload("log.level = \"info,monitor=debug\"\nprobes.sched = false\n");
+    assert!(log.contains("configuration reloaded: log.level, probes.sched"), "{log}");
+    daemon.reload("log.level = \"info,monitor=debug\"\nlog.format = \"json\"\n");
+    let attached = daemon.wait("details in JSON", || {
+        let log = daemon.log();
+        let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.find(|line| line["hook"] == "sched_switch")
+    });
+    assert_eq!(attached["level"], "DEBUG");
+    let log = daemon.reload("");
+    assert!(log.contains(" INFO configuration reloaded: log.format, log.level\n"), "{log}");
+    assert!(!log.contains('{'), "JSON after all: {log}");
+}
+
+#[test]
+fn groups_change_and_nothing_is_lost() {
+    let _serial = serial();
+    let daemon = Daemon::start(["--interval", "200ms"]);
+    let _many = [1, 2, 3, 4].map(|number| {
+        Workload::start(&format!("mt-many{number}"), ["sleep", "-", "100000", "500"])
+    });
+    let mut last = next(&daemon);
+    assert!(groups(&last).iter().any(|labels| labels[COMMAND] == "mt-many1"));
+    let mut change = |config: &str, changed: &str, check: &dyn Fn(&Scrape)| {
+        let log = daemon.reload(config);
+        assert!(log.contains(&format!("configuration reloaded: {changed}\n")), "{log}");
+        let scrape = next(&daemon);
+        check(&scrape);
+        for name in ["system_cpu_time_seconds_total", "monitor_sched_context_switches_total"] {
+            let sum = |scrape: &Scrape| scrape.all(name).map(|(_, value)| value).sum::<f64>();
+            assert!(sum(&scrape) >= sum(&last), "{name} went down");
+        }
+        assert!(cpu_time(&scrape) >= cpu_time(&last), "on-CPU time was lost by {config}");
+        last = scrape;
+    };
+
+    change("[groups]\nby = \"place\"\n", "groups.by", &|scrape| {
+        let names = groups(scrape).into_iter().filter_map(|labels| labels.get(COMMAND));
+        let named: Vec<_> = names.filter(|name| !name.starts_with('(')).collect();
+        assert!(named.is_empty(), "groups by place have commands: {named:?}");
+    });
+    change("[groups]\nby = \"process\"\ntop = 1000\n", "groups.by, groups.top", &|scrape| {
+        assert!(groups(scrape).iter().any(|labels| labels.contains_key("process_pid")));
+    });
+    // Three of their own, those that are not, and what those counted that lost their place.
+    change("[groups]\nby = \"process\"\ntop = 3\n", "groups.top", &|scrape| {
+        assert!(groups(scrape).len() <= 5, "{:?}", groups(scrape));
+    });
+    change("[groups]\nby = \"process\"\ntop = 1000\n", "groups.top", &|scrape| {
+        assert!(groups(scrape).len() > 5, "{:?}", groups(scrape));
+    });
+    change("", "groups.by, groups.top", &|scrape| {
+        assert!(groups(scrape).iter().all(|labels| !labels.contains_key("process_pid")));
+    });
+    let log = daemon.reload("");
+    assert!(log.contains("nothing has changed"), "{log}");
+}
+
+/// BPF programs that are in the kernel.
+fn programs() -> usize {
+    let list = Command::new("bpftool").args(["prog", "show", "--json"]).output();
+    let list = list.expect("bpftool was found before").stdout;
+    let list: Value = serde_json::from_slice(&list).expect("it is JSON");
+    list.as_array().map_or(0, Vec::len)
+}
+
+#[test]
+fn probes_are_switched_off_and_on() {
+    let _serial = serial();
+    let daemon = Daemon::start(["--interval", "200ms"]);
+    let of_sched = |scrape: &Scrape| {
+        let own = |labels: &Labels| labels.get("monitor_probe").is_some_and(|it| it == "sched");
+        let series = scrape.series.keys().filter(|(name, labels)| {
+            let state = name == "monitor_agent_probe_state";
+            let by_name = name.starts_with("monitor_process_cpu")
+                || name.starts_with("monitor_process_runqueue")
+                || name.starts_with("monitor_sched_");
+            by_name || (own(labels) && !state)
+        });
+        series.count()
+    };
+    let state = |scrape: &Scrape, state: &str| {
+        let labels = [("monitor_probe", "sched"), ("monitor_probe_state", state)];
+        scrape.value("monitor_agent_probe_state", &labels)
+    };
+    let _hog = Workload::start("mt-hog", ["hog", "-", "-", "60000"]);
+    let before = next(&daemon);
+    assert!(of_sched(&before) > 20 && state(&before, "active") == Some(1.0));
+    let loaded = programs();
+
+    daemon.reload("[probes]\nsched = false\n");
+    daemon.wait_ticks(1);
+    let without = Scrape::text(&daemon);
+    assert_eq!((of_sched(&without), state(&without, "disabled")), (0, Some(1.0)));
+    let cpu = |scrape: &Scrape| {
+        scrape.all("system_cpu_time_seconds_total").map(|(_, value)| value).sum::<f64>()
+    };
+    assert!(cpu(&without) > cpu(&before), "the host's gauges stand still");
+    let health = daemon.get("/health").json();
+    assert_eq!(
+        (&health["status"], &health["probes"][0]["state"]),
+        (&"ok".into(), &"disabled".into())
+    );
+    // The kernel frees programs a moment after.
+    daemon.wait("the programs to be unloaded", || (programs() <= loaded - 6).then_some(()));
+
+    daemon.reload("");
+    let again = next(&daemon);
+    assert_eq!(state(&again, "active"), Some(1.0));
+    let labels = [(COMMAND, "mt-hog")];
+    let [first, second] = [&before, &again].map(|scrape| scrape.value(CPU_TIME, &labels));
+    let (first, second) = (first.expect("it ran"), second.expect("it runs"));
+    assert!(second > 0.0 && second < first + 1.0, "{first} s before, {second} s since");
+}
+
+/// How long nothing may be taken for stuck.
+const WHILE: Duration = Duration::from_secs(2);
+
+#[test]
+fn the_interval_changes_and_a_long_one_is_not_taken_for_stuck() {
+    let _serial = serial();
+    let daemon = Daemon::start([]);
+    let tick = || daemon.get("/health").json()["tick"].as_u64().expect("ticks are numbered");
+    daemon.reload("interval = \"100ms\"\n");
+    let first = tick();
+    std::thread::sleep(WHILE);
+    let ticks = tick() - first;
+    assert!((10..=21).contains(&ticks), "{ticks} ticks of 100 ms in {WHILE:?}");
+    daemon.reload("interval = \"60s\"\n");
+    // The tick that shows it, and no more.
+    std::thread::sleep(WHILE / 4);
+    let first = tick();
+    std::thread::sleep(WHILE);
+    let health = daemon.get("/health");
+    assert_eq!((tick(), health.status), (first, 200), "{}", health.text());
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_whole_and_said_once() {
+    let _serial = serial();
+    let daemon = Daemon::start(["--interval", "200ms"]);
+    let by_process = "[groups]\nby = \"process\"\n";
+    daemon.reload(by_process);
+    for (config, says) in [
+        ("log.level = \"debug\"\n[groups]\nby = \"nothing\"\n", "monitor.toml:3: unknown variant"),
+        ("probes.sched = false\ntop = 1\n", "monitor.toml:2: unknown key `top`"),
+        ("probes.sched = false\nlog.level = \"loud\"\n", "log.level = \"loud\" is no level"),
+    ] {
+        let log = daemon.reload(config);
+        let refused = "configuration not reloaded, the old one stays: ";
+        assert!(log.contains(refused) && log.contains(says), "{log}");
+        daemon.wait_ticks(2);
+        assert_eq!(daemon.log().matches(says).count(), 1, "{}", daemon.log());
+        assert!(!daemon.log().contains("DEBUG"));
+        let scrape = next(&daemon);
+        assert!(groups(&scrape).iter().any(|labels| labels.contains_key("process_pid")));
+        // What a flag says, a file does not change.
+        assert!(daemon.get("/health").json()["interval_seconds"].as_f64() < Some(0.9));
+    }
+    let log = daemon.reload(&format!("host.root = \"/nonexistent\"\n{by_process}"));
+    let says = "host.root = \"/nonexistent\" takes a restart of monitor; until then it stays \"/\"";
+    assert!(log.contains("WARN") && log.contains(says), "{log}");
+    next(&daemon);
+}
+
+#[test]
+fn a_storm_of_signals_amid_a_storm_of_forks_is_survived() {
+    let _serial = serial();
+    let daemon = Daemon::start(["--interval", "100ms"]);
+    let forks = Workload::start("mt-forks", ["forks", "4000", "300"]);
+    let configs = [
+        "[groups]\nby = \"place\"\ntop = 1\n",
+        "[probes]\nsched = false\n",
+        "[groups]\nby = \"process\"\ntop = 5\n",
+        "",
+    ];
+    for round in 0..16 {
+        daemon.reload(configs[round % configs.len()]);
+        for _ in 0..20 {
+            sys::kill(daemon.pid(), libc::SIGHUP);
+        }
+    }
+    forks.done();
+    daemon.wait_ticks(2);
+    adds_up(&Scrape::text(&daemon));
+    assert_eq!(daemon.get("/health").json()["status"], "ok");
+    assert!(!daemon.log().contains("panicked"), "{}", daemon.log());
+}
