@@ -5,6 +5,7 @@
 //! own. [`observe`] puts them together, [`truth`] compares.
 
 pub mod cgroup;
+pub mod collector;
 pub mod counts;
 pub mod proc;
 pub mod recorder;
@@ -18,6 +19,7 @@ pub mod workload;
 use std::panic;
 
 pub use self::{
+    collector::{Collected, Collector},
     counts::{Counts, Hist},
     recorder::{Recorder, Totals},
     reference::{Blind, Events, Intervals, Tracer},

@@ -133,6 +133,46 @@ pub fn wait_until_ended(pid: u32) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Ends the calling process at once.
+pub fn exit(code: i32) -> ! {
+    #[expect(unsafe_code, reason = "the standard library runs destructors first")]
+    // SAFETY: takes an integer only, and nothing runs afterwards.
+    unsafe {
+        libc::_exit(code)
+    }
+}
+
+/// Ends the calling thread alone, even if it is the first.
+pub fn exit_thread(code: i32) {
+    #[expect(unsafe_code, reason = "the standard library ends the process with its first thread")]
+    // SAFETY: takes an integer only; what the thread borrowed to others, it does not use any more.
+    unsafe {
+        libc::syscall(libc::SYS_exit, code);
+    }
+}
+
+/// How a child ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    /// As `wait` returns it.
+    pub status: u32,
+    /// Peak of its resident set.
+    pub peak_rss_kib: u64,
+}
+
+/// Waits until a child has ended, and reaps it.
+pub fn wait4(pid: u32) -> Ended {
+    let mut status = 0;
+    #[expect(unsafe_code, reason = "the standard library does not tell what a child used")]
+    // SAFETY: the structure is plain integers that the kernel fills in, as is the status.
+    let (result, usage) = unsafe {
+        let mut usage: libc::rusage = mem::zeroed();
+        (libc::wait4(pid as i32, &raw mut status, 0, &raw mut usage), usage)
+    };
+    assert_eq!(result, pid as i32, "cannot wait for {pid}: {}", io::Error::last_os_error());
+    Ended { status: status as u32, peak_rss_kib: usage.ru_maxrss as u64 }
+}
+
 /// Reaps a child.
 pub fn reap(pid: u32) {
     #[expect(unsafe_code, reason = "the standard library reaps only what it started")]

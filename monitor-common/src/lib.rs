@@ -5,9 +5,11 @@
 //! exists once. Types that live in BPF maps are [`Pod`].
 #![no_std]
 
+pub mod event;
 pub mod hist;
 pub mod key;
 pub mod offsets;
+pub mod process;
 pub mod sched;
 
 /// A type that may be read from, and written to, a BPF map as plain bytes.

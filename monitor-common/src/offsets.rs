@@ -87,3 +87,33 @@ offsets! {
         id: "kernfs_node.id",
     }
 }
+
+offsets! {
+    /// Offsets for what is read of a process beyond [`TaskOffsets`].
+    ProcessOffsets for "PROCESS_OFFSETS" {
+        /// The parent.
+        real_parent: "task_struct.real_parent",
+        /// When the task was started, in monotonic nanoseconds.
+        start_time: "task_struct.start_time",
+        /// How the task ended.
+        exit_code: "task_struct.exit_code",
+        /// What the threads of a process share.
+        signal: "task_struct.signal",
+        /// Its memory.
+        mm: "task_struct.mm",
+        /// Threads that have not ended.
+        live: "signal_struct.live",
+        /// Threads that have not been released.
+        nr_threads: "signal_struct.nr_threads",
+        /// `SIGNAL_*` flags.
+        signal_flags: "signal_struct.flags",
+        /// How all threads end.
+        group_exit_code: "signal_struct.group_exit_code",
+        /// Peak resident set in pages, set at the end.
+        maxrss: "signal_struct.maxrss",
+        /// Where a program's arguments begin.
+        arg_start: "mm_struct.arg_start",
+        /// Where they end.
+        arg_end: "mm_struct.arg_end",
+    }
+}

@@ -1,7 +1,9 @@
 //! Access to the kernel's structures: the one place where kernel pointers are dereferenced.
 
 mod iter;
+mod process;
 mod task;
 
 pub use iter::TaskIter;
+pub use process::Argv;
 pub use task::Task;

@@ -5,6 +5,7 @@
 
 pub mod atomic;
 pub mod bank;
+pub mod events;
 pub mod histogram;
 pub mod kernel;
 pub mod process;

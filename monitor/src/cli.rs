@@ -21,6 +21,7 @@ use crate::{
     config::{Config, ConfigError, LogFormat},
     daemon,
     error::chain,
+    event::ArgvPolicy,
     kernel::loader::BpfLevel,
     telemetry::Logs,
 };
@@ -93,6 +94,9 @@ struct Settings {
     /// How many groups have series of their own
     #[arg(long, env = "MONITOR_TOP", value_name = "N")]
     top: Option<usize>,
+    /// What events tell of programs' arguments
+    #[arg(long, env = "MONITOR_EVENTS_ARGV")]
+    events_argv: Option<ArgvPolicy>,
     /// What to log: a level, or directives such as info,monitor::probe=debug
     #[arg(long, env = "MONITOR_LOG_LEVEL", value_name = "LEVEL")]
     log_level: Option<String>,
@@ -115,6 +119,7 @@ impl Settings {
         set(&mut config.host.root, self.host_root);
         set(&mut config.groups.by, self.group_by);
         set(&mut config.groups.top, self.top);
+        set(&mut config.events.argv, self.events_argv);
         set(&mut config.log.level, self.log_level);
         set(&mut config.log.format, self.log_format);
         set(&mut config.log.bpf, self.log_bpf);

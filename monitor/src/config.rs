@@ -10,7 +10,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{attribution::GroupBy, host::HostPaths, kernel::loader::BpfLevel, probe::PROBES};
+use crate::{
+    attribution::GroupBy, event::ArgvPolicy, host::HostPaths, kernel::loader::BpfLevel,
+    probe::PROBES,
+};
 
 /// Where the file is looked for when none is named.
 pub const DEFAULT_PATH: &str = "/etc/monitor/monitor.toml";
@@ -34,6 +37,8 @@ pub struct Config {
     pub host: HostConfig,
     /// How processes are grouped.
     pub groups: GroupsConfig,
+    /// Events.
+    pub events: EventsConfig,
     /// Logs.
     pub log: LogConfig,
     /// Which probes run, by name; those not named do.
@@ -60,6 +65,14 @@ pub struct GroupsConfig {
     pub by: GroupBy,
     /// How many groups have series of their own.
     pub top: usize,
+}
+
+/// Events.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EventsConfig {
+    /// What is told of programs' arguments.
+    pub argv: ArgvPolicy,
 }
 
 /// Logs.
@@ -92,6 +105,7 @@ impl Default for Config {
             interval: Duration::from_secs(1),
             host: HostConfig::default(),
             groups: GroupsConfig::default(),
+            events: EventsConfig::default(),
             log: LogConfig::default(),
             probes: PROBES.iter().map(|probe| (probe.name.to_owned(), true)).collect(),
         }
@@ -176,7 +190,7 @@ impl Config {
             line: text[..offset].lines().count().max(1),
             message,
         };
-        let config: Self = toml::from_str(text).map_err(|error| {
+        let mut config: Self = toml::from_str(text).map_err(|error| {
             // The end of what is wrong lies in its line; its start may be the end of the line above.
             at(error.span().map_or(0, |span| span.end), explain(&error))
         })?;
@@ -186,6 +200,10 @@ impl Config {
                 let names = PROBES.iter().map(|probe| probe.name);
                 return Err(at(offset, unknown("probe", name, names)));
             }
+        }
+        // What is not said is known all the same, so that it is no change when it is said.
+        for probe in PROBES {
+            config.probes.entry(probe.name.to_owned()).or_insert(true);
         }
         Ok(config)
     }

@@ -1,5 +1,6 @@
 //! The daemon: the one place that knows every stage, from loading probes to serving what they found.
 
+mod events;
 mod reload;
 mod tick;
 

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod error;
+pub mod event;
 pub mod export;
 pub mod host;
 pub mod kernel;

@@ -5,10 +5,12 @@
 
 mod agent;
 mod host;
+mod process;
 mod sched;
 
 pub use agent::*;
 pub use host::*;
+pub use process::*;
 pub use sched::*;
 
 /// A metric's name, unit, shape and meaning.
@@ -42,7 +44,7 @@ pub enum Kind {
 }
 
 /// The metrics of each probe, by its name.
-const BY_PROBE: &[(&str, &[&MetricDesc])] = &[("sched", SCHED_ALL)];
+const BY_PROBE: &[(&str, &[&MetricDesc])] = &[("sched", SCHED_ALL), ("process", PROCESS_ALL)];
 
 /// All metrics, in the order of the documentation.
 pub fn catalogue() -> impl Iterator<Item = &'static MetricDesc> {

@@ -5,12 +5,15 @@
 //! output.
 
 mod banks;
+mod events;
 mod maps;
+mod process;
 mod sched;
 mod table;
 
 use crate::{
     error::chain,
+    event::Event,
     kernel::{
         attach::{Hook, Verdict},
         loader::{Kernel, LoadError},
@@ -22,7 +25,7 @@ use crate::{
 pub use banks::wait_for_programs;
 
 /// The table of probes. Configuration keys, reports and status derive from it.
-pub static PROBES: &[ProbeDesc] = &[sched::DESC];
+pub static PROBES: &[ProbeDesc] = &[sched::DESC, process::DESC];
 
 /// What a probe is, before it is loaded.
 pub struct ProbeDesc {
@@ -53,6 +56,9 @@ pub trait Probe: Send {
 
     /// Decodes the last snapshot.
     fn decode(&mut self, sink: &mut dyn FnMut(Sample<'_>));
+
+    /// Decodes what the last snapshot has of single things that happened.
+    fn events(&mut self, _sink: &mut dyn FnMut(Event)) {}
 
     /// How full maps are that can be full, from the last snapshot.
     fn entries(&self) -> Vec<MapEntries>;

@@ -1,6 +1,7 @@
 //! Workloads for the tests. A workload does its work, prints `done` with the numbers it has to
 //! report, and ends when its input does.
 
+mod exits;
 mod processes;
 mod threads;
 
@@ -28,6 +29,8 @@ fn main() {
         "execs" => threads::execs(number(1), number(2)),
         "exec" => threads::exec_from_another(),
         "forks" => processes::forks(number(1), Duration::from_micros(number(2))),
+        "exits" => exits::codes(number(1)),
+        "exits-threads" => exits::threads(number(1)),
         "reuse" => processes::reuse(number(1)),
         "probe" => probe(),
         mode => panic!("no workload is called {mode:?}"),

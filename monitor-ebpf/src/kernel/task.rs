@@ -37,7 +37,7 @@ macro_rules! offset {
 
 /// A value set after compiling and before loading: a constant to the verifier.
 #[inline(always)]
-fn constant(value: &'static u32) -> u32 {
+pub(super) fn constant(value: &'static u32) -> u32 {
     // SAFETY: a reference; volatile, as the compiler takes the static for what it says.
     unsafe { ptr::read_volatile(value) }
 }
@@ -47,7 +47,7 @@ fn constant(value: &'static u32) -> u32 {
 /// # Safety
 /// `base` is a pointer that the verifier tracks by its BTF type, and `offset` that of a `T` in it.
 #[inline(always)]
-unsafe fn member<T: Copy>(base: *const c_void, offset: usize) -> T {
+pub(super) unsafe fn member<T: Copy>(base: *const c_void, offset: usize) -> T {
     // SAFETY: as above. Volatile keeps the compiler from splitting or merging loads, which the
     // verifier would take for other members.
     unsafe { ptr::read_volatile(base.byte_add(offset).cast()) }
@@ -64,6 +64,12 @@ impl Task {
     #[inline(always)]
     pub(super) fn from_ptr(task: *mut task_struct) -> Option<Self> {
         if task.is_null() { None } else { Some(Self(task)) }
+    }
+
+    /// The task behind a pointer that another task's member holds.
+    #[inline(always)]
+    pub(super) fn pointed_to(task: *mut task_struct) -> Self {
+        Self(task)
     }
 
     /// For helpers.
@@ -173,7 +179,7 @@ impl Task {
     }
 
     #[inline(always)]
-    fn read<T: Copy>(self, offset: usize) -> T {
+    pub(super) fn read<T: Copy>(self, offset: usize) -> T {
         // SAFETY: every caller names a member with its type, and the verifier checks the pointer.
         unsafe { member(self.0.cast_const().cast(), offset) }
     }

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{Loaded, load_probes, switch_probes};
+use super::{Loaded, events, load_probes, switch_probes};
 use crate::{
     agent::Agent,
     aggregate::Aggregate,
@@ -126,6 +126,10 @@ impl Ticker {
                     Owner::Process(process) => self.attributor.group(&process),
                     Owner::Host | Owner::Rest => Arc::default(),
                 });
+            });
+            probe.events(&mut |mut event| {
+                self.config.events.argv.apply(&mut event);
+                events::tell(&event, &self.attributor.group(&event.process));
             });
         }
         self.refresh();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use monitor::probe::PROBES;
 use monitor_tests::{Workload, proc::Counters, serial};
 use serde_json::{Value, json};
 
@@ -22,28 +23,21 @@ fn it_is_ready_after_the_first_tick() {
     assert!(daemon.get("/health").json()["tick"].as_u64() >= Some(1));
 }
 
-/// The hooks of the `sched` probe, and what attaches them.
-const HOOKS: [(&str, &str); 6] = [
-    ("task_newtask", "tp_btf/task_newtask"),
-    ("iter_task", "iter/task"),
-    ("sched_process_free", "tp_btf/sched_process_free"),
-    ("sched_switch", "tp_btf/sched_switch"),
-    ("sched_wakeup", "tp_btf/sched_wakeup"),
-    ("sched_wakeup_new", "tp_btf/sched_wakeup_new"),
-];
-
-/// Fails unless the probes are the `sched` probe with all its hooks attached.
+/// Fails unless there are all probes with all their hooks, each attached in one of its ways.
 fn is_attached(probes: &Value) {
-    let [probe] = probes.as_array().expect("it is a list").as_slice() else {
-        panic!("more than one probe: {probes}");
-    };
-    assert_eq!((&probe["probe"], &probe["state"]), (&"sched".into(), &"active".into()));
-    let hooks = probe["hooks"].as_array().expect("it is a list");
-    assert_eq!(hooks.len(), HOOKS.len(), "{hooks:?}");
-    for (hook, by) in HOOKS {
-        let verdict = hooks.iter().find(|verdict| verdict["hook"] == hook);
-        let verdict = verdict.unwrap_or_else(|| panic!("no {hook} in {hooks:?}"));
-        assert_eq!((&verdict["state"], &verdict["by"]), (&"attached".into(), &by.into()));
+    let probes = probes.as_array().expect("it is a list");
+    assert_eq!(probes.len(), PROBES.len());
+    for (probe, desc) in probes.iter().zip(PROBES) {
+        assert_eq!((&probe["probe"], &probe["state"]), (&desc.name.into(), &"active".into()));
+        let hooks = probe["hooks"].as_array().expect("it is a list");
+        assert_eq!(hooks.len(), desc.hooks.len(), "{hooks:?}");
+        for hook in desc.hooks {
+            let verdict = hooks.iter().find(|verdict| verdict["hook"] == hook.name);
+            let verdict = verdict.unwrap_or_else(|| panic!("no {} in {hooks:?}", hook.name));
+            assert_eq!(verdict["state"], "attached", "{verdict}");
+            let mut ways = hook.alternatives.iter().map(|way| way.target.to_string());
+            assert!(ways.any(|way| verdict["by"] == way), "{verdict}");
+        }
     }
 }
 
@@ -78,9 +72,12 @@ fn check_has_the_verdict_on_every_hook() {
     assert!(report["problems"].is_array(), "{report}");
     let table = monitor(["check"]);
     assert_eq!(table.code, Some(0));
-    for (hook, by) in HOOKS {
-        let line = table.stdout.lines().find(|line| line.trim_start().starts_with(hook));
-        assert!(line.is_some_and(|line| line.contains(by)), "no {hook} in {}", table.stdout);
+    for hook in PROBES.iter().flat_map(|probe| probe.hooks) {
+        let mut lines =
+            table.stdout.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let line = lines.find(|words| words.first() == Some(&hook.name));
+        let is_attached = line.is_some_and(|words| words[1..3] == ["attached", "by"]);
+        assert!(is_attached, "no {} in {}", hook.name, table.stdout);
     }
 }
 

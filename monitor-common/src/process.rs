@@ -1,0 +1,71 @@
+//! Maps of the `process` probe.
+
+/// Signals, of which 0 is none.
+pub const SIGNALS: usize = 65;
+
+/// What processes of one command in one cgroup did since the last flip. Which process it was is said
+/// by events: the key has no process id.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Counts {
+    /// Processes that were made.
+    pub forks: u64,
+    /// Programs that were executed.
+    pub execs: u64,
+    /// Processes that ended by themselves with a code other than 0.
+    pub failed: u64,
+    /// Processes that ended by a signal; in place 0 those that ended by themselves with code 0.
+    pub ended: [u64; SIGNALS],
+}
+
+impl Counts {
+    /// Nothing happened.
+    pub const EMPTY: Self = Self { forks: 0, execs: 0, failed: 0, ended: [0; SIGNALS] };
+}
+
+/// Why something was not counted, or not where it belongs, or not told as an event.
+#[repr(usize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// The table was full, so it was counted for `(other)`.
+    TableFull,
+    /// The ring buffer was full, so an event was not sent.
+    RingFull,
+    /// The arguments of a program could not be read.
+    ArgvUnread,
+    /// A status that no process can end with.
+    Implausible,
+}
+
+impl Loss {
+    /// Number of reasons.
+    pub const COUNT: usize = 4;
+    /// All reasons with the value of their `monitor.loss.reason` attribute.
+    pub const ALL: [(Self, &'static str); Self::COUNT] = [
+        (Self::TableFull, "table_full"),
+        (Self::RingFull, "ring_full"),
+        (Self::ArgvUnread, "argv_unread"),
+        (Self::Implausible, "implausible"),
+    ];
+}
+
+/// What was lost in one bank, by [`Loss`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lost(pub [u64; Loss::COUNT]);
+
+/// One process that ended, told apart from all others.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    /// When its first thread was started, in monotonic nanoseconds.
+    pub start_ns: u64,
+    /// Its id.
+    pub tgid: u64,
+}
+
+crate::pod!(Counts, Ended, Lost);
+
+const _: () = assert!(size_of::<Counts>() == 8 * (3 + SIGNALS));
+const _: () = assert!(size_of::<Lost>() == 8 * Loss::COUNT);
+const _: () = assert!(size_of::<Ended>() == 16);

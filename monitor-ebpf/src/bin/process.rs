@@ -1,0 +1,174 @@
+//! `process`: which processes are made, which programs they execute, and how they end.
+//!
+//! All is counted by command and cgroup, which is exact whatever happens; and told as events, as long
+//! as the ring buffer has room.
+#![no_std]
+#![no_main]
+
+use aya_ebpf::{
+    bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST},
+    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray},
+    helpers::bpf_ktime_get_ns,
+    macros::{btf_map, btf_tracepoint},
+    programs::BtfTracePointContext,
+};
+use monitor_common::{
+    event::{EXEC_HEAD, Exec, Exit, Fork, Kind},
+    key::{BANKS, ProcessKey},
+    process::{Counts, Ended, Loss, Lost, SIGNALS},
+};
+use monitor_ebpf::{
+    atomic, bank,
+    events::{self, Ring},
+    kernel::Task,
+    process, table,
+};
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+/// By command and cgroup; userspace empties it once a tick.
+#[btf_map]
+static COUNTS: HashMap<ProcessKey, Counts, 4096, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
+/// By bank.
+#[btf_map]
+static LOST: Array<Lost, BANKS> = Array::new();
+/// Room for some thousand events; userspace empties it once a tick.
+#[btf_map]
+static EVENTS: Ring<{ 1 << 21 }> = Ring::new();
+/// Where an event is put together that is too large for the stack.
+#[btf_map]
+static SCRATCH: PerCpuArray<Exec, 1> = PerCpuArray::new();
+/// Processes of several threads that ended a moment ago.
+#[btf_map]
+static ENDED: LruHashMap<Ended, u8, 4096> = LruHashMap::new();
+
+/// The first value of an entry of [`COUNTS`].
+static NOTHING: Counts = Counts::EMPTY;
+
+#[btf_tracepoint(function = "sched_process_fork")]
+pub fn sched_process_fork(ctx: BtfTracePointContext) -> i32 {
+    let (parent, child) = (Task::from_arg(&ctx, 0), Task::from_arg(&ctx, 1));
+    // Else it is a thread.
+    let pid = child.pid();
+    if pid != child.tgid() {
+        return 0;
+    }
+    if let Some(counts) = counts(parent.leader()) {
+        // SAFETY: a map value.
+        unsafe { atomic::add(&raw mut (*counts).forks, 1) };
+    }
+    // SAFETY: has no arguments.
+    let now = unsafe { bpf_ktime_get_ns() };
+    let header = events::header(Kind::Fork, parent, parent.leader().parent().tgid(), now);
+    sent(events::send(&EVENTS, Fork { header, child: pid, unused: 0 }));
+    0
+}
+
+#[btf_tracepoint(function = "sched_process_exec")]
+pub fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
+    // It is the first thread of its process by now, whichever it was.
+    let task = Task::from_arg(&ctx, 0);
+    if let Some(counts) = counts(task) {
+        // SAFETY: a map value.
+        unsafe { atomic::add(&raw mut (*counts).execs, 1) };
+    }
+    let Some(exec) = SCRATCH.get_ptr_mut(0) else { return 0 };
+    // SAFETY: a map value of this CPU, which no other program of this hook uses at the same time.
+    unsafe {
+        let now = bpf_ktime_get_ns();
+        (*exec).header = events::header(Kind::Exec, task, task.parent().tgid(), now);
+        let argv = task.argv();
+        (*exec).argv_bytes =
+            if argv.bytes > u32::MAX.into() { u32::MAX } else { argv.bytes as u32 };
+        let read = argv.read(&raw mut (*exec).argv).unwrap_or_else(|| {
+            lost(Loss::ArgvUnread);
+            0
+        });
+        (*exec).argv_read = read;
+        sent(events::send_part(&EVENTS, exec.cast_const(), EXEC_HEAD as u64 + u64::from(read)));
+    }
+    0
+}
+
+#[btf_tracepoint(function = "sched_process_exit")]
+pub fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
+    let task = Task::from_arg(&ctx, 0);
+    if task.live_threads() != 0 {
+        return 0;
+    }
+    let leader = task.leader();
+    let (start_ns, tgid) = (leader.start_time(), task.tgid());
+    // Two threads that end at the same time may both find that none is left.
+    if task.unreleased_threads() > 1 {
+        let ended = Ended { start_ns, tgid: tgid.into() };
+        if ENDED.insert(ended, 0, BPF_NOEXIST.into()).is_err() {
+            return 0;
+        }
+    }
+    let status = task.wait_status();
+    if let Some(counts) = counts(leader) {
+        // SAFETY: a map value.
+        unsafe { count_end(counts, status) };
+    }
+    // SAFETY: has no arguments.
+    let now = unsafe { bpf_ktime_get_ns() };
+    let exit = Exit {
+        header: events::header(Kind::Exit, task, leader.parent().tgid(), now),
+        lifetime_ns: now.saturating_sub(start_ns),
+        peak_rss_pages: task.peak_rss(),
+        status,
+        unused: 0,
+    };
+    sent(events::send(&EVENTS, exit));
+    0
+}
+
+/// Counts the end of a process.
+///
+/// # Safety
+/// `counts` is a map value.
+#[inline(always)]
+unsafe fn count_end(counts: *mut Counts, status: u32) {
+    let signal = (status & 0x7f) as usize;
+    if signal >= SIGNALS {
+        return lost(Loss::Implausible);
+    }
+    // SAFETY: as above, and there is such a place.
+    unsafe {
+        if signal == 0 && status >> 8 & 0xff != 0 {
+            atomic::add(&raw mut (*counts).failed, 1);
+        } else {
+            atomic::add((&raw mut (*counts).ended).cast::<u64>().add(signal), 1);
+        }
+    }
+}
+
+/// The entry of what is named after `leader`.
+#[inline(always)]
+fn counts(leader: Task) -> Option<*mut Counts> {
+    let bank = bank::active();
+    let key = process::key(leader, 0, bank);
+    if let Some(entry) = table::entry(&COUNTS, &key, &NOTHING) {
+        return Some(entry);
+    }
+    lost(Loss::TableFull);
+    COUNTS.get_ptr_mut(ProcessKey::other(bank as u16))
+}
+
+/// Counts an event that could not be sent.
+#[inline(always)]
+fn sent(sent: bool) {
+    if !sent {
+        lost(Loss::RingFull);
+    }
+}
+
+#[inline(always)]
+fn lost(reason: Loss) {
+    if let Some(lost) = LOST.get_ptr_mut(bank::active() as u32) {
+        // SAFETY: a map value, 8-byte aligned.
+        unsafe { atomic::add(&raw mut (*lost).0[reason as usize], 1) };
+    }
+}

@@ -1,0 +1,45 @@
+//! Sending events to userspace.
+
+use core::ptr;
+
+use aya_ebpf::{
+    bindings::BPF_RB_NO_WAKEUP, btf_maps::RingBuf, helpers::generated::bpf_ringbuf_output,
+};
+use monitor_common::event::{Header, Kind};
+
+use crate::{kernel::Task, process};
+
+/// A ring buffer of events of several kinds, which all begin with a [`Header`].
+pub type Ring<const BYTES: usize> = RingBuf<Header, BYTES>;
+
+/// What an event about the process of `task` begins with.
+#[inline(always)]
+pub fn header(kind: Kind, task: Task, parent: u32, time_ns: u64) -> Header {
+    Header { kind: kind as u32, parent, time_ns, key: process::key(task.leader(), task.tgid(), 0) }
+}
+
+/// Sends an event; false when the ring buffer is full. Userspace looks once a tick, so it is not woken.
+#[inline(always)]
+pub fn send<T: 'static, const BYTES: usize>(ring: &Ring<BYTES>, event: T) -> bool {
+    let Some(mut room) = ring.reserve_untyped::<T>(0) else { return false };
+    room.write(event);
+    room.submit(BPF_RB_NO_WAKEUP.into());
+    true
+}
+
+/// Sends the first `bytes` of an event.
+///
+/// # Safety
+/// `event` is a map value of at least as many bytes.
+#[inline(always)]
+pub unsafe fn send_part<T, const BYTES: usize>(
+    ring: &Ring<BYTES>,
+    event: *const T,
+    bytes: u64,
+) -> bool {
+    let map = ptr::from_ref(ring).cast_mut().cast();
+    // SAFETY: as above, and the loader puts the map's address here.
+    let code =
+        unsafe { bpf_ringbuf_output(map, event.cast_mut().cast(), bytes, BPF_RB_NO_WAKEUP.into()) };
+    code == 0
+}

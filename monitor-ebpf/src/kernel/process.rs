@@ -1,0 +1,106 @@
+//! What a task has in common with the other threads of its process.
+
+use core::{ffi::c_void, ptr};
+
+use aya_ebpf::helpers::generated::bpf_probe_read_user;
+use monitor_common::{event::ARGV_LEN, offsets::ProcessOffsets};
+
+use super::task::{Task, constant, member};
+
+/// Written by userspace before loading.
+#[unsafe(no_mangle)]
+static PROCESS_OFFSETS: ProcessOffsets = ProcessOffsets::ABSENT;
+
+/// The flag that says that all threads end, and how.
+const SIGNAL_GROUP_EXIT: u32 = 4;
+
+/// The offset of a member.
+macro_rules! offset {
+    ($field:ident) => {
+        constant(&PROCESS_OFFSETS.$field) as usize
+    };
+}
+
+/// Where a program's arguments are in its memory.
+#[derive(Clone, Copy)]
+pub struct Argv {
+    start: u64,
+    /// How many bytes, with the zero after each argument.
+    pub bytes: u64,
+}
+
+impl Task {
+    /// The parent process.
+    #[inline(always)]
+    pub fn parent(self) -> Self {
+        Self::pointed_to(self.read(offset!(real_parent)))
+    }
+
+    /// When it was started, in monotonic nanoseconds.
+    #[inline(always)]
+    pub fn start_time(self) -> u64 {
+        self.read(offset!(start_time))
+    }
+
+    /// Threads of its process that have not ended.
+    #[inline(always)]
+    pub fn live_threads(self) -> u32 {
+        self.of_signal(offset!(live))
+    }
+
+    /// Threads of its process that have not been released, those included that have ended.
+    #[inline(always)]
+    pub fn unreleased_threads(self) -> u32 {
+        self.of_signal(offset!(nr_threads))
+    }
+
+    /// The status that `wait` returns of its process, whose threads have all ended.
+    #[inline(always)]
+    pub fn wait_status(self) -> u32 {
+        if self.of_signal::<u32>(offset!(signal_flags)) & SIGNAL_GROUP_EXIT != 0 {
+            self.of_signal(offset!(group_exit_code))
+        } else {
+            self.leader().read(offset!(exit_code))
+        }
+    }
+
+    /// Peak resident set of its process in pages, once all its threads have ended.
+    #[inline(always)]
+    pub fn peak_rss(self) -> u64 {
+        self.of_signal(offset!(maxrss))
+    }
+
+    /// Where the arguments of the program are that it has just executed.
+    #[inline(always)]
+    pub fn argv(self) -> Argv {
+        let mm: *const c_void = self.read(offset!(mm));
+        // SAFETY: loaded from the member that holds it, so the verifier knows its type.
+        let (start, end): (u64, u64) =
+            unsafe { (member(mm, offset!(arg_start)), member(mm, offset!(arg_end))) };
+        Argv { start, bytes: end.wrapping_sub(start) }
+    }
+
+    #[inline(always)]
+    fn of_signal<T: Copy>(self, offset: usize) -> T {
+        let signal: *const c_void = self.read(offset!(signal));
+        // SAFETY: as above; every caller names a member with its type.
+        unsafe { member(signal, offset) }
+    }
+}
+
+impl Argv {
+    /// Copies the first bytes of the arguments, and says how many. `None` when they are not in memory:
+    /// a program cannot wait until they are.
+    ///
+    /// # Safety
+    /// Called in the process that they are the arguments of; `to` is a map value.
+    #[inline(always)]
+    pub unsafe fn read(self, to: *mut [u8; ARGV_LEN]) -> Option<u32> {
+        let bytes = if self.bytes > ARGV_LEN as u64 { ARGV_LEN as u32 } else { self.bytes as u32 };
+        // SAFETY: at most as many bytes as there is room for; the helper copes with any address.
+        let code = unsafe {
+            bpf_probe_read_user(to.cast(), bytes, ptr::without_provenance(self.start as usize))
+        };
+        if code == 0 { Some(bytes) } else { None }
+    }
+}

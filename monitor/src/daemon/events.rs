@@ -1,0 +1,76 @@
+//! Telling events: as structured records among the daemon's logs.
+
+use crate::{
+    attribution::Group,
+    event::{Argv, Ending, Event, What, signal_name},
+};
+
+/// Tells an event. What happens all the time is told at the level `debug`; a process that was killed
+/// for want of memory at `info`. The target of all is `monitor::event`.
+pub(super) fn tell(event: &Event, group: &Group) {
+    let pid = event.process.pid;
+    let comm = event.process.comm.split(|byte| *byte == 0).next().unwrap_or_default();
+    let comm = String::from_utf8_lossy(comm);
+    let (container, unit) = (group.container_id.as_deref(), group.systemd_unit.as_deref());
+    macro_rules! tell {
+        ($level:ident, $name:literal, $text:literal, $($field:tt)*) => {
+            tracing::$level!(
+                target: "monitor::event",
+                event = $name,
+                time = %humantime::format_rfc3339_nanos(event.time),
+                pid,
+                ppid = event.parent,
+                comm = %comm,
+                cgroup_id = event.process.cgroup_id,
+                container_id = container,
+                systemd_unit = unit,
+                $($field)*
+                $text
+            )
+        };
+    }
+    match &event.what {
+        What::Fork { child } => tell!(debug, "process.fork", "a process was made", child = *child,),
+        What::Exec { argv } => {
+            let text = argv.as_ref().map(|argv| argv.words.join(" "));
+            let is_cut = argv.as_ref().map(|Argv { is_cut, .. }| *is_cut);
+            tell!(
+                debug,
+                "process.exec",
+                "a program was executed",
+                argv = text.as_deref(),
+                argv_cut = is_cut,
+            );
+        }
+        What::Exit { ending, lifetime, peak_rss_bytes } => {
+            let (code, signal, core_dumped) = match *ending {
+                Ending::Code(code) => (Some(code), None, None),
+                Ending::Signal { number, core_dumped } => {
+                    (None, Some(signal_name(number)), Some(core_dumped))
+                }
+            };
+            tell!(
+                debug,
+                "process.exit",
+                "a process ended",
+                exit_code = code,
+                signal = signal.as_deref(),
+                core_dumped,
+                lifetime_s = lifetime.as_secs_f64(),
+                peak_rss_bytes = *peak_rss_bytes,
+            );
+        }
+        What::OomKill(victim) => tell!(
+            info,
+            "process.oom_kill",
+            "a process was killed for want of memory",
+            memory_cgroup = victim.memory_cgroup.as_str(),
+            memory_cgroup_id = victim.memory_cgroup_id,
+            virtual_bytes = victim.virtual_bytes,
+            anonymous_bytes = victim.anonymous_bytes,
+            file_bytes = victim.file_bytes,
+            shared_bytes = victim.shared_bytes,
+            swapped_bytes = victim.swapped_bytes,
+        ),
+    }
+}

@@ -1,0 +1,69 @@
+//! Events of a probe: taken out of its ring buffer once a tick, then decoded.
+
+mod decode;
+
+use aya::maps::{MapData, RingBuf};
+
+use super::{ProbeError, maps};
+use crate::{
+    event::{Clock, Event},
+    kernel::loader::Object,
+};
+
+/// Events that are taken at most in a tick: more than any ring buffer has room for. Who makes them
+/// as fast as they are taken must not keep the tick from ending.
+const MOST: usize = 1 << 16;
+
+/// The ring buffer, and what was in it.
+pub(super) struct Events {
+    ring: RingBuf<MapData>,
+    raw: Vec<u8>,
+    /// Where each event in `raw` ends.
+    ends: Vec<usize>,
+    clock: Clock,
+    page_bytes: u64,
+}
+
+impl Events {
+    /// Takes the ring buffer called `map` of a probe.
+    pub(super) fn take(
+        object: &mut Object,
+        map: (&'static str, &'static str),
+    ) -> Result<Self, ProbeError> {
+        #[expect(unsafe_code, reason = "the standard library does not know the size of a page")]
+        // SAFETY: takes an integer only.
+        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+        Ok(Self {
+            ring: maps::take(object, map)?,
+            raw: Vec::new(),
+            ends: Vec::new(),
+            clock: Clock::now(),
+            page_bytes: u64::try_from(page).unwrap_or(4096),
+        })
+    }
+
+    /// Takes all events that are there. Those of the last tick are gone.
+    pub(super) fn snapshot(&mut self) {
+        self.raw.clear();
+        self.ends.clear();
+        self.clock = Clock::now();
+        while self.ends.len() < MOST
+            && let Some(event) = self.ring.next()
+        {
+            self.raw.extend_from_slice(&event);
+            self.ends.push(self.raw.len());
+        }
+    }
+
+    /// Calls `sink` with every event that was taken.
+    pub(super) fn decode(&self, sink: &mut dyn FnMut(Event)) {
+        let mut start = 0;
+        for &end in &self.ends {
+            if let Some(event) = decode::decode(&self.raw[start..end], &self.clock, self.page_bytes)
+            {
+                sink(event);
+            }
+            start = end;
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! From the raw bytes of an event to the event. No input or output here.
+
+use std::time::Duration;
+
+use monitor_common::{
+    Pod,
+    event::{
+        EXEC_HEAD, Exit, Fork, Header, Kind, OomKill, RSS_ANON, RSS_FILE, RSS_SHMEM, RSS_SWAP,
+    },
+};
+
+use crate::{
+    event::{self, Argv, Clock, Ending, Event, What},
+    sample::Process,
+};
+
+/// The event that the bytes are; `None` when a program of another version wrote them.
+pub(super) fn decode(bytes: &[u8], clock: &Clock, page_bytes: u64) -> Option<Event> {
+    let header: Header = read(bytes)?;
+    let what = match header.kind {
+        kind if kind == Kind::Fork as u32 => What::Fork { child: read::<Fork>(bytes)?.child },
+        kind if kind == Kind::Exec as u32 => What::Exec { argv: argv(bytes)? },
+        kind if kind == Kind::Exit as u32 => {
+            let exit: Exit = read(bytes)?;
+            What::Exit {
+                ending: Ending::from_status(exit.status),
+                lifetime: Duration::from_nanos(exit.lifetime_ns),
+                peak_rss_bytes: exit.peak_rss_pages.saturating_mul(page_bytes),
+            }
+        }
+        kind if kind == Kind::OomKill as u32 => What::OomKill(oom_kill(&read(bytes)?, page_bytes)),
+        _ => return None,
+    };
+    let key = header.key;
+    let process = Process {
+        pid: key.tgid,
+        comm: key.comm,
+        cgroup_id: key.cgroup_id,
+        kernel_thread: key.kernel_thread != 0,
+    };
+    Some(Event { time: clock.at(header.time_ns), process, parent: header.parent, what })
+}
+
+/// The arguments of an executed program, if they were read.
+fn argv(bytes: &[u8]) -> Option<Option<Argv>> {
+    let counts: [u32; 2] = read(bytes.get(size_of::<Header>()..)?).map(|Counts(counts)| counts)?;
+    let [total, sent] = counts.map(|count| count as usize);
+    let argv = bytes.get(EXEC_HEAD..EXEC_HEAD + sent)?;
+    Some((sent > 0 || total == 0).then(|| Argv::new(argv, total)))
+}
+
+fn oom_kill(raw: &OomKill, page_bytes: u64) -> event::OomKill {
+    // The kernel's counters are sums of several CPUs' that may be negative for a moment.
+    let bytes = |pages: u64| u64::try_from(pages as i64).unwrap_or(0).saturating_mul(page_bytes);
+    let rss = raw.rss_pages.map(bytes);
+    let name = raw.memory_cgroup.split(|byte| *byte == 0).next().unwrap_or_default();
+    event::OomKill {
+        memory_cgroup_id: raw.memory_cgroup_id,
+        memory_cgroup: String::from_utf8_lossy(name).into_owned(),
+        virtual_bytes: bytes(raw.total_pages),
+        anonymous_bytes: rss[RSS_ANON],
+        file_bytes: rss[RSS_FILE],
+        shared_bytes: rss[RSS_SHMEM],
+        swapped_bytes: rss[RSS_SWAP],
+    }
+}
+
+/// What follows the header of an executed program: bytes of arguments there are, and bytes sent.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Counts([u32; 2]);
+
+monitor_common::pod!(Counts);
+
+/// The value that the bytes begin with; `None` when they are too few.
+fn read<T: Pod>(bytes: &[u8]) -> Option<T> {
+    if bytes.len() < size_of::<T>() {
+        return None;
+    }
+    #[expect(unsafe_code, reason = "the kernel's programs write plain bytes")]
+    // SAFETY: there are enough bytes, and every bit pattern is valid.
+    Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+}
+
+#[cfg(test)]
+mod tests;

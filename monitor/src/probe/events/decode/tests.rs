@@ -1,0 +1,103 @@
+//! Raw bytes in, events out.
+
+use std::time::SystemTime;
+
+use monitor_common::{
+    event::{ARGV_LEN, CGROUP_NAME_LEN, Exec},
+    key::ProcessKey,
+};
+
+use super::*;
+
+const CLOCK: Clock = Clock { wall: SystemTime::UNIX_EPOCH, monotonic_ns: 0 };
+
+fn header(kind: Kind) -> Header {
+    let key = ProcessKey { tgid: 42, cgroup_id: 7, ..ProcessKey::default() };
+    Header { kind: kind as u32, parent: 1, time_ns: 9, key }
+}
+
+fn bytes<T: Pod>(value: &T) -> Vec<u8> {
+    #[expect(unsafe_code, reason = "the kernel's programs write plain bytes")]
+    // SAFETY: plain bytes without padding.
+    let bytes =
+        unsafe { std::slice::from_raw_parts(std::ptr::from_ref(value).cast(), size_of::<T>()) };
+    bytes.to_vec()
+}
+
+fn what(bytes: &[u8]) -> Option<What> {
+    let event = decode(bytes, &CLOCK, 4096)?;
+    assert_eq!((event.process.pid, event.process.cgroup_id, event.parent), (42, 7, 1));
+    assert_eq!(event.time, SystemTime::UNIX_EPOCH + Duration::from_nanos(9));
+    Some(event.what)
+}
+
+#[test]
+fn forks_and_exits() {
+    let fork = Fork { header: header(Kind::Fork), child: 43, unused: 0 };
+    assert_eq!(what(&bytes(&fork)), Some(What::Fork { child: 43 }));
+    let exit = Exit {
+        header: header(Kind::Exit),
+        lifetime_ns: 1_000_000_000,
+        peak_rss_pages: 3,
+        status: 0x0200,
+        unused: 0,
+    };
+    let told = What::Exit {
+        ending: Ending::Code(2),
+        lifetime: Duration::from_secs(1),
+        peak_rss_bytes: 3 * 4096,
+    };
+    assert_eq!(what(&bytes(&exit)), Some(told));
+}
+
+#[test]
+fn arguments_may_be_few_many_or_unread() {
+    let exec = |total, text: &[u8]| {
+        let mut argv = [0; ARGV_LEN];
+        argv[..text.len()].copy_from_slice(text);
+        let read = text.len();
+        let header = header(Kind::Exec);
+        let mut bytes = bytes(&Exec { header, argv_bytes: total, argv_read: read as u32, argv });
+        bytes.truncate(EXEC_HEAD + read);
+        bytes
+    };
+    let told = |total, text: &[u8]| Some(What::Exec { argv: Some(Argv::new(text, total)) });
+    assert_eq!(what(&exec(6, b"ls\0-l\0")), told(6, b"ls\0-l\0"));
+    assert_eq!(what(&exec(600, &[b'a'; ARGV_LEN])), told(600, &[b'a'; ARGV_LEN]));
+    assert_eq!(what(&exec(0, b"")), told(0, b""));
+    assert_eq!(what(&exec(6, b"")), Some(What::Exec { argv: None }));
+    // Fewer bytes than it says.
+    assert_eq!(what(&exec(6, b"ls\0-l\0")[..EXEC_HEAD + 3]), None);
+}
+
+#[test]
+fn victims_have_sizes_and_a_cgroup() {
+    let mut memory_cgroup = [0; CGROUP_NAME_LEN];
+    memory_cgroup[..2].copy_from_slice(b"db");
+    let oom = OomKill {
+        header: header(Kind::OomKill),
+        memory_cgroup_id: 5,
+        total_pages: 9,
+        rss_pages: [1, 2, u64::MAX, 4],
+        memory_cgroup,
+    };
+    let told = event::OomKill {
+        memory_cgroup_id: 5,
+        memory_cgroup: "db".to_owned(),
+        virtual_bytes: 9 * 4096,
+        anonymous_bytes: 2 * 4096,
+        file_bytes: 4096,
+        shared_bytes: 4 * 4096,
+        swapped_bytes: 0,
+    };
+    assert_eq!(what(&bytes(&oom)), Some(What::OomKill(told)));
+}
+
+#[test]
+fn what_is_not_known_is_left_out() {
+    let mut fork = bytes(&Fork { header: header(Kind::Fork), child: 1, unused: 0 });
+    assert_eq!(what(&fork[..fork.len() - 1]), None);
+    fork[0] = 99;
+    assert_eq!(what(&fork), None);
+    assert_eq!(what(&[]), None);
+}

@@ -1,0 +1,138 @@
+//! From the raw records of the `process` probe to samples. No input or output here.
+
+use monitor_common::{
+    key::ProcessKey,
+    process::{Counts, Loss, Lost, SIGNALS},
+};
+
+use crate::{
+    event::signal_name,
+    metric::{AGENT_LOST, PROCESS_EXECS, PROCESS_EXITS, PROCESS_FORKS},
+    sample::{Attributes, Owner, Process, Sample, Value},
+};
+
+/// Decodes snapshots. It keeps the attributes it gives to samples.
+pub(super) struct Decoder {
+    none: Attributes,
+    failed: Attributes,
+    /// By signal; place 0 is for success.
+    ended: Vec<Attributes>,
+    losses: Vec<Attributes>,
+}
+
+impl Decoder {
+    pub(super) fn new() -> Self {
+        const CLASS: &str = "monitor.exit.class";
+        let class = |class: &str| Attributes::new([(CLASS, class)]);
+        let signal = |number: u8| {
+            let signal = ("monitor.exit.signal", signal_name(number));
+            Attributes::new([(CLASS, "signal".to_owned()), signal])
+        };
+        let signals = (1..SIGNALS as u8).map(signal);
+        let lost = |(_, reason): &(Loss, &'static str)| {
+            Attributes::new([("monitor.probe", super::NAME), ("monitor.loss.reason", reason)])
+        };
+        Self {
+            none: Attributes::default(),
+            failed: class("failure"),
+            ended: std::iter::once(class("success")).chain(signals).collect(),
+            losses: Loss::ALL.iter().map(lost).collect(),
+        }
+    }
+
+    /// Calls `sink` with every sample of a snapshot.
+    pub(super) fn decode(
+        &self,
+        taken: &[(ProcessKey, Counts)],
+        lost: &Lost,
+        sink: &mut dyn FnMut(Sample<'_>),
+    ) {
+        for (key, counts) in taken {
+            let owner = owner(key);
+            let ended = self.ended.iter().zip(counts.ended);
+            let others = [
+                (&PROCESS_FORKS, &self.none, counts.forks),
+                (&PROCESS_EXECS, &self.none, counts.execs),
+                (&PROCESS_EXITS, &self.failed, counts.failed),
+            ];
+            let ended = ended.map(|(attributes, count)| (&PROCESS_EXITS, attributes, count));
+            for (metric, attributes, count) in others.into_iter().chain(ended) {
+                if count > 0 {
+                    sink(Sample { metric, owner, attributes, value: Value::Increase(count) });
+                }
+            }
+        }
+        for ((loss, _), attributes) in Loss::ALL.iter().zip(&self.losses) {
+            let value = Value::Increase(lost.0[*loss as usize]);
+            sink(Sample { metric: &AGENT_LOST, owner: Owner::Host, attributes, value });
+        }
+    }
+}
+
+/// Whom an entry belongs to.
+fn owner(key: &ProcessKey) -> Owner {
+    if *key == ProcessKey::other(key.bank) {
+        return Owner::Rest;
+    }
+    Owner::Process(Process {
+        pid: key.tgid,
+        comm: key.comm,
+        cgroup_id: key.cgroup_id,
+        kernel_thread: key.kernel_thread != 0,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(taken: &[(ProcessKey, Counts)], lost: Lost) -> Vec<String> {
+        let mut samples = Vec::new();
+        Decoder::new().decode(taken, &lost, &mut |sample| {
+            let owner = match sample.owner {
+                Owner::Host => "host".to_owned(),
+                Owner::Rest => "rest".to_owned(),
+                Owner::Process(process) => String::from_utf8_lossy(&process.comm[..2]).into(),
+            };
+            let attributes: Vec<_> = sample.attributes.iter().map(|(_, value)| value).collect();
+            let Value::Increase(count) = sample.value else { panic!("all are counted") };
+            samples.push(format!("{} {owner} {attributes:?} {count}", sample.metric.name));
+        });
+        samples
+    }
+
+    #[test]
+    fn ends_are_told_apart() {
+        let mut comm = [0; 16];
+        comm[..2].copy_from_slice(b"sh");
+        let key = ProcessKey { comm, cgroup_id: 7, bank: 1, ..ProcessKey::default() };
+        let mut counts = Counts { forks: 1, execs: 2, failed: 3, ..Counts::EMPTY };
+        counts.ended[0] = 4;
+        counts.ended[9] = 5;
+        assert_eq!(
+            decode(&[(key, counts)], Lost::default())[..5],
+            [
+                "monitor.process.forks sh [] 1",
+                "monitor.process.execs sh [] 2",
+                "monitor.process.exits sh [\"failure\"] 3",
+                "monitor.process.exits sh [\"success\"] 4",
+                "monitor.process.exits sh [\"signal\", \"SIGKILL\"] 5",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_found_no_place_and_what_was_lost() {
+        let counts = Counts { forks: 6, ..Counts::EMPTY };
+        assert_eq!(
+            decode(&[(ProcessKey::other(1), counts)], Lost([1, 2, 3, 4])),
+            [
+                "monitor.process.forks rest [] 6",
+                "monitor.agent.lost host [\"process\", \"table_full\"] 1",
+                "monitor.agent.lost host [\"process\", \"ring_full\"] 2",
+                "monitor.agent.lost host [\"process\", \"argv_unread\"] 3",
+                "monitor.agent.lost host [\"process\", \"implausible\"] 4",
+            ]
+        );
+    }
+}

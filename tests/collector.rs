@@ -1,0 +1,140 @@
+//! Runs any probe as the daemon does, and keeps all that it reports.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use monitor::{
+    event::Event,
+    kernel::loader::Kernel,
+    metric::{AGENT_LOST, MetricDesc},
+    probe::{PROBES, Probe, wait_for_programs},
+    sample::{Owner, Sample, Value},
+};
+
+use crate::{counts::Hist, recorder::comm, sys::set_comm};
+
+/// Time between ticks.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Whom a value was reported for: a command; `(host)`; or `(other)`.
+type Name = String;
+
+/// Everything that a probe reported.
+#[derive(Debug, Default)]
+pub struct Collected {
+    /// Counters by metric, name and attribute values.
+    pub counts: BTreeMap<(&'static str, Name, Vec<String>), u64>,
+    /// Histograms by the same.
+    pub durations: BTreeMap<(&'static str, Name, Vec<String>), Hist>,
+    /// What was lost, by reason.
+    pub lost: BTreeMap<String, u64>,
+    /// Events in the order they came.
+    pub events: Vec<Event>,
+}
+
+impl Collected {
+    /// A counter's value.
+    pub fn count(&self, metric: &MetricDesc, name: &str, attributes: &[&str]) -> u64 {
+        self.counts.get(&key(metric, name, attributes)).copied().unwrap_or(0)
+    }
+
+    /// A histogram.
+    pub fn durations(&self, metric: &MetricDesc, name: &str, attributes: &[&str]) -> Hist {
+        self.durations.get(&key(metric, name, attributes)).cloned().unwrap_or_default()
+    }
+
+    /// A histogram that all names have together.
+    pub fn durations_of_all(&self, metric: &MetricDesc, attributes: &[&str]) -> Hist {
+        let mut all = Hist::default();
+        let has = |key: &(&str, Name, Vec<String>)| key.0 == metric.name && key.2 == attributes;
+        self.durations.iter().filter(|(key, _)| has(key)).for_each(|(_, hist)| all.merge(hist));
+        all
+    }
+
+    /// The events of a command.
+    pub fn events_of(&self, name: &str) -> impl Iterator<Item = &Event> {
+        self.events.iter().filter(move |event| comm(&event.process) == name)
+    }
+
+    fn add(&mut self, sample: &Sample<'_>) {
+        let name = match &sample.owner {
+            Owner::Host => "(host)",
+            Owner::Rest => "(other)",
+            Owner::Process(process) => comm(process),
+        };
+        let attributes: Vec<_> = sample.attributes.iter().map(|(_, value)| value).collect();
+        match &sample.value {
+            Value::Increase(count) if sample.metric.name == AGENT_LOST.name => {
+                *self.lost.entry(attributes[1].to_owned()).or_default() += count;
+            }
+            Value::Increase(count) => {
+                *self.counts.entry(key(sample.metric, name, &attributes)).or_default() += count;
+            }
+            Value::Histogram(durations) => {
+                self.durations
+                    .entry(key(sample.metric, name, &attributes))
+                    .or_default()
+                    .add(durations);
+            }
+            value => panic!("{} is {value:?}", sample.metric.name),
+        }
+    }
+}
+
+fn key(metric: &MetricDesc, name: &str, attributes: &[&str]) -> (&'static str, Name, Vec<String>) {
+    let values = attributes.iter().map(|&value| value.to_owned()).collect();
+    (metric.name, name.to_owned(), values)
+}
+
+/// A running probe.
+pub struct Collector {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Collected>,
+}
+
+impl Collector {
+    /// Loads and attaches the probe called `name`, and begins to tick.
+    pub fn start(kernel: &Kernel, name: &str) -> Self {
+        let desc = PROBES.iter().find(|probe| probe.name == name).expect("there is such a probe");
+        let probe = (desc.load)(kernel).unwrap_or_else(|error| panic!("{error}"));
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = thread::spawn({
+            let stop = Arc::clone(&stop);
+            move || run(probe, &stop)
+        });
+        Self { stop, thread }
+    }
+
+    /// Everything that happened until now, and the end of the probe.
+    pub fn stop(self) -> Collected {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap_or_else(|_| panic!("the collector has failed"))
+    }
+}
+
+/// One tick after the other, until told to stop, and two more.
+fn run(mut probe: Box<dyn Probe>, stop: &AtomicBool) -> Collected {
+    set_comm("collector");
+    let mut collected = Collected::default();
+    let mut left = 2;
+    while left > 0 {
+        if stop.load(Ordering::Relaxed) {
+            left -= 1;
+        } else {
+            thread::sleep(TICK);
+        }
+        probe.end_tick().unwrap_or_else(|error| panic!("{error}"));
+        wait_for_programs();
+        probe.snapshot().unwrap_or_else(|error| panic!("{error}"));
+        probe.decode(&mut |sample| collected.add(&sample));
+        probe.events(&mut |event| collected.events.push(event));
+    }
+    collected
+}
