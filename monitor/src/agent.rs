@@ -75,7 +75,8 @@ impl Agent {
         }
     }
 
-    fn lost(
+    /// What was lost, and why.
+    pub fn lost(
         &mut self,
         probe: &'static str,
         reason: &str,

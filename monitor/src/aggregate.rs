@@ -35,6 +35,8 @@ const SUMS: [(&MetricDesc, &MetricDesc); 2] = [
 /// The state of all series.
 pub struct Aggregate {
     groups: Groups,
+    /// Containers and units.
+    places: Groups,
     host: SeriesSet,
     gauges: Vec<Series>,
     /// Those of which something was measured.
@@ -48,10 +50,13 @@ pub struct Aggregate {
 }
 
 impl Aggregate {
-    /// Nothing counted. At most `top` groups are exported beside `(other)`.
+    /// Nothing counted. At most `top` groups, and as many containers and units, are exported beside
+    /// `(other)`.
     pub fn new(top: usize, start: SystemTime) -> Self {
         Self {
-            groups: Groups::new(top, start),
+            groups: Groups::new(top, "process.executable.name", start),
+            // No unit can be called so.
+            places: Groups::new(top, "systemd.unit", start),
             host: SeriesSet::default(),
             gauges: Vec::new(),
             settled: Default::default(),
@@ -68,6 +73,7 @@ impl Aggregate {
     /// From now on at most `top` groups are exported.
     pub fn set_top(&mut self, top: usize) {
         self.groups.set_top(top);
+        self.places.set_top(top);
     }
 
     /// Starts all groups anew, as what tells them apart has changed. What the old ones counted goes to
@@ -117,6 +123,18 @@ impl Aggregate {
         }
     }
 
+    /// Adds to a counter of a container or unit.
+    pub fn add_place(
+        &mut self,
+        group: &Arc<Group>,
+        metric: &'static MetricDesc,
+        attributes: &Attributes,
+        increase: u64,
+    ) {
+        let value = Value::Increase(increase);
+        self.places.add(group, &Sample { metric, owner: Owner::Host, attributes, value });
+    }
+
     /// Takes new values for all that somebody else keeps. Those that are not given again are gone.
     pub fn refresh(&mut self, collect: impl FnOnce(&mut dyn FnMut(Sample<'_>))) {
         self.gauges.clear();
@@ -160,11 +178,13 @@ impl Aggregate {
             value: Point::Number(lost as f64),
         }));
         self.groups.collect(&mut series);
+        self.places.collect(&mut series);
         let places: Vec<_> = catalogue().collect();
         series.sort_by_cached_key(|series| {
             places.iter().position(|metric| std::ptr::eq(*metric, series.metric))
         });
         self.groups.choose(now, interval);
+        self.places.choose(now, interval);
         self.since = now;
         (series, self.processes.take(interval))
     }

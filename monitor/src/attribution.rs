@@ -25,6 +25,7 @@ pub use self::group::Group;
 use self::group::Groups;
 pub use self::hierarchy::{CgroupMount, Hierarchy};
 use self::names::Names;
+use self::place::Place;
 use crate::host::HostPaths;
 use crate::sample::Process;
 
@@ -189,6 +190,30 @@ impl Attributor {
             }
         }
         Known { group: self.groups.intern(group), retry_at }
+    }
+}
+
+/// Tells which containers and units cgroups are.
+#[derive(Debug)]
+pub struct Places(Names);
+
+impl Places {
+    /// For the host that is seen at `paths`.
+    pub fn new(paths: &HostPaths) -> Self {
+        Self(Names::new(paths))
+    }
+
+    /// The container or unit that the cgroup with this path, from the root of its hierarchy, is made
+    /// for; none for others, such as slices.
+    pub fn group(&mut self, path: &str) -> Option<Arc<Group>> {
+        let place = Place::of_cgroup(path)?;
+        let container_name = place.container_id.as_deref().and_then(|id| self.0.name(id));
+        Some(Arc::new(Group {
+            container_name,
+            container_id: place.container_id,
+            systemd_unit: place.unit,
+            ..Group::default()
+        }))
     }
 }
 

@@ -4,6 +4,7 @@ pub mod agent;
 pub mod aggregate;
 pub mod attribution;
 pub mod catalogue;
+pub mod cgroup;
 pub mod cli;
 pub mod config;
 pub mod daemon;

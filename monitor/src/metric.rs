@@ -4,11 +4,13 @@
 //! attributes of `system.*` metrics are those of the OpenTelemetry semantic conventions 1.44.
 
 mod agent;
+mod cgroup;
 mod host;
 mod process;
 mod sched;
 
 pub use agent::*;
+pub use cgroup::*;
 pub use host::*;
 pub use process::*;
 pub use sched::*;
@@ -48,7 +50,8 @@ const BY_PROBE: &[(&str, &[&MetricDesc])] = &[("sched", SCHED_ALL), ("process", 
 
 /// All metrics, in the order of the documentation.
 pub fn catalogue() -> impl Iterator<Item = &'static MetricDesc> {
-    BY_PROBE.iter().map(|(_, metrics)| *metrics).chain([HOST_ALL, AGENT_ALL]).flatten().copied()
+    let others = [CGROUP_ALL, HOST_ALL, AGENT_ALL];
+    BY_PROBE.iter().map(|(_, metrics)| *metrics).chain(others).flatten().copied()
 }
 
 /// The metrics that a probe alone measures: without it they are absent.

@@ -9,7 +9,7 @@ use std::{
 use super::series::SeriesSet;
 use crate::{
     attribution::Group,
-    metric::{MetricDesc, PROCESS_CPU_TIME, PROCESS_RUNQUEUE_LATENCY},
+    metric::{MetricDesc, PROCESS_RUNQUEUE_LATENCY},
     sample::{Attributes, Sample, Value},
     view::Series,
 };
@@ -50,13 +50,13 @@ struct Exported {
 }
 
 impl Groups {
-    /// No groups; at most `top` are exported.
-    pub(super) fn new(top: usize, start: SystemTime) -> Self {
+    /// No groups; at most `top` are exported. The rest is named by the attribute `name`.
+    pub(super) fn new(top: usize, name: &'static str, start: SystemTime) -> Self {
         Self {
             top,
             exported: HashMap::new(),
-            other: SeriesSet::new(Attributes::new([("process.executable.name", OTHER)])),
-            retired: SeriesSet::new(Attributes::new([("process.executable.name", RETIRED)])),
+            other: SeriesSet::new(Attributes::new([(name, OTHER)])),
+            retired: SeriesSet::new(Attributes::new([(name, RETIRED)])),
             candidates: HashMap::new(),
             start,
             chosen: start,
@@ -196,10 +196,11 @@ fn is_reserved(group: &Group) -> bool {
         && pid.is_none()
 }
 
-/// What a sample says of how much its group matters: time on a CPU and time waiting for one.
+/// What a sample says of how much its group matters: time on a CPU and time waiting for one; of a
+/// container or unit, time for which it was held up.
 fn cost(sample: &Sample<'_>) -> f64 {
     match sample.value {
-        Value::Increase(ns) if std::ptr::eq(sample.metric, &PROCESS_CPU_TIME) => ns as f64,
+        Value::Increase(ns) if sample.metric.unit == "s" => ns as f64,
         Value::Histogram(durations) if std::ptr::eq(sample.metric, &PROCESS_RUNQUEUE_LATENCY) => {
             durations.sum_ns as f64
         }

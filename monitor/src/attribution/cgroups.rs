@@ -5,7 +5,7 @@
 //! gone already, the hierarchy is searched.
 
 use std::fs;
-use std::os::unix::fs::{DirEntryExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -85,10 +85,9 @@ impl Cgroups {
         if now < self.next_search {
             return Lookup::Missing(self.next_search);
         }
-        self.search();
-        match self.known.get(&id) {
-            Some(Known::Place(place)) => Lookup::Found(place),
-            _ => Lookup::Missing(asked + MISSING_FOR),
+        match self.search(id) {
+            Some(place) => Lookup::Found(place),
+            None => Lookup::Missing(asked + MISSING_FOR),
         }
     }
 
@@ -115,36 +114,23 @@ impl Cgroups {
     }
 
     /// Visits the whole hierarchy and remembers all of it, so that one search does for all that is
-    /// asked for.
-    fn search(&mut self) {
+    /// asked for. Returns what was wanted.
+    fn search(&mut self, wanted: u64) -> Option<Arc<Place>> {
         let started = Instant::now();
-        if let Ok(root) = fs::metadata(&self.mount.directory) {
-            self.learn_if_new(root.ino(), "");
-        }
-        let mut pending = vec![String::new()];
-        let mut left = SEARCH_LIMIT;
-        while let Some(below) = pending.pop() {
-            let directory = self.mount.directory.join(&below);
-            // A cgroup's directory has two links and one for each child. Most have none, and need
-            // not be listed with the kernel's dozens of files in them.
-            if fs::metadata(&directory).map_or(true, |directory| directory.nlink() == 2) {
-                continue;
+        let mut found = None;
+        let mount = self.mount.clone();
+        mount.walk(SEARCH_LIMIT, &mut |id, below| {
+            if id == wanted {
+                found = Some(below.to_owned());
             }
-            for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
-                let name = entry.file_name();
-                let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
-                if let (true, Some(name)) = (is_directory && left > 0, name.to_str()) {
-                    left -= 1;
-                    let below =
-                        if below.is_empty() { name.into() } else { format!("{below}/{name}") };
-                    self.learn_if_new(entry.ino(), &below);
-                    pending.push(below);
-                }
-            }
-        }
+            self.learn_if_new(id, below);
+        });
         let ended = Instant::now();
         self.searched = Some(ended);
         self.next_search = ended + self.search_interval.max((ended - started) * SEARCH_SHARE);
+        // Where there are more cgroups than can be remembered, the search has forgotten its own first
+        // finds by now.
+        found.map(|below| self.learn(wanted, &below))
     }
 
     fn learn_if_new(&mut self, id: u64, below: &str) {

@@ -1,6 +1,7 @@
 //! Which hierarchy of cgroups tells containers and units apart, and where it is mounted.
 
 use std::fs;
+use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::Error;
@@ -51,25 +52,68 @@ impl CgroupMount {
         }
     }
 
+    /// The hierarchy of version 2, also beside others of version 1.
+    pub fn version_2(paths: &HostPaths) -> Option<Self> {
+        let mounts = fs::read_to_string(paths.proc.join("1/mountinfo"))
+            .or_else(|_| fs::read_to_string(paths.proc.join("self/mountinfo")))
+            .ok()?;
+        let mounts: Vec<_> = mounts.lines().filter_map(Line::parse).collect();
+        let line = highest(&mounts, &|line| line.kind == "cgroup2")?;
+        Some(Self::new(Hierarchy::V2, line, paths))
+    }
+
+    /// Its directory, as seen from here.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Chooses among the mounts of a `mountinfo` file.
     pub(super) fn from_mountinfo(text: &str, paths: &HostPaths) -> Option<Self> {
         let mounts: Vec<_> = text.lines().filter_map(Line::parse).collect();
-        // A hierarchy can be mounted more than once, and then parts of it too: the highest shows
-        // most.
-        let highest = |wanted: &dyn Fn(&Line<'_>) -> bool| {
-            mounts.iter().filter(|line| wanted(line)).min_by_key(|line| depth(line.root))
-        };
         let version_1 = CONTROLLERS.iter().find_map(|controller| {
-            let line = highest(&|line| line.has_controller(controller))?;
+            let line = highest(&mounts, &|line| line.has_controller(controller))?;
             Some((Hierarchy::V1 { controller }, line))
         });
-        let version_2 = || Some((Hierarchy::V2, highest(&|line| line.kind == "cgroup2")?));
+        let version_2 = || Some((Hierarchy::V2, highest(&mounts, &|line| line.kind == "cgroup2")?));
         let (hierarchy, line) = version_1.or_else(version_2)?;
-        Some(Self {
+        Some(Self::new(hierarchy, line, paths))
+    }
+
+    fn new(hierarchy: Hierarchy, line: &Line<'_>, paths: &HostPaths) -> Self {
+        Self {
             hierarchy,
             directory: paths.locate(Path::new(&unescape(line.mount_point))),
             root: unescape(line.root.trim_end_matches('/')),
-        })
+        }
+    }
+
+    /// Visits every cgroup, `limit` of them at most: its id, and where it is below the mounted
+    /// directory.
+    pub fn walk(&self, limit: usize, visit: &mut dyn FnMut(u64, &str)) {
+        if let Ok(root) = fs::metadata(&self.directory) {
+            visit(root.ino(), "");
+        }
+        let mut pending = vec![String::new()];
+        let mut left = limit;
+        while let Some(below) = pending.pop() {
+            let directory = self.directory.join(&below);
+            // A cgroup's directory has two links and one for each child. Most have none, and need
+            // not be listed with the kernel's dozens of files in them.
+            if fs::metadata(&directory).map_or(true, |directory| directory.nlink() == 2) {
+                continue;
+            }
+            for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+                let name = entry.file_name();
+                let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+                if let (true, Some(name)) = (is_directory && left > 0, name.to_str()) {
+                    left -= 1;
+                    let below =
+                        if below.is_empty() { name.into() } else { format!("{below}/{name}") };
+                    visit(entry.ino(), &below);
+                    pending.push(below);
+                }
+            }
+        }
     }
 
     /// The path of a process's cgroup in this hierarchy, from the text of `/proc/<pid>/cgroup`.
@@ -94,9 +138,18 @@ impl CgroupMount {
     }
 
     /// The path, from the root of the hierarchy as far as it is known, of what is at `below`.
-    pub(super) fn full_path(&self, below: &str) -> String {
+    pub fn full_path(&self, below: &str) -> String {
         names(&self.root).chain([below]).fold(String::new(), |path, name| path + "/" + name)
     }
+}
+
+/// The mount that is wanted. A hierarchy can be mounted more than once, and then parts of it too: the
+/// highest shows most.
+fn highest<'a, 'l>(
+    mounts: &'a [Line<'l>],
+    wanted: &dyn Fn(&Line<'_>) -> bool,
+) -> Option<&'a Line<'l>> {
+    mounts.iter().filter(|line| wanted(line)).min_by_key(|line| depth(line.root))
 }
 
 /// The names in a path, without those that only lead upward.

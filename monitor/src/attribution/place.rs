@@ -10,6 +10,13 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// Of the cgroup at `path`, if it is itself that of a container or a unit.
+    pub(super) fn of_cgroup(path: &str) -> Option<Self> {
+        let mut outward = path.rsplit('/').filter(|name| !name.is_empty());
+        let (name, parent) = (outward.next()?, outward.next().unwrap_or_default());
+        (container_id(name, parent).is_some() || is_unit(name)).then(|| Self::from_path(path))
+    }
+
     /// Reads the path of a cgroup, from the root of its hierarchy.
     pub(super) fn from_path(path: &str) -> Self {
         let mut place = Self::default();
@@ -98,6 +105,24 @@ mod tests {
             rows += 1;
         }
         assert!(rows > 40, "only {rows} rows in paths.tsv");
+    }
+
+    #[test]
+    fn only_the_cgroups_of_containers_and_units_are_places_themselves() {
+        let id = "0123456789abcdef".repeat(4);
+        for (path, is_place) in [
+            ("/", false),
+            ("/system.slice", false),
+            ("/system.slice/web.service", true),
+            ("/system.slice/web.service/worker", false),
+            (&*format!("/docker/{id}"), true),
+            (&*format!("/docker/{id}/init.scope"), true),
+            (&*format!("/docker/{id}/sub"), false),
+            (&*format!("/kubepods/besteffort/pod1234/{id}"), true),
+            ("/kubepods/besteffort/pod1234", false),
+        ] {
+            assert_eq!(Place::of_cgroup(path).is_some(), is_place, "{path}");
+        }
     }
 
     #[test]

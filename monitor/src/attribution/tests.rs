@@ -166,7 +166,7 @@ fn this_process_is_where_it_says_it_is() {
     };
     let directory = mount.directory.join(below);
     let id = std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(directory).unwrap());
-    let expected = place::Place::from_path(&mount.full_path(below));
+    let expected = Place::from_path(&mount.full_path(below));
     for pid in [std::process::id(), 0] {
         let mut attributor = Attributor::new(GroupBy::default(), &paths, Some(mount.clone()));
         let group = attributor.group(&Process { pid, ..process(b"test", id) });

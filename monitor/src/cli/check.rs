@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::Format;
 use crate::{
     attribution::CgroupMount,
+    cgroup::Cgroups,
     config::Config,
     daemon,
     host::Host,
@@ -38,6 +39,9 @@ pub(super) fn run(config: Config, format: Format) -> Result<ExitCode> {
         }
         Err(error) => problems.push(error.to_string()),
     }
+    let mut cgroups = Cgroups::new(&paths, mount.as_ref());
+    cgroups.collect(&mut |_, _, _, _| {});
+    problems.extend(cgroups.absent());
     let loaded = daemon::load_probes(&config, mount.as_ref());
     let probes: Vec<_> = loaded.iter().map(daemon::Loaded::status).collect();
     let failed = probes.iter().any(|status| status.state == ProbeState::Failed);

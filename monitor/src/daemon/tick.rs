@@ -16,6 +16,7 @@ use crate::{
     agent::Agent,
     aggregate::Aggregate,
     attribution::{Attributor, CgroupMount},
+    cgroup::Cgroups,
     config::Config,
     host::{Host, Problem},
     kernel::namespace,
@@ -31,6 +32,7 @@ pub(super) struct Ticker {
     aggregate: Aggregate,
     /// The host's gauges, where they can be read.
     host: Option<Host>,
+    cgroups: Cgroups,
     agent: Agent,
     config: Config,
     /// Where cgroups tell processes apart.
@@ -56,6 +58,7 @@ impl Ticker {
             probes,
             attributor: Attributor::new(config.groups.by, &paths, mount.clone()),
             aggregate: Aggregate::new(config.groups.top, SystemTime::now()),
+            cgroups: Cgroups::new(&paths, mount.as_ref()),
             host: or_problem(Host::new(&paths), &mut problems),
             agent: Agent::default(),
             config: config.clone(),
@@ -132,6 +135,9 @@ impl Ticker {
                 events::tell(&event, &self.attributor.group(&event.process));
             });
         }
+        self.cgroups.collect(&mut |group, metric, attributes, increase| {
+            self.aggregate.add_place(group, metric, attributes, increase);
+        });
         self.refresh();
         let elapsed = taken - self.last;
         self.last = taken;
@@ -147,7 +153,7 @@ impl Ticker {
             series,
             processes,
             problems: [self.problems.clone(), sentences(problems)].concat(),
-            absent: sentences(absent),
+            absent: self.cgroups.absent().chain(sentences(absent)).collect(),
             ..self.first_view()
         };
         self.took = begin.elapsed();
@@ -176,6 +182,7 @@ impl Ticker {
             }
             self.agent.tick(self.took, sink);
             self.agent.attribution(self.attributor.losses(), sink);
+            self.agent.lost("cgroups", "too_many", self.cgroups.lost(), sink);
             for loaded in &self.probes {
                 self.agent.status(&loaded.status(), sink);
                 if let Some(probe) = &loaded.probe {

@@ -16,13 +16,13 @@ const CPU_TIME: &str = "monitor_process_cpu_time_seconds_total";
 const RUNS: &str = "monitor_process_runqueue_latency_seconds_count";
 
 /// A cgroup named as Docker names those of its containers, removed at the end.
-struct Container {
-    id: String,
+pub(crate) struct Container {
+    pub(crate) id: String,
     directory: PathBuf,
 }
 
 impl Container {
-    fn new(number: u32) -> Self {
+    pub(crate) fn new(number: u32) -> Self {
         let id = format!("{:056x}{number:08x}", process::id());
         let root = cgroup::version_1().unwrap_or_else(unified);
         let directory = root.join("docker").join(&id);
@@ -31,8 +31,33 @@ impl Container {
         Self { id, directory }
     }
 
+    /// Gives its processes together so much CPU time in each 10 ms.
+    pub(crate) fn limit(&self, quota_us: u32) {
+        let write = |path: PathBuf, value: &str| {
+            fs::write(&path, value).unwrap_or_else(|error| panic!("cannot set {path:?}: {error}"));
+        };
+        if cgroup::version_1().is_some() {
+            write(self.directory.join("cpu.cfs_period_us"), "10000");
+            write(self.directory.join("cpu.cfs_quota_us"), &quota_us.to_string());
+        } else {
+            let parent = self.directory.parent().expect("it is below docker");
+            for above in [parent.parent().expect("as above"), parent] {
+                write(above.join("cgroup.subtree_control"), "+cpu");
+            }
+            write(self.directory.join("cpu.max"), &format!("{quota_us} 10000"));
+        }
+    }
+
+    /// What a line of its `cpu.stat` says: the first of those named that is there.
+    pub(crate) fn stat(&self, names: &[&str]) -> Option<u64> {
+        let text = fs::read_to_string(self.directory.join("cpu.stat")).expect("it is there");
+        let value =
+            |name| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        names.iter().find_map(value)
+    }
+
     /// A process in it that has used so much of a CPU.
-    fn run(&self, name: &str, milliseconds: u32) -> Workload {
+    pub(crate) fn run(&self, name: &str, milliseconds: u32) -> Workload {
         let directory = self.directory.to_str().expect("plain letters");
         let hog = Workload::start(name, ["hog", "-", directory, &milliseconds.to_string()]);
         hog.done();
@@ -55,7 +80,7 @@ impl Drop for Container {
 }
 
 /// The mount of the hierarchy of version 2.
-fn unified() -> PathBuf {
+pub(crate) fn unified() -> PathBuf {
     let mounts = fs::read_to_string("/proc/self/mountinfo").expect("there is /proc");
     let line = mounts.lines().find(|line| line.contains(" - cgroup2 "));
     let mount = line.and_then(|line| line.split(' ').nth(4)).expect("this host has cgroups");

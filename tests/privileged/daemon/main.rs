@@ -1,6 +1,7 @@
 //! The whole daemon, as it is installed: `monitor run` and the commands beside it.
 
 mod bad_input;
+mod cgroups;
 mod events;
 mod forks;
 mod groups;

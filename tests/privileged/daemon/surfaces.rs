@@ -146,10 +146,13 @@ fn the_catalogue_is_what_is_exposed() {
     assert!(exposed.remove("target_info"));
     let unlisted: Vec<_> = exposed.difference(&listed).collect();
     assert!(unlisted.is_empty(), "not in the catalogue: {unlisted:?}");
-    // What a host may not have: sensors, swap space, pressure, the kernel's BPF statistics.
+    // What a host may not have: sensors, swap space, pressure, containers and units, the kernel's BPF
+    // statistics.
     let may_lack = |name: &str| {
         name.starts_with("hw_")
-            || ["pressure", "paging", "agent_bpf"].iter().any(|part| name.contains(part))
+            || ["pressure", "paging", "agent_bpf", "monitor_cgroup_"]
+                .iter()
+                .any(|part| name.contains(part))
     };
     let missing: Vec<_> = listed.difference(&exposed).filter(|name| !may_lack(name)).collect();
     assert!(missing.is_empty(), "in the catalogue, and not exposed: {missing:?}");

@@ -1,6 +1,7 @@
 //! On a tree of real directories, which has real inode numbers.
 
 use std::fs;
+use std::os::unix::fs::DirEntryExt;
 
 use super::super::hierarchy::Hierarchy;
 use super::*;
@@ -146,6 +147,19 @@ fn names_that_are_not_text_are_passed_over() {
     fs::create_dir(tree.scratch.path("cgroup").join(odd)).unwrap();
     let id = tree.cgroup("/web.service");
     assert_eq!(tree.found(id, 0), unit("web.service"));
+}
+
+#[test]
+fn a_search_does_not_forget_what_it_was_made_for() {
+    let mut tree = Tree::new("many");
+    let ids: Vec<_> = (0..20).map(|n| (n, tree.cgroup(&format!("/{n}.service")))).collect();
+    for (number, id) in ids {
+        tree.cgroups.known = Cache::new(4);
+        tree.cgroups.next_search = Instant::now();
+        assert_eq!(tree.found(id, 0), unit(&format!("{number}.service")));
+        // And it is known from now on.
+        assert_eq!(tree.found(id, 0), unit(&format!("{number}.service")));
+    }
 }
 
 /// What the search takes for granted.

@@ -1,0 +1,145 @@
+//! On a tree of real directories.
+
+use super::*;
+use crate::host::scratch::Scratch;
+
+const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+struct Tree {
+    scratch: Scratch,
+    cgroups: Cgroups,
+    counted: HashMap<(String, &'static str, String), u64>,
+}
+
+impl Tree {
+    /// With a kernel that accounts for pressure or one that does not.
+    fn new(name: &str, with_pressure: bool) -> Self {
+        let scratch = Scratch::new(&format!("cgroup-{name}"));
+        let cgroup = scratch.path("cgroup");
+        scratch.directory("cgroup/system.slice");
+        let mounts = format!("1 2 0:1 / {} rw - cgroup2 cgroup2 rw\n", cgroup.display());
+        scratch.write("proc/1/mountinfo", &mounts);
+        if with_pressure {
+            scratch.write("proc/pressure/cpu", "some total=0\n");
+        }
+        let paths = HostPaths { proc: scratch.path("proc"), ..HostPaths::default() };
+        let mount = CgroupMount::detect(&paths).unwrap();
+        let cgroups = Cgroups::new(&paths, Some(&mount));
+        Self { scratch, cgroups, counted: HashMap::new() }
+    }
+
+    fn stat(&self, cgroup: &str, [periods, throttled, us]: [u64; 3]) {
+        let text = format!("nr_periods {periods}\nnr_throttled {throttled}\nthrottled_usec {us}\n");
+        self.scratch.write(&format!("cgroup/{cgroup}/cpu.stat"), &text);
+    }
+
+    /// Searches and reads at once.
+    fn collect(&mut self) {
+        for source in &mut self.cgroups.sources {
+            source.next_search = Instant::now();
+            source.next_read = Instant::now();
+        }
+        let counted = &mut self.counted;
+        self.cgroups.collect(&mut |group, metric, attributes, increase| {
+            let group = group.attributes();
+            let join = |attributes: &Attributes| {
+                attributes.iter().map(|(_, value)| value).collect::<Vec<_>>().join(" ")
+            };
+            *counted.entry((join(&group), metric.name, join(attributes))).or_default() += increase;
+        });
+    }
+
+    fn throttled(&self, group: &str) -> Option<u64> {
+        let key = (group.to_owned(), CGROUP_CPU_THROTTLED_TIME.name, String::new());
+        self.counted.get(&key).copied()
+    }
+}
+
+#[test]
+fn what_was_there_before_counts_from_now_and_what_is_new_in_full() {
+    let mut tree = Tree::new("new", false);
+    tree.stat("system.slice/old.service", [10, 5, 500]);
+    tree.stat("system.slice", [10, 5, 500]);
+    tree.collect();
+    assert_eq!(tree.throttled("old.service"), Some(0));
+    tree.stat("system.slice/old.service", [11, 6, 700]);
+    tree.stat(&format!("docker/{ID}"), [3, 2, 100]);
+    tree.collect();
+    assert_eq!(tree.throttled("old.service"), Some(200_000));
+    assert_eq!(tree.throttled(ID), Some(100_000));
+    // A slice is neither a container nor a unit.
+    let groups: std::collections::BTreeSet<_> = tree.counted.keys().map(|(it, ..)| it).collect();
+    assert_eq!(groups.len(), 2, "{groups:?}");
+}
+
+#[test]
+fn a_unit_that_is_restarted_goes_on_counting() {
+    let mut tree = Tree::new("restarted", false);
+    tree.collect();
+    tree.stat("system.slice/web.service", [3, 3, 30]);
+    tree.collect();
+    // Both exist at a time, so they cannot have the same inode number.
+    let [path, aside] =
+        ["web.service", "aside"].map(|it| tree.scratch.path(&format!("cgroup/{it}")));
+    fs::create_dir_all(&path).unwrap();
+    let web = tree.scratch.path("cgroup/system.slice/web.service");
+    fs::rename(&web, &aside).unwrap();
+    tree.stat("system.slice/web.service", [5, 5, 50]);
+    tree.collect();
+    assert_eq!(tree.throttled("web.service"), Some(80_000));
+    fs::remove_dir_all(&web).unwrap();
+    tree.collect();
+    assert!(tree.cgroups.sources[0].watched.keys().all(|path| path == "web.service"));
+    assert_eq!(tree.throttled("web.service"), Some(80_000));
+}
+
+#[test]
+fn pressure_has_every_resource_and_both_kinds() {
+    let mut tree = Tree::new("pressure", true);
+    tree.collect();
+    let long = format!("{}.service", "x".repeat(240));
+    for resource in ["cpu", "io", "memory"] {
+        let text = "some avg10=0.00 avg60=0.00 avg300=0.00 total=7\nfull avg10=0.00 total=3\n";
+        tree.scratch.write(&format!("cgroup/system.slice/{long}/{resource}.pressure"), text);
+    }
+    tree.collect();
+    for resource in ["cpu", "io", "memory"] {
+        for (kind, ns) in [("some", 7000), ("full", 3000)] {
+            let key = (long.clone(), CGROUP_PRESSURE_TIME.name, format!("{resource} {kind}"));
+            assert_eq!(tree.counted.get(&key), Some(&ns), "{key:?} in {:?}", tree.counted);
+        }
+    }
+    // There is no cpu.stat in this tree.
+    let absent: Vec<_> = tree.cgroups.absent().collect();
+    assert_eq!(absent.len(), 1, "{absent:?}");
+    assert!(absent[0].contains("throttling") && absent[0].contains("cpu.stat"), "{absent:?}");
+}
+
+#[test]
+fn what_is_not_there_is_named_with_its_reason() {
+    let mut tree = Tree::new("absent", false);
+    tree.collect();
+    let absent: Vec<_> = tree.cgroups.absent().collect();
+    assert_eq!(absent.len(), 2, "{absent:?}");
+    assert!(absent[0].contains("pressure/cpu") && absent[0].contains("psi=1"), "{absent:?}");
+    assert!(absent[1].contains("container or unit"), "{absent:?}");
+    tree.stat("system.slice/web.service", [0, 0, 0]);
+    tree.collect();
+    assert_eq!(tree.cgroups.absent().count(), 1);
+    let none =
+        Cgroups::new(&HostPaths { proc: tree.scratch.path("proc"), ..HostPaths::default() }, None);
+    assert!(none.absent().any(|reason| reason.contains("cpu controller")));
+}
+
+#[test]
+fn cgroups_beyond_the_limit_are_counted() {
+    let mut tree = Tree::new("limit", false);
+    tree.cgroups.sources[0].read_limit = 2;
+    for number in 0..5 {
+        tree.stat(&format!("system.slice/{number}.service"), [1, 1, 1]);
+    }
+    tree.collect();
+    tree.collect();
+    assert_eq!(tree.cgroups.lost(), 6);
+    assert_eq!(tree.counted.len(), 2 * 3);
+}

@@ -1,0 +1,61 @@
+//! Metrics of containers and units that their cgroups keep.
+
+use super::{Kind, MetricDesc};
+
+/// Every metric of this module.
+pub(super) const CGROUP_ALL: &[&MetricDesc] = &[
+    &CGROUP_CPU_PERIODS,
+    &CGROUP_CPU_THROTTLED_PERIODS,
+    &CGROUP_CPU_THROTTLED_TIME,
+    &CGROUP_PRESSURE_TIME,
+];
+
+/// Periods of the CPU quota.
+pub static CGROUP_CPU_PERIODS: MetricDesc = MetricDesc {
+    name: "monitor.cgroup.cpu.periods",
+    unit: "{period}",
+    kind: Kind::Counter,
+    attributes: &["container.id", "container.name", "systemd.unit"],
+    help: "Periods of the CPU quota of a container or unit in which it had something to run; 0 \
+           without a quota. What happens after the last of the readings, which are a second or more \
+           apart, and before the cgroup is removed is not seen",
+    source: "nr_periods in the cgroup's cpu.stat",
+};
+
+/// Periods in which the quota was used up.
+pub static CGROUP_CPU_THROTTLED_PERIODS: MetricDesc = MetricDesc {
+    name: "monitor.cgroup.cpu.throttled.periods",
+    unit: "{period}",
+    kind: Kind::Counter,
+    attributes: &["container.id", "container.name", "systemd.unit"],
+    help: "Periods in which a container or unit had used up its CPU quota and was kept from running",
+    source: "nr_throttled in the cgroup's cpu.stat",
+};
+
+/// Time for which the quota was used up.
+pub static CGROUP_CPU_THROTTLED_TIME: MetricDesc = MetricDesc {
+    name: "monitor.cgroup.cpu.throttled.time",
+    unit: "s",
+    kind: Kind::Counter,
+    attributes: &["container.id", "container.name", "systemd.unit"],
+    help: "Time for which a container or unit was kept from running as it had used up its CPU quota, \
+           added up over CPUs",
+    source: "throttled_time or throttled_usec in the cgroup's cpu.stat",
+};
+
+/// Pressure on a container or unit.
+pub static CGROUP_PRESSURE_TIME: MetricDesc = MetricDesc {
+    name: "monitor.cgroup.pressure.time",
+    unit: "s",
+    kind: Kind::Counter,
+    attributes: &[
+        "container.id",
+        "container.name",
+        "systemd.unit",
+        "monitor.pressure.resource",
+        "monitor.pressure.stall_type",
+    ],
+    help: "Time in which at least one task (some) or all tasks that had work (full) of a container or \
+           unit were stalled for want of the resource",
+    source: "cpu.pressure, io.pressure and memory.pressure of the cgroup, version 2 only",
+};

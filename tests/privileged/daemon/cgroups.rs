@@ -1,0 +1,127 @@
+//! What cgroups say of containers and units, against their files.
+
+use std::{fs, path::PathBuf, process, thread, time::Duration};
+
+use monitor_tests::{Workload, cgroup, serial};
+
+use super::{groups::Container, program::Daemon, scrape::Scrape};
+
+const PERIODS: &str = "monitor_cgroup_cpu_periods_total";
+const THROTTLED: &str = "monitor_cgroup_cpu_throttled_periods_total";
+const TIME: &str = "monitor_cgroup_cpu_throttled_time_seconds_total";
+const COMMAND: &str = "mt-same";
+
+/// Periods, throttled periods and throttled nanoseconds that a container's file says once its processes
+/// have ended: the timer of the period runs on for a moment.
+fn stat(container: &Container) -> [u64; 3] {
+    for _ in 0..50 {
+        let before = stat_now(container);
+        thread::sleep(Duration::from_millis(50));
+        if before == stat_now(container) {
+            return before;
+        }
+    }
+    panic!("{} does not come to rest", container.id);
+}
+
+fn stat_now(container: &Container) -> [u64; 3] {
+    let ns = container.stat(&["throttled_time "]);
+    let ns = ns.or_else(|| Some(1000 * container.stat(&["throttled_usec "])?));
+    [container.stat(&["nr_periods "]), container.stat(&["nr_throttled "]), ns]
+        .map(|value| value.expect("the controller is on"))
+}
+
+/// The same as exported.
+fn exported(scrape: &Scrape, id: &str) -> Option<[u64; 3]> {
+    let value = |name| scrape.value(name, &[("container_id", id)]);
+    let [periods, throttled, seconds] = [value(PERIODS)?, value(THROTTLED)?, value(TIME)?];
+    Some([periods as u64, throttled as u64, (seconds * 1e9).round() as u64])
+}
+
+#[test]
+fn throttling_is_what_the_cgroups_say_and_containers_are_told_apart() {
+    let _serial = serial();
+    // One is there before the daemon, and counts from its start.
+    let before = Container::new(1);
+    before.limit(2000);
+    before.run(COMMAND, 20).end();
+    let base = stat(&before);
+    assert!(base[1] > 0, "no throttling: {base:?}");
+    let daemon = Daemon::start([]);
+    let after = Container::new(2);
+    after.limit(5000);
+    let hogs = [before.run(COMMAND, 100), after.run(COMMAND, 200)];
+    hogs.into_iter().for_each(Workload::end);
+    let [first, second] = [stat(&before), stat(&after)];
+    let first: [u64; 3] = std::array::from_fn(|index| first[index] - base[index]);
+    assert!(first[1] > 10 && second[1] > 10 && first[2] > second[2], "{first:?} {second:?}");
+    let both = daemon.wait("both containers", || {
+        let scrape = Scrape::text(&daemon);
+        let both = [exported(&scrape, &before.id)?, exported(&scrape, &after.id)?];
+        (both == [first, second]).then_some(both)
+    });
+    println!("periods, throttled periods, throttled ns: {both:?}");
+
+    // The container outlives its process, and its series go on.
+    after.run(COMMAND, 100).end();
+    let more = stat(&after);
+    assert!(more[2] > second[2]);
+    daemon.wait("more", || (exported(&Scrape::text(&daemon), &after.id)? == more).then_some(()));
+    // And the other was not touched.
+    assert_eq!(exported(&Scrape::protobuf(&daemon), &before.id), Some(first));
+}
+
+/// A cgroup of a unit, removed at the end.
+struct Unit(PathBuf);
+
+impl Drop for Unit {
+    fn drop(&mut self) {
+        for _ in 0..50 {
+            if fs::remove_dir(&self.0).is_ok() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+#[test]
+fn the_longest_names_are_whole() {
+    let _serial = serial();
+    let root = cgroup::version_1().unwrap_or_else(super::groups::unified);
+    // The longest name that a directory can have.
+    let tail = format!("{}.service", process::id());
+    let name = format!("{}{tail}", "x".repeat(255 - tail.len()));
+    let unit = Unit(root.join(&name));
+    fs::create_dir(&unit.0).unwrap_or_else(|error| panic!("cannot make {:?}: {error}", unit.0));
+    let daemon = Daemon::start([]);
+    let hog = Workload::start(COMMAND, ["hog", "-", unit.0.to_str().expect("text"), "50"]);
+    hog.done();
+    hog.end();
+    let labels = [("systemd_unit", &*name)];
+    daemon.wait("the unit", || {
+        let scrape = Scrape::text(&daemon);
+        scrape.value("monitor_process_cpu_time_seconds_total", &labels)?;
+        // A host of version 2 has them only where the controller is on.
+        let throttling = scrape.value(PERIODS, &labels);
+        (throttling.is_some() || cgroup::version_1().is_none()).then_some(())
+    });
+}
+
+#[test]
+fn pressure_that_the_kernel_does_not_account_for_is_absent_with_its_reason() {
+    let _serial = serial();
+    let daemon = Daemon::start([]);
+    let absent = daemon.get("/health").json()["absent"].clone();
+    let reasons: Vec<_> = absent.as_array().expect("a list").iter().collect();
+    let reason =
+        reasons.iter().find_map(|it| it.as_str().filter(|it| it.starts_with("pressure on")));
+    let scrape = Scrape::text(&daemon);
+    let is_there = scrape.names.contains("monitor_cgroup_pressure_time_seconds_total");
+    assert_ne!(reason.is_some(), is_there, "{reasons:?}");
+    if let Err(error) = fs::read("/proc/pressure/cpu") {
+        let reason = reason.unwrap_or_else(|| panic!("no reason in {reasons:?}"));
+        assert!(reason.contains("/proc/pressure/cpu") && reason.contains("psi=1"), "{reason}");
+        assert!(reason.contains(&error.to_string()), "{reason}");
+    }
+}
