@@ -37,9 +37,9 @@ fn logs_change_their_level_and_form() {
     let _serial = serial();
     let daemon = Daemon::start([]);
     assert!(!daemon.log().contains("attached by"), "details at the level of information");
-    let log = daemon.reload("log.level = \"info,monitor=debug\"\nprobes.sched = false\n");
+    let log = daemon.reload("log.level = \"info,monitor::kernel=debug\"\nprobes.sched = false\n");
     assert!(log.contains("configuration reloaded: log.level, probes.sched"), "{log}");
-    daemon.reload("log.level = \"info,monitor=debug\"\nlog.format = \"json\"\n");
+    daemon.reload("log.level = \"info,monitor::kernel=debug\"\nlog.format = \"json\"\n");
     let attached = daemon.wait("details in JSON", || {
         let log = daemon.log();
         let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
