@@ -5,6 +5,7 @@ mod cgroups;
 mod events;
 mod forks;
 mod groups;
+mod pairs;
 mod program;
 mod reload;
 mod scrape;

@@ -2,9 +2,14 @@
 
 use std::{
     collections::BTreeMap,
-    io::Write,
+    fs::File,
+    io::{Read, Seek, Write},
+    net::{TcpListener, TcpStream},
     process::{Command, Stdio},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -12,15 +17,14 @@ use std::{
 use monitor_tests::{Workload, serial};
 
 use super::{
+    pairs::{Pair, pairs},
     program::{self, Daemon},
     scrape::{Buckets, Scrape},
 };
 
-/// Metrics of groups, and what they are of the host.
-const SUMS: [(&str, &str); 2] = [
-    ("monitor_process_runqueue_latency_seconds", "monitor_sched_runqueue_latency_seconds"),
-    ("monitor_process_offcpu_latency_seconds", "monitor_sched_offcpu_latency_seconds"),
-];
+/// Switches to threads of a group, and of the host: there at all times.
+const RUNS: &str = "monitor_process_runqueue_latency_seconds_count";
+const HOST_RUNS: &str = "monitor_sched_runqueue_latency_seconds_count";
 
 /// Scrapes, and the time between them.
 const SCRAPES: usize = 50;
@@ -35,6 +39,11 @@ fn every_scrape_adds_up_while_processes_come_and_go() {
         .map(|name| Workload::start(name, ["hog", "-", "-", "60000"]));
     let _sleeper = Workload::start("mt-sleep", ["sleep", "-", "100000", "500"]);
     let storm = thread::spawn(storm);
+    let stop = Arc::new(AtomicBool::new(false));
+    let traffic = [traffic, writes].map(|work| {
+        let stop = stop.clone();
+        thread::spawn(move || work(&stop))
+    });
     let mut last: Option<Scrape> = None;
     let mut counts = Vec::new();
     let mut next = Instant::now();
@@ -45,12 +54,16 @@ fn every_scrape_adds_up_while_processes_come_and_go() {
         if let Some(last) = &last {
             nothing_went_down(last, &scrape);
         }
-        counts.push(scrape.value(&format!("{}_count", SUMS[0].1), &[]).expect("it is measured"));
+        counts.push(scrape.value(HOST_RUNS, &[]).expect("it is measured"));
         last = Some(scrape);
         next += PAUSE;
         thread::sleep(next.saturating_duration_since(Instant::now()));
     }
     storm.join().expect("processes can be started");
+    stop.store(true, Ordering::Relaxed);
+    for thread in traffic {
+        thread.join().expect("the host has a network and a disk");
+    }
     // It was not the same scrape again and again, and the load was in it.
     let (first, end) = (counts[0], counts[SCRAPES - 1]);
     counts.dedup();
@@ -59,7 +72,7 @@ fn every_scrape_adds_up_while_processes_come_and_go() {
     let end = Scrape::text(&daemon);
     for name in ["mt-hog1", "mt-sleep", "mt-forked", "mt-leave", "true"] {
         let labels = [("process_executable_name", name)];
-        let runs = end.values(&format!("{}_count", SUMS[0].0), &labels);
+        let runs = end.values(RUNS, &labels);
         assert!(runs.iter().sum::<f64>() > 0.0, "{name} was not seen");
     }
 }
@@ -118,34 +131,68 @@ fn storm() {
     }
 }
 
-/// Fails unless the groups together are the host, in every respect.
+/// Connections over the loopback device, each with a request and an answer.
+fn traffic(stop: &AtomicBool) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there are free ports");
+    let address = listener.local_addr().expect("it is bound");
+    let mut buffer = vec![7; 64 << 10];
+    while !stop.load(Ordering::Relaxed) {
+        let mut client = TcpStream::connect(address).expect("somebody listens");
+        let (mut server, _) = listener.accept().expect("somebody has connected");
+        client.write_all(&buffer[..100]).expect("it is connected");
+        server.read_exact(&mut buffer[..100]).expect("it was sent");
+        thread::scope(|scope| {
+            scope.spawn(|| server.write_all(&[7; 64 << 10]).expect("it is connected"));
+            client.read_exact(&mut buffer).expect("it is sent");
+        });
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A file that is written to its disk again and again.
+fn writes(stop: &AtomicBool) {
+    let directory = program::Directory::new();
+    let mut file = File::create(directory.path("written")).expect("the directory is ours");
+    while !stop.load(Ordering::Relaxed) {
+        file.rewind().and_then(|()| file.write_all(&[7; 256 << 10])).expect("there is room");
+        file.sync_all().expect("the disk works");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Fails unless the groups together are the host, in every respect. What only happens now and then may
+/// be absent, in the groups and in the host.
 pub(crate) fn adds_up(scrape: &Scrape) {
-    for (of_groups, of_host) in SUMS {
-        for part in ["count", "sum", "bucket"] {
-            let [groups, host] =
-                [of_groups, of_host].map(|name| by_bound(scrape, &format!("{name}_{part}")));
-            assert!(!host.is_empty(), "no {of_host}_{part}");
-            assert!(groups.keys().eq(host.keys()), "{of_host}_{part} has other buckets");
-            for (bound, host) in &host {
-                let groups = groups[bound];
+    assert!(scrape.value(HOST_RUNS, &[]).is_some(), "no {HOST_RUNS}");
+    for Pair { of_groups, of_host, is_histogram, shared } in pairs() {
+        let parts: &[_] = if is_histogram { &["_count", "_sum", "_bucket"] } else { &[""] };
+        for part in parts {
+            let [groups, host] = [&of_groups, &of_host]
+                .map(|name| by_labels(scrape, &format!("{name}{part}"), &shared));
+            assert!(groups.keys().eq(host.keys()), "{of_host}{part}: {groups:?} and {host:?}");
+            for (labels, host) in &host {
+                let groups = groups[labels];
                 // Counts are whole numbers; sums of seconds are rounded.
-                let rounding = if part == "sum" { 1e-9 * host } else { 0.0 };
+                let in_seconds = *part == "_sum" || of_host.ends_with("_seconds_total");
+                let rounding = if in_seconds { 1e-9 * host } else { 0.0 };
                 assert!(
                     (host - groups).abs() <= rounding,
-                    "{of_host}_{part} up to {bound:?} is {host}, its groups together {groups}"
+                    "{of_host}{part}{labels:?} is {host}, its groups together {groups}"
                 );
             }
         }
-        let [groups, host] = [of_groups, of_host].map(|name| native(scrape, name));
+        let [groups, host] = [&of_groups, &of_host].map(|name| native(scrape, name));
         assert_eq!(groups, host, "native buckets of {of_host}");
     }
 }
 
-/// The sum of all series of a name, for each `le` if it has one.
-fn by_bound(scrape: &Scrape, name: &str) -> BTreeMap<Option<String>, f64> {
+/// The sums of all series of a name that have `le`, if at all, and these labels in common.
+fn by_labels(scrape: &Scrape, name: &str, shared: &[String]) -> BTreeMap<Vec<String>, f64> {
     let mut sums = BTreeMap::new();
     for (labels, value) in scrape.all(name) {
-        *sums.entry(labels.get("le").cloned()).or_default() += value;
+        let key = shared.iter().map(String::as_str).chain(["le"]);
+        let key: Vec<_> = key.filter_map(|label| labels.get(label).cloned()).collect();
+        *sums.entry(key).or_default() += value;
     }
     sums
 }
@@ -191,7 +238,7 @@ fn promtool_finds_nothing() {
     let directory = program::Directory::new();
     let answer = daemon.get("/metrics");
     let [out, err] = ["out", "err"].map(|name| directory.path(name));
-    let create = |path| std::fs::File::create(path).expect("the directory is ours");
+    let create = |path| File::create(path).expect("the directory is ours");
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
