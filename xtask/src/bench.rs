@@ -10,6 +10,7 @@ mod crowd;
 mod daemon;
 mod http;
 mod idle;
+mod load;
 mod machine;
 mod memory;
 mod pass;
@@ -20,6 +21,7 @@ mod rounds;
 mod scrape;
 mod service;
 mod sysctl;
+mod web;
 
 use std::{
     env,
@@ -79,6 +81,10 @@ enum Benchmark {
     Idle,
     /// CPU time and size of a scrape
     Scrape,
+    /// A web server and its load on one CPU
+    Web,
+    /// 10,000 processes, and connections that come and go
+    Load,
 }
 
 /// What every benchmark needs to know.
@@ -116,6 +122,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// Builds and installs all that measuring takes.
 fn prepare() -> Result<()> {
     setup::test_tools()?;
+    setup::bench_tools()?;
     build::daemon(Profile::Release)?;
     command::run(command::cargo("build").args([
         "--release",
@@ -171,6 +178,8 @@ impl Benchmark {
             Self::Memory => memory::run(setup),
             Self::Idle => idle::run(setup),
             Self::Scrape => scrape::run(setup),
+            Self::Web => web::run(setup),
+            Self::Load => load::run(setup),
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::workspace;
 
 pub(crate) use self::{
     compiler::BPF_TARGET, tools::emulator, tools::ensure as test_tools,
-    tools::ensure_unit as unit_test_tools,
+    tools::ensure_load as bench_tools, tools::ensure_unit as unit_test_tools,
 };
 
 /// The release of bpf-linker that objects are made with.

@@ -8,6 +8,12 @@ use super::{
     http,
     service::{self, Service},
 };
+use crate::{command, workspace};
+
+/// A configuration that says nothing.
+const DEFAULTS: &str = "/dev/null";
+/// The last part of a printed configuration: which probes run.
+const PROBES: &str = "[probes]";
 
 /// How long it may take to have its first numbers.
 const START: Duration = Duration::from_secs(60);
@@ -20,12 +26,32 @@ pub(super) struct Daemon {
 }
 
 impl Daemon {
-    /// Starts it with the defaults and these arguments, and waits until the `sched` probe works.
+    /// Starts it with the defaults and these arguments, and waits until it works.
     pub(super) fn start(program: &Path, arguments: &[&str]) -> Result<Self> {
+        Self::start_configured(program, Path::new(DEFAULTS), arguments)
+    }
+
+    /// Starts it with the defaults but one probe alone, and waits until it works.
+    pub(super) fn start_probe(program: &Path, probe: &str) -> Result<Self> {
+        let printed =
+            command::output(Command::new(program).args(["config", "--config", DEFAULTS]))?;
+        let (rest, probes) = printed.split_once(PROBES).context("the daemon has no probes")?;
+        let mut config = format!("{rest}{PROBES}");
+        for line in probes.lines().filter(|line| !line.is_empty()) {
+            let name = line.split(' ').next().unwrap_or_default();
+            config += &format!("\n{name} = {}", name == probe);
+        }
+        let path = workspace::root().join("target/bench/one-probe.toml");
+        fs::write(&path, config).with_context(|| format!("cannot write {}", path.display()))?;
+        Self::start_configured(program, &path, &[])
+    }
+
+    fn start_configured(program: &Path, config: &Path, arguments: &[&str]) -> Result<Self> {
         let address = http::free_address()?;
         let mut command = Command::new(program);
+        command.arg("run").arg("--config").arg(config);
+        command.args(["--listen", &address.to_string()]);
         // Nothing of what this machine configures counts.
-        command.args(["run", "--config", "/dev/null", "--listen", &address.to_string()]);
         for (name, _) in env::vars_os() {
             if name.as_encoded_bytes().starts_with(b"MONITOR_") {
                 command.env_remove(name);
@@ -35,7 +61,7 @@ impl Daemon {
         service.wait_until(START, |_| http::get(address, "/ready").is_ok())?;
         let daemon = Self { service, address };
         let active = daemon.values("monitor_agent_probe_state", "\"active\"")?;
-        ensure!(active.sum::<f64>() > 0.0, "the daemon's sched probe is not active");
+        ensure!(active.sum::<f64>() > 0.0, "no probe of the daemon is active");
         service::pause(SETTLE)?;
         Ok(daemon)
     }

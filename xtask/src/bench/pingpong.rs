@@ -25,30 +25,39 @@ const LOAD: Duration = Duration::from_secs(30);
 /// Wakeup of a thread, of a new one, and the switch.
 const HOOKS: usize = 3;
 
-const LIMIT: f64 = 1.10;
+/// With the `sched` probe alone, and with all.
+const LIMIT_SCHED: f64 = 1.10;
+const LIMIT_ALL: f64 = 1.12;
 
 pub(super) fn run(setup: &Setup) -> Result<Vec<Figure>> {
-    let names = ["without", "empty programs", "monitor", "runqlat"];
-    let [without, empty, monitor, runqlat] = interleave(setup.rounds, (names, "s"), |variant| {
-        bpf::require_statistics_off()?;
-        let beside = match variant {
-            1 => Some(empty_programs(setup)?),
-            3 => Some(runqlat_programs()?),
-            _ => None,
-        };
-        let daemon = if variant == 2 { Some(Daemon::start(&setup.daemon, &[])?) } else { None };
-        let seconds = play(&[])?;
-        daemon.map_or(Ok(()), Daemon::stop)?;
-        beside.map_or(Ok(()), Service::stop)?;
-        Ok(seconds)
-    })?;
+    let names = ["without", "empty programs", "sched", "all", "runqlat"];
+    let [without, empty, sched, all, runqlat] =
+        interleave(setup.rounds, (names, "s"), |variant| {
+            bpf::require_statistics_off()?;
+            let beside = match variant {
+                1 => Some(empty_programs(setup)?),
+                4 => Some(runqlat_programs()?),
+                _ => None,
+            };
+            let daemon = match variant {
+                2 => Some(Daemon::start_probe(&setup.daemon, "sched")?),
+                3 => Some(Daemon::start(&setup.daemon, &[])?),
+                _ => None,
+            };
+            let seconds = play(&[])?;
+            daemon.map_or(Ok(()), Daemon::stop)?;
+            beside.map_or(Ok(()), Service::stop)?;
+            Ok(seconds)
+        })?;
     let command = |beside: &str| format!("`{} {THREADS}`{beside}", COMMAND.join(" "));
     let figure = |what, beside, values: &[f64]| {
         let ratio = ratio(values, &without);
         Figure::new(format!("{what} / without"), ratio, Unit::Ratio, command(beside))
     };
     Ok(vec![
-        figure("Ping-pong with monitor", " beside `monitor run`", &monitor).at_most(LIMIT),
+        figure("Ping-pong with the sched probe", " beside `monitor run` with no other", &sched)
+            .at_most(LIMIT_SCHED),
+        figure("Ping-pong with all probes", " beside `monitor run`", &all).at_most(LIMIT_ALL),
         figure("Ping-pong with empty programs on the same hooks", " beside them", &empty),
         figure("Ping-pong with runqlat", " beside `runqlat -P`", &runqlat),
     ])

@@ -20,11 +20,18 @@ const PRIVILEGED: [Tool; 5] = [
     ("runqlat", "libbpf-tools"),
 ];
 
+/// What measurements take besides.
+const LOAD: [Tool; 2] = [("nginx", "nginx-light"), ("wrk", "wrk")];
+
 /// What runs virtual machines.
 const EMULATOR: [Tool; 1] = [("qemu-system-x86_64", "qemu-system-x86")];
 
-/// Packages that would start a service of the same name, of which only the programs are wanted.
-const SERVICES: [&str; 2] = ["prometheus", "prometheus-node-exporter"];
+/// Packages that would start a service, of which only the programs are wanted, and that service.
+const SERVICES: [(&str, &str); 3] = [
+    ("nginx-light", "nginx"),
+    ("prometheus", "prometheus"),
+    ("prometheus-node-exporter", "prometheus-node-exporter"),
+];
 
 /// Finds all of them, after installing those that are missing.
 pub(crate) fn ensure() -> Result<Vec<(&'static str, PathBuf)>> {
@@ -34,6 +41,11 @@ pub(crate) fn ensure() -> Result<Vec<(&'static str, PathBuf)>> {
 /// Finds those that tests without privileges take, after installing what is missing.
 pub(crate) fn ensure_unit() -> Result<Vec<(&'static str, PathBuf)>> {
     ensure_all(&UNIT)
+}
+
+/// Finds what measurements take besides, after installing what is missing.
+pub(crate) fn ensure_load() -> Result<()> {
+    ensure_all(&LOAD).map(drop)
 }
 
 /// Finds the emulator, after installing it if need be.
@@ -73,7 +85,7 @@ fn keep_stopped(packages: &[&str]) -> Result<()> {
     if !Path::new("/run/systemd/system").exists() {
         return Ok(());
     }
-    for service in SERVICES.into_iter().filter(|service| packages.contains(service)) {
+    for (_, service) in SERVICES.iter().filter(|(package, _)| packages.contains(package)) {
         println!("masking {service}.service, only the program is wanted; undo: systemctl unmask");
         command::run(
             privilege::as_root("systemctl", "masking a service")?.args(["mask", service]),
