@@ -31,6 +31,7 @@ fn main() {
         "forks" => processes::forks(number(1), Duration::from_micros(number(2))),
         "exits" => exits::codes(number(1)),
         "exits-threads" => exits::threads(number(1)),
+        "storm" => processes::storm(Duration::from_secs(number(1))),
         "reuse" => processes::reuse(number(1)),
         "probe" => probe(),
         mode => panic!("no workload is called {mode:?}"),

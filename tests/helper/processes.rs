@@ -5,7 +5,7 @@ use std::{
     io::{Read, Write},
     path::Path,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use monitor_tests::{proc::Counters, sys};
@@ -110,4 +110,30 @@ pub(crate) fn reuse(times: u64) {
         sys::reap(pid);
     }
     crate::done(&[same]);
+}
+
+/// Starts children that end at once, as fast as it can, from one process on every CPU. Reports how
+/// many there were, those processes among them.
+pub(crate) fn storm(time: Duration) {
+    let (mut counts, count) = std::io::pipe().expect("a pipe can be made");
+    let cpus = sys::cpus();
+    let worker = |cpu| {
+        sys::pin(cpu);
+        let (mut children, end) = (1, Instant::now() + time);
+        while Instant::now() < end {
+            let child = sys::fork(None, || {}).expect("fork works");
+            sys::reap(child);
+            children += 1_u64;
+        }
+        (&count).write_all(&children.to_ne_bytes()).expect("the parent listens");
+    };
+    let workers: Vec<_> =
+        cpus.iter().map(|cpu| sys::fork(None, || worker(*cpu)).expect("fork works")).collect();
+    workers.into_iter().for_each(sys::reap);
+    drop(count);
+    let mut bytes = Vec::new();
+    counts.read_to_end(&mut bytes).expect("a pipe can be read");
+    let counts =
+        bytes.chunks_exact(8).map(|chunk| u64::from_ne_bytes(chunk.try_into().expect("8")));
+    crate::done(&[counts.sum()]);
 }

@@ -10,6 +10,7 @@ mod program;
 mod reload;
 mod scrape;
 mod stop;
+mod storm;
 mod sums;
 mod surfaces;
 mod wire;
