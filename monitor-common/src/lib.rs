@@ -5,6 +5,7 @@
 //! exists once. Types that live in BPF maps are [`Pod`].
 #![no_std]
 
+pub mod block;
 pub mod event;
 pub mod hist;
 pub mod key;

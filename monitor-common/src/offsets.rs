@@ -117,3 +117,39 @@ offsets! {
         arg_end: "mm_struct.arg_end",
     }
 }
+
+offsets! {
+    /// Offsets for everything that is read of a block request.
+    RequestOffsets for "REQUEST_OFFSETS" {
+        /// The device's queue.
+        q: "request.q",
+        /// Operation and `REQ_*` flags.
+        cmd_flags: "request.cmd_flags",
+        /// `RQF_*` flags.
+        rq_flags: "request.rq_flags",
+        /// Bytes that are not done yet.
+        data_len: "request.__data_len",
+        /// The first part that is not done yet.
+        bio: "request.bio",
+        /// When it was made.
+        start_time_ns: "request.start_time_ns",
+        /// When it was last issued to the device.
+        io_start_time_ns: "request.io_start_time_ns",
+        /// The disk of a queue.
+        disk: "request_queue.disk",
+        /// Its major number.
+        major: "gendisk.major",
+        /// Its first minor number.
+        first_minor: "gendisk.first_minor",
+        /// Whom a part is charged to.
+        bi_blkg: "bio.bi_blkg" | "-",
+        /// The cgroup of that, as the controller of block devices sees it.
+        blkcg: "blkcg_gq.blkcg" | "-",
+        /// The cgroup itself.
+        blkcg_cgroup: "blkcg.css.cgroup" | "-",
+        /// Its directory.
+        kn: "cgroup.kn",
+        /// The inode number of that.
+        id: "kernfs_node.id",
+    }
+}

@@ -2,8 +2,10 @@
 
 mod iter;
 mod process;
+mod request;
 mod task;
 
 pub use iter::TaskIter;
 pub use process::Argv;
+pub use request::{Purpose, Request};
 pub use task::Task;

@@ -170,7 +170,9 @@ fn read_kernel(config: &Config, mount: Option<&CgroupMount>) -> Result<Kernel, L
         Hierarchy::V2 => None,
         Hierarchy::V1 { controller } => Some(controller),
     });
-    Kernel::read(controller, config.log.bpf)
+    let mut kernel = Kernel::read(controller, config.log.bpf)?;
+    kernel.sys = config.host.paths().sys;
+    Ok(kernel)
 }
 
 /// Turns probes on and off that are to run now and did not, or the other way. Returns those whose

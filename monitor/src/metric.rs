@@ -4,12 +4,14 @@
 //! attributes of `system.*` metrics are those of the OpenTelemetry semantic conventions 1.44.
 
 mod agent;
+mod block;
 mod cgroup;
 mod host;
 mod process;
 mod sched;
 
 pub use agent::*;
+pub use block::*;
 pub use cgroup::*;
 pub use host::*;
 pub use process::*;
@@ -46,7 +48,7 @@ pub enum Kind {
 }
 
 /// The metrics of each probe, by its name.
-const BY_PROBE: &[(&str, &[&MetricDesc])] = &[("sched", SCHED_ALL), ("process", PROCESS_ALL)];
+const BY_PROBE: &[(&str, &[&MetricDesc])] = &[("sched", SCHED_ALL), ("block", BLOCK_ALL), ("process", PROCESS_ALL)];
 
 /// All metrics, in the order of the documentation.
 pub fn catalogue() -> impl Iterator<Item = &'static MetricDesc> {

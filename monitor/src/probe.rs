@@ -5,6 +5,7 @@
 //! output.
 
 mod banks;
+mod block;
 mod events;
 mod maps;
 mod process;
@@ -25,7 +26,7 @@ use crate::{
 pub use banks::wait_for_programs;
 
 /// The table of probes. Configuration keys, reports and status derive from it.
-pub static PROBES: &[ProbeDesc] = &[sched::DESC, process::DESC];
+pub static PROBES: &[ProbeDesc] = &[sched::DESC, block::DESC, process::DESC];
 
 /// What a probe is, before it is loaded.
 pub struct ProbeDesc {

@@ -6,7 +6,10 @@
 
 use core::{ffi::c_void, ptr};
 
-use aya_ebpf::{bindings::task_struct, programs::BtfTracePointContext};
+use aya_ebpf::{
+    bindings::task_struct, helpers::generated::bpf_get_current_task_btf,
+    programs::BtfTracePointContext,
+};
 use monitor_common::{
     key::COMM_LEN,
     offsets::{ABSENT, TaskOffsets},
@@ -42,6 +45,12 @@ pub(super) fn constant(value: &'static u32) -> u32 {
     unsafe { ptr::read_volatile(value) }
 }
 
+/// Whether the version 2 hierarchy of cgroups says where a task belongs.
+#[inline(always)]
+pub(super) fn is_hierarchy_2() -> bool {
+    constant(&CGROUP_SUBSYS) == ABSENT
+}
+
 /// Reads the member at `offset` of the kernel structure at `base`.
 ///
 /// # Safety
@@ -58,6 +67,13 @@ impl Task {
     #[inline(always)]
     pub fn from_arg(ctx: &BtfTracePointContext, n: usize) -> Self {
         Self(ctx.arg::<*const task_struct>(n).cast_mut())
+    }
+
+    /// The one that runs.
+    #[inline(always)]
+    pub fn current() -> Self {
+        // SAFETY: has no arguments.
+        Self(unsafe { bpf_get_current_task_btf() })
     }
 
     /// The task that an iterator program was called for; `None` at the end of the pass.

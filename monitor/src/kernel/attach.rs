@@ -90,6 +90,11 @@ impl HookState {
     pub fn is_attached(&self) -> bool {
         matches!(self, Self::Attached { .. })
     }
+
+    /// Whether the hook works by this target.
+    pub fn is_attached_by(&self, target: &Target) -> bool {
+        matches!(self, Self::Attached { by } if *by == target.to_string())
+    }
 }
 
 impl fmt::Display for HookState {

@@ -1,6 +1,9 @@
 //! Loading an object: the offsets and constants of this kernel and host go into its read-only data.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use aya::{Btf, Ebpf, EbpfLoader, Endianness};
 use aya_log::EbpfLogger;
@@ -92,6 +95,8 @@ pub struct Kernel {
     btf: Btf,
     /// How many CPUs may ever be online.
     pub cpus: u32,
+    /// Where the host's `/sys` is seen.
+    pub sys: PathBuf,
     /// One more than the highest process id.
     pub pid_max: u32,
     /// The controller whose cgroup says where a task belongs; none for the version 2 hierarchy.
@@ -110,6 +115,7 @@ impl Kernel {
         Ok(Self {
             types,
             btf,
+            sys: "/sys".into(),
             cpus: cpus.ok_or(LoadError::Cpus)? + 1,
             pid_max: pid_max.trim().parse().unwrap_or(1 << 22),
             cgroup_controller,
@@ -127,6 +133,11 @@ impl Kernel {
             found.ok_or(LoadError::Member(member[0]))
         };
         table.members.iter().map(offset).collect()
+    }
+
+    /// The value of an enumerator, given with the name of its enumeration.
+    pub fn enumerator(&self, (enumeration, name): (&str, &str)) -> Option<u32> {
+        self.types.enumerator(enumeration, name)
     }
 
     /// The index of the controller in `css_set::subsys`.

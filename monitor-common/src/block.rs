@@ -1,0 +1,215 @@
+//! Maps of the `block` probe.
+
+use core::mem::offset_of;
+
+use crate::{
+    hist::FINE_SLOTS,
+    key::{COMM_LEN, ProcessKey},
+};
+
+/// What a request does.
+#[repr(u16)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// Reads.
+    Read,
+    /// Writes; zeroing and commands to zones too, as in the kernel's own counters.
+    Write,
+    /// Only empties the device's cache.
+    Flush,
+    /// Discards.
+    Discard,
+}
+
+impl Operation {
+    /// All operations with the value of their `disk.io.direction` attribute, by their numbers.
+    pub const ALL: [(Self, &'static str); 4] = [
+        (Self::Read, "read"),
+        (Self::Write, "write"),
+        (Self::Flush, "flush"),
+        (Self::Discard, "discard"),
+    ];
+}
+
+/// Whose requests an entry counts, and which.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Key {
+    /// Id of the cgroup.
+    pub cgroup_id: u64,
+    /// Command name of the thread-group leader.
+    pub comm: [u8; COMM_LEN],
+    /// Process id.
+    pub tgid: u32,
+    /// 1 for threads of the kernel.
+    pub kernel_thread: u16,
+    /// [`Operation`].
+    pub operation: u16,
+    /// The whole disk, see [`device`].
+    pub device: u32,
+    /// What this is worth: one of the constants below.
+    pub state: u32,
+}
+
+/// State of an entry that nobody has.
+pub const FREE: u32 = 0;
+/// State of a key that is one.
+pub const READY: u32 = 1;
+/// State of an entry whose key is just being written.
+pub const CLAIMED: u32 = 2;
+
+impl Key {
+    /// Requests of nobody known.
+    pub const fn other(device: u32, operation: u16) -> Self {
+        let ProcessKey { cgroup_id, comm, tgid, .. } = ProcessKey::other(0);
+        Self { cgroup_id, comm, tgid, kernel_thread: 0, operation, device, state: READY }
+    }
+
+    /// Whether its requests are those of nobody known.
+    pub fn is_other(&self) -> bool {
+        *self == Self::other(self.device, self.operation)
+    }
+}
+
+/// A device number as the kernel's `dev_t` has it.
+pub const fn device(major: u32, minor: u32) -> u32 {
+    major << MINOR_BITS | minor
+}
+
+/// Its major and minor number.
+pub const fn major_minor(device: u32) -> (u32, u32) {
+    (device >> MINOR_BITS, device & ((1 << MINOR_BITS) - 1))
+}
+
+const MINOR_BITS: u32 = 20;
+
+/// A place for a request that has been started and has not ended.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Debug)]
+pub struct Pending {
+    /// Address of the request that has the place; 0 when free.
+    pub request: u64,
+    /// Whose it is, and what it does.
+    pub key: Key,
+    /// Where to look for its entry first.
+    pub hash: u64,
+    /// The rest of the cache line.
+    pub unused: u64,
+}
+
+/// Places for requests, a power of two.
+pub const PENDING: usize = 1 << 14;
+
+/// Number of latencies that are measured. What there is of each comes in arrays with their places.
+pub const LATENCIES: usize = 2;
+/// The place of queue latency: from start to issue.
+pub const QUEUE: usize = 0;
+/// The place of device latency: from issue to completion.
+pub const DEVICE: usize = 1;
+
+/// What was counted for one key in one bank.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// Whose it is.
+    pub key: Key,
+    /// Operations that have no latencies.
+    pub untimed: u64,
+    /// Bytes moved or discarded.
+    pub bytes: u64,
+    /// Operations that failed.
+    pub errors: u64,
+    /// Exact sums of the latencies, in nanoseconds.
+    pub sums: [u64; LATENCIES],
+    /// Latencies by slot at scale 3, see [`crate::hist::slot`]. An operation with latencies is in both.
+    pub slots: [[u32; FINE_SLOTS]; LATENCIES],
+    /// The verifier cannot tell that the last pair of slots is not followed by another half.
+    pub unused: u64,
+}
+
+/// Entries for keys of processes in one bank, a power of two.
+pub const PROCESS_ENTRIES: usize = 512;
+/// Entries for keys of nobody known, a power of two; they come after the others.
+pub const OTHER_ENTRIES: usize = 64;
+/// Entries of one bank.
+pub const ENTRIES: usize = PROCESS_ENTRIES + OTHER_ENTRIES;
+/// How many entries a key may be in, one after the other from where its hash says.
+pub const PROBES: usize = 16;
+
+/// Which entries of a bank are in use: bit `n % 64` of word `n / 64`.
+pub type Used = [u64; ENTRIES / 64];
+
+/// The last flush that a CPU saw a device end.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Flush {
+    /// Address of the device's queue.
+    pub queue: u64,
+    /// When it was issued, in monotonic nanoseconds.
+    pub issued: u64,
+}
+
+/// Why something was not recorded, or not recorded where it belongs.
+#[repr(usize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// A request ended whose start was not seen, so it was added to `(other)`.
+    Unmatched,
+    /// The kernel did not note when a request was issued, so it has no latencies.
+    NoIssueTime,
+    /// A latency was negative, or longer than [`crate::hist::MAX_NS`], so the request has none.
+    Implausible,
+    /// The table was full, so a request was added to `(other)`.
+    TableFull,
+    /// The table was full even for `(other)`, so a request was not recorded at all.
+    OtherFull,
+    /// A command that is no read, write, flush or discard ended.
+    Passthrough,
+}
+
+impl Loss {
+    /// Number of reasons.
+    pub const COUNT: usize = 6;
+    /// All reasons with the value of their `monitor.loss.reason` attribute.
+    pub const ALL: [(Self, &'static str); Self::COUNT] = [
+        (Self::Unmatched, "unmatched"),
+        (Self::NoIssueTime, "no_issue_time"),
+        (Self::Implausible, "implausible"),
+        (Self::TableFull, "table_full"),
+        (Self::OtherFull, "other_full"),
+        (Self::Passthrough, "passthrough"),
+    ];
+}
+
+/// What was lost in one bank, by [`Loss`].
+pub type Losses = [u64; Loss::COUNT];
+
+impl Entry {
+    /// Nobody's.
+    pub const EMPTY: Self = Self {
+        key: Key {
+            cgroup_id: 0,
+            comm: [0; COMM_LEN],
+            tgid: 0,
+            kernel_thread: 0,
+            operation: 0,
+            device: 0,
+            state: FREE,
+        },
+        untimed: 0,
+        bytes: 0,
+        errors: 0,
+        sums: [0; LATENCIES],
+        slots: [[0; FINE_SLOTS]; LATENCIES],
+        unused: 0,
+    };
+}
+
+crate::pod!(Entry);
+
+const _: () = assert!(size_of::<Key>() == 40);
+const _: () = assert!(offset_of!(Key, state) == 36);
+const _: () = assert!(size_of::<Pending>() == 64);
+const _: () = assert!(size_of::<Entry>() == 40 + 24 + 16 + 8 * FINE_SLOTS + 8);
+const _: () = assert!(size_of::<Entry>().is_multiple_of(8));
+const _: () = assert!(OTHER_ENTRIES >= PROBES && ENTRIES.is_multiple_of(64));

@@ -1,0 +1,136 @@
+//! What is recorded when a request ends.
+
+use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns};
+use monitor_common::{
+    block::{DEVICE, Entry, Loss, Operation, QUEUE},
+    hist::{self, FINE_SLOTS},
+};
+use monitor_ebpf::{
+    atomic,
+    kernel::{Purpose, Request},
+};
+
+use crate::{FLUSHES, entry, lost, pending};
+
+/// A request has ended, or that many bytes of it.
+#[inline(always)]
+pub fn complete(request: Request, failed: bool, bytes: u32) {
+    let in_sequence = request.is_in_flush_sequence();
+    let operation = match request.purpose() {
+        Purpose::Operation(operation) => operation,
+        Purpose::DeviceFlush => return remember_flush(request),
+        Purpose::Passthrough => return lost(Loss::Passthrough),
+    };
+    let place = pending::place_of(request);
+    let (entry, operation) = match place {
+        // SAFETY: a map value; `operation` is no longer known where nothing remains.
+        Some(place) => unsafe {
+            (entry::entry(&raw const (*place).key, (*place).hash), (*place).key.operation)
+        },
+        None => {
+            let operation = without_start(request, operation) as u16;
+            (entry::other(request.device(), operation), operation)
+        }
+    };
+    let Some(entry) = entry else { return };
+    // SAFETY: map values.
+    unsafe {
+        if bytes != 0 {
+            atomic::add(&raw mut (*entry).bytes, bytes.into());
+        }
+        // There is more to come: of a sequence the end, with the same failure, or more bytes.
+        if in_sequence {
+            return;
+        }
+        if failed {
+            atomic::add(&raw mut (*entry).errors, 1);
+        }
+        if bytes < request.remaining() {
+            return;
+        }
+        match place {
+            Some(place) => (*place).request = 0,
+            None => lost(Loss::Unmatched),
+        }
+        let started = request.started();
+        let mut issued = request.issued();
+        if operation == Operation::Flush as u16 {
+            issued = flush_issued(request, started);
+        }
+        record(entry, started, issued);
+    }
+}
+
+/// What a request did whose start was not seen. One that only flushes is never issued itself.
+#[inline(always)]
+fn without_start(request: Request, operation: Operation) -> Operation {
+    if operation == Operation::Flush && request.issued() != 0 {
+        Operation::Write
+    } else {
+        operation
+    }
+}
+
+/// Adds the latencies of a request that ends now.
+///
+/// # Safety
+/// `entry` is a map value.
+#[inline(always)]
+unsafe fn record(entry: *mut Entry, started: u64, issued: u64) {
+    // SAFETY: has no arguments.
+    let now = unsafe { bpf_ktime_get_ns() };
+    let (queue_ns, device_ns) = (issued.wrapping_sub(started), now.wrapping_sub(issued));
+    let (queue, device) = (hist::slot(queue_ns), hist::slot(device_ns));
+    // SAFETY: a map value, and the slots are checked.
+    unsafe {
+        if started == 0 || issued == 0 {
+            atomic::add(&raw mut (*entry).untimed, 1);
+            return lost(Loss::NoIssueTime);
+        }
+        let possible = queue_ns <= hist::MAX_NS && device_ns <= hist::MAX_NS;
+        if !possible || queue >= FINE_SLOTS || device >= FINE_SLOTS {
+            atomic::add(&raw mut (*entry).untimed, 1);
+            return lost(Loss::Implausible);
+        }
+        add(entry, QUEUE, queue, queue_ns);
+        add(entry, DEVICE, device, device_ns);
+    }
+}
+
+/// Adds a latency.
+///
+/// # Safety
+/// `entry` is a map value, and there is such a slot.
+#[inline(always)]
+unsafe fn add(entry: *mut Entry, latency: usize, slot: usize, ns: u64) {
+    // SAFETY: as above. Two slots share a word, of which the lower does not overflow in a tick.
+    unsafe {
+        atomic::add(&raw mut (*entry).sums[latency], ns);
+        let pairs = (&raw mut (*entry).slots[latency]).cast::<u64>();
+        atomic::add(pairs.add(slot / 2), 1 << (32 * (slot & 1)));
+    }
+}
+
+/// A device has been flushed, for those who asked for it: they end next, on this CPU.
+#[inline(always)]
+fn remember_flush(request: Request) {
+    // SAFETY: has no arguments.
+    if let Some(flush) = FLUSHES.get_ptr_mut(unsafe { bpf_get_smp_processor_id() }) {
+        // SAFETY: a map value that only this CPU uses.
+        unsafe {
+            (*flush).queue = request.queue();
+            (*flush).issued = request.issued();
+        }
+    }
+}
+
+/// When the flush was issued that ended this request; 0 if it is not known.
+#[inline(always)]
+fn flush_issued(request: Request, started: u64) -> u64 {
+    // SAFETY: has no arguments.
+    let Some(flush) = FLUSHES.get_ptr_mut(unsafe { bpf_get_smp_processor_id() }) else { return 0 };
+    // SAFETY: a map value that only this CPU uses.
+    let flush = unsafe { *flush };
+    // One that was issued before this was asked for is an earlier one.
+    if flush.queue == request.queue() && flush.issued >= started { flush.issued } else { 0 }
+}

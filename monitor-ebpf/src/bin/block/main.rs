@@ -1,0 +1,94 @@
+//! `block`: how long every request to a block device waits in its queue and for the device, whose it
+//! is, and what it moved.
+//!
+//! A request is made in the context of who asked for it, which is noted in a place found by the
+//! request's address. All else happens when it ends, from the times that the kernel itself notes in
+//! every request.
+#![no_std]
+#![no_main]
+
+mod complete;
+mod entry;
+mod pending;
+
+use aya_ebpf::{
+    btf_maps::Array,
+    macros::{btf_map, btf_tracepoint},
+    programs::BtfTracePointContext,
+};
+use monitor_common::{
+    block::{ENTRIES, Entry, Flush, Loss, Losses, PENDING, Pending, Used},
+    key::BANKS,
+};
+use monitor_ebpf::{atomic, bank, kernel::Request};
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+/// Requests under way.
+#[btf_map]
+static STARTED: Array<Pending, PENDING> = Array::new();
+/// One bank after the other.
+#[btf_map]
+static COUNTED: Array<Entry, { BANKS * ENTRIES }> = Array::new();
+/// By bank.
+#[btf_map]
+static USED: Array<Used, BANKS> = Array::new();
+/// By bank.
+#[btf_map]
+static LOST: Array<Losses, BANKS> = Array::new();
+/// By CPU; userspace sets the size.
+#[btf_map]
+static FLUSHES: Array<Flush, 1> = Array::new();
+
+/// A request was made, in the context of who asked for it. From 6.5 on.
+#[btf_tracepoint(function = "block_io_start")]
+pub fn block_io_start(ctx: BtfTracePointContext) -> i32 {
+    pending::start(Request::from_arg(&ctx, 0));
+    0
+}
+
+/// A request was put into a queue. Before 6.5 this is the first that is seen of some.
+#[btf_tracepoint(function = "block_rq_insert")]
+pub fn block_rq_insert(ctx: BtfTracePointContext) -> i32 {
+    pending::start(Request::from_arg(&ctx, 0));
+    0
+}
+
+/// A request was given to the device. Before 6.5 this is the first that is seen of those that need
+/// not wait.
+#[btf_tracepoint(function = "block_rq_issue")]
+pub fn block_rq_issue(ctx: BtfTracePointContext) -> i32 {
+    let request = Request::from_arg(&ctx, 0);
+    if pending::place_of(request).is_none() {
+        pending::start(request);
+    }
+    0
+}
+
+/// A request will not end, as another one has taken it in.
+#[btf_tracepoint(function = "block_rq_merge")]
+pub fn block_rq_merge(ctx: BtfTracePointContext) -> i32 {
+    pending::end(Request::from_arg(&ctx, 0));
+    0
+}
+
+/// A request has ended, or a part of it.
+#[btf_tracepoint(function = "block_rq_complete")]
+pub fn block_rq_complete(ctx: BtfTracePointContext) -> i32 {
+    let failed = ctx.arg::<u64>(1) as u8 != 0;
+    let bytes = ctx.arg::<u64>(2) as u32;
+    complete::complete(Request::from_arg(&ctx, 0), failed, bytes);
+    0
+}
+
+/// Counts what could not be recorded. Rare, so the cost does not matter.
+#[cold]
+#[inline(always)]
+fn lost(reason: Loss) {
+    if let Some(losses) = LOST.get_ptr_mut(bank::active() as u32) {
+        // SAFETY: a map value, 8-byte aligned.
+        unsafe { atomic::add((&raw mut (*losses)[reason as usize]).cast(), 1) };
+    }
+}

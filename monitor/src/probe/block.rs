@@ -1,0 +1,202 @@
+//! The `block` probe: how long requests to block devices wait in their queue and for the device, and
+//! what they move, by process, device and operation. See `monitor-ebpf/src/bin/block` for the kernel's
+//! half.
+
+mod decode;
+mod devices;
+
+use aya::maps::{Array, MapData, MapError};
+use monitor_common::{
+    block::{ENTRIES, Entry, Losses, Used},
+    offsets::{RequestOffsets, TaskOffsets},
+};
+
+use self::{
+    decode::{Decoder, Snapshot},
+    devices::Devices,
+};
+use super::{MapEntries, Probe, ProbeDesc, ProbeError, banks::Banks, maps};
+use crate::{
+    kernel::{
+        attach::{Alternative, Hook, Target, Verdict},
+        loader::{Kernel, Object, Raw, Setup},
+        stats::Accounts,
+    },
+    sample::Sample,
+};
+
+const NAME: &str = "block";
+
+/// The flag of a request that is part of a sequence with flushes: an enumerator since 6.10, a number
+/// without a name in the kernel's types before.
+const FLUSH_SEQUENCE: (&str, &str) = ("rqf_flags", "__RQF_FLUSH_SEQ");
+const FLUSH_SEQUENCE_BEFORE: u32 = 4;
+
+const ISSUE: Alternative =
+    Alternative { program: "block_rq_issue", target: Target::TpBtf("block_rq_issue") };
+
+/// In the order of attaching: where requests start before where they end, so that none ends without
+/// its start having been seen but those that are under way now.
+const HOOKS: &[Hook] = &[
+    Hook {
+        name: "block_rq_merge",
+        alternatives: &[Alternative {
+            program: "block_rq_merge",
+            target: Target::TpBtf("block_rq_merge"),
+        }],
+        without: Some("whose some requests are, as places for requests are not given back"),
+    },
+    Hook {
+        name: "block_io_start",
+        alternatives: &[
+            Alternative { program: "block_io_start", target: Target::TpBtf("block_io_start") },
+            ISSUE,
+        ],
+        without: Some("whose requests are: all are in (other)"),
+    },
+    Hook {
+        name: "block_rq_complete",
+        alternatives: &[Alternative {
+            program: "block_rq_complete",
+            target: Target::TpBtf("block_rq_complete"),
+        }],
+        without: None,
+    },
+];
+
+/// Wanted too where there is no `block_io_start`: requests that wait are issued by others than made
+/// them.
+const INSERT: Hook = Hook {
+    name: "block_rq_insert",
+    alternatives: &[Alternative {
+        program: "block_rq_insert",
+        target: Target::TpBtf("block_rq_insert"),
+    }],
+    without: Some("whose requests are that wait for the device: they are in the kernel's threads"),
+};
+
+/// The entry in the table of probes.
+pub(super) const DESC: ProbeDesc = ProbeDesc {
+    name: NAME,
+    help: "queue and device latency of block devices, bytes, operations and errors",
+    hooks: HOOKS,
+    load: |kernel| Ok(Box::new(Block::load(kernel)?)),
+};
+
+struct Block {
+    object: Object,
+    banks: Banks,
+    counted: Array<MapData, Raw<Entry>>,
+    used: Array<MapData, Used>,
+    lost: Array<MapData, Losses>,
+    devices: Devices,
+    snapshot: Snapshot,
+    decoder: Decoder,
+}
+
+impl Block {
+    fn load(kernel: &Kernel) -> Result<Self, ProbeError> {
+        let flag = kernel.enumerator(FLUSH_SEQUENCE);
+        let flag = flag.map_or(1 << FLUSH_SEQUENCE_BEFORE, |bit| 1 << bit);
+        let mut object = kernel.load(
+            NAME,
+            aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/block.o")),
+            &Setup {
+                offsets: &[TaskOffsets::TABLE, RequestOffsets::TABLE],
+                constants: &[("RQF_FLUSH_SEQ", flag)],
+                sizes: &[("FLUSHES", kernel.cpus)],
+            },
+        )?;
+        for hook in HOOKS {
+            let attached = kernel.attach(&mut object, hook);
+            let by_issue = object
+                .verdicts
+                .last()
+                .is_some_and(|verdict| verdict.state.is_attached_by(&ISSUE.target));
+            if by_issue {
+                kernel.attach(&mut object, &INSERT);
+            }
+            if !attached && hook.without.is_none() {
+                return Err(missing(object.verdicts));
+            }
+        }
+        Ok(Self {
+            banks: Banks::take(&mut object, NAME)?,
+            counted: maps::take(&mut object, (NAME, "COUNTED"))?,
+            used: maps::take(&mut object, (NAME, "USED"))?,
+            lost: maps::take(&mut object, (NAME, "LOST"))?,
+            devices: Devices::new(&kernel.sys),
+            snapshot: Snapshot::default(),
+            decoder: Decoder::default(),
+            object,
+        })
+    }
+
+    /// Moves the entries of a bank into the snapshot.
+    fn take_entries(&mut self, bank: u32) -> Result<(), MapError> {
+        let used = self.used.get(&bank, 0)?;
+        for position in (0..ENTRIES).filter(|n| used[n / 64] >> (n % 64) & 1 == 1) {
+            let index = bank * ENTRIES as u32 + position as u32;
+            let Raw(entry) = self.counted.get(&index, 0)?;
+            self.counted.set(index, Raw(Entry::EMPTY), 0)?;
+            self.snapshot.entries.push(entry);
+        }
+        self.used.set(bank, [0; _], 0)
+    }
+
+    fn take_losses(&mut self, bank: u32) -> Result<(), MapError> {
+        self.snapshot.lost = self.lost.get(&bank, 0)?;
+        self.lost.set(bank, [0; _], 0)
+    }
+}
+
+impl Probe for Block {
+    fn verdicts(&self) -> &[Verdict] {
+        &self.object.verdicts
+    }
+
+    fn accounts(&self) -> &Accounts {
+        &self.object.accounts
+    }
+
+    fn end_tick(&mut self) -> Result<(), ProbeError> {
+        self.banks.flip()
+    }
+
+    fn snapshot(&mut self) -> Result<(), ProbeError> {
+        self.object.flush_log();
+        self.snapshot = Snapshot::default();
+        let bank = self.banks.ended().into();
+        self.take_entries(bank).map_err(|source| map_error("COUNTED", source))?;
+        self.take_losses(bank).map_err(|source| map_error("LOST", source))?;
+        for entry in &self.snapshot.entries {
+            let device = entry.key.device;
+            self.snapshot.names.entry(device).or_insert_with(|| self.devices.name(device));
+        }
+        Ok(())
+    }
+
+    fn decode(&mut self, sink: &mut dyn FnMut(Sample<'_>)) {
+        self.decoder.decode(&self.snapshot, sink);
+    }
+
+    fn entries(&self) -> Vec<MapEntries> {
+        let entries = self.snapshot.entries.len() as u64;
+        vec![MapEntries { map: "COUNTED", entries, storage_bytes: 0 }]
+    }
+}
+
+fn map_error(map: &'static str, source: MapError) -> ProbeError {
+    ProbeError::Map { probe: NAME, map, source }
+}
+
+/// The error for the hook that was tried last.
+fn missing(verdicts: Vec<Verdict>) -> ProbeError {
+    let last = verdicts.last();
+    ProbeError::Hook {
+        probe: NAME,
+        hook: last.map_or("", |verdict| verdict.hook),
+        reason: last.map_or_else(String::new, |verdict| verdict.state.to_string()),
+        verdicts,
+    }
+}

@@ -1,0 +1,183 @@
+//! From the raw records of the `block` probe to samples. No input or output here.
+
+use std::collections::{BTreeMap, HashMap};
+
+use monitor_common::{
+    block::{Entry, Key, LATENCIES, Loss, Losses, Operation},
+    hist::{COARSE_SHIFT, FINE_SLOTS},
+};
+
+use crate::{
+    metric::{
+        AGENT_LOST, BLOCK_DEVICE_LATENCY, BLOCK_ERRORS, BLOCK_IO, BLOCK_OPERATIONS,
+        BLOCK_QUEUE_LATENCY, MetricDesc, PROCESS_BLOCK_DEVICE_LATENCY, PROCESS_BLOCK_ERRORS,
+        PROCESS_BLOCK_IO, PROCESS_BLOCK_OPERATIONS, PROCESS_BLOCK_QUEUE_LATENCY,
+    },
+    sample::{Attributes, Durations, Owner, Process, Sample, Value},
+};
+
+/// The metrics that one entry, or the sum of some, gives values to.
+struct Metrics {
+    /// By the latencies' places.
+    latencies: [&'static MetricDesc; LATENCIES],
+    operations: &'static MetricDesc,
+    bytes: &'static MetricDesc,
+    errors: &'static MetricDesc,
+    /// How much coarser than scale 3 the latencies are.
+    shift: u32,
+}
+
+static OF_PROCESS: Metrics = Metrics {
+    latencies: [&PROCESS_BLOCK_QUEUE_LATENCY, &PROCESS_BLOCK_DEVICE_LATENCY],
+    operations: &PROCESS_BLOCK_OPERATIONS,
+    bytes: &PROCESS_BLOCK_IO,
+    errors: &PROCESS_BLOCK_ERRORS,
+    shift: COARSE_SHIFT,
+};
+
+static OF_HOST: Metrics = Metrics {
+    latencies: [&BLOCK_QUEUE_LATENCY, &BLOCK_DEVICE_LATENCY],
+    operations: &BLOCK_OPERATIONS,
+    bytes: &BLOCK_IO,
+    errors: &BLOCK_ERRORS,
+    shift: 0,
+};
+
+/// The raw contents of the maps at the end of one tick.
+#[derive(Default)]
+pub(super) struct Snapshot {
+    /// What was counted.
+    pub(super) entries: Vec<Entry>,
+    /// What was not, or not where it belongs.
+    pub(super) lost: Losses,
+    /// The names of the devices in the entries.
+    pub(super) names: HashMap<u32, String>,
+}
+
+/// Decodes snapshots. It keeps the attributes it gives to samples and room for a histogram.
+#[derive(Default)]
+pub(super) struct Decoder {
+    attributes: HashMap<(String, u16), Attributes>,
+    slots: Vec<(u16, u32)>,
+}
+
+/// How many sets of attributes are kept.
+const KEPT: usize = 4096;
+
+impl Decoder {
+    /// Calls `sink` with every sample of a snapshot.
+    pub(super) fn decode(&mut self, snapshot: &Snapshot, sink: &mut dyn FnMut(Sample<'_>)) {
+        if self.attributes.len() > KEPT {
+            self.attributes.clear();
+        }
+        let mut host: BTreeMap<(u32, u16), Entry> = BTreeMap::new();
+        for entry in &snapshot.entries {
+            let attributes = self.attributes(snapshot, &entry.key);
+            self.entry(entry, (&OF_PROCESS, owner(&entry.key)), &attributes, sink);
+            let place = (entry.key.device, entry.key.operation);
+            add(host.entry(place).or_insert(Entry { key: entry.key, ..Entry::EMPTY }), entry);
+        }
+        for sum in host.values() {
+            let attributes = self.attributes(snapshot, &sum.key);
+            self.entry(sum, (&OF_HOST, Owner::Host), &attributes, sink);
+        }
+        for (loss, reason) in Loss::ALL {
+            let pairs = [("monitor.probe", super::NAME), ("monitor.loss.reason", reason)];
+            sink(Sample {
+                metric: &AGENT_LOST,
+                owner: Owner::Host,
+                attributes: &Attributes::new(pairs),
+                value: Value::Increase(snapshot.lost[loss as usize]),
+            });
+        }
+    }
+
+    fn attributes(&mut self, snapshot: &Snapshot, key: &Key) -> Attributes {
+        let device = snapshot.names.get(&key.device).cloned().unwrap_or_default();
+        let operation = Operation::ALL.get(usize::from(key.operation));
+        let direction = operation.map_or("", |(_, direction)| direction);
+        let known =
+            self.attributes.entry((device, key.operation)).or_insert_with_key(|(device, _)| {
+                Attributes::new([
+                    ("system.device", device.as_str()),
+                    ("disk.io.direction", direction),
+                ])
+            });
+        known.clone()
+    }
+
+    fn entry(
+        &mut self,
+        entry: &Entry,
+        (metrics, owner): (&Metrics, Owner),
+        attributes: &Attributes,
+        sink: &mut dyn FnMut(Sample<'_>),
+    ) {
+        let mut operations = entry.untimed;
+        for ((metric, slots), sum_ns) in metrics.latencies.iter().zip(&entry.slots).zip(entry.sums)
+        {
+            self.collect(slots, metrics.shift);
+            let count: u64 = self.slots.iter().map(|(_, count)| u64::from(*count)).sum();
+            // Every operation with one latency has the other too.
+            operations = entry.untimed + count;
+            if count > 0 {
+                let value = Value::Histogram(Durations {
+                    shift: metrics.shift,
+                    sum_ns,
+                    slots: &self.slots,
+                });
+                sink(Sample { metric, owner, attributes, value });
+            }
+        }
+        for (metric, increase) in [
+            (metrics.operations, operations),
+            (metrics.bytes, entry.bytes),
+            (metrics.errors, entry.errors),
+        ] {
+            if increase > 0 {
+                sink(Sample { metric, owner, attributes, value: Value::Increase(increase) });
+            }
+        }
+    }
+
+    /// Takes the slots that are not 0, at a coarser scale.
+    fn collect(&mut self, slots: &[u32; FINE_SLOTS], shift: u32) {
+        self.slots.clear();
+        for (slot, &count) in (0u16..).zip(slots).filter(|(_, count)| **count > 0) {
+            let slot = slot >> shift;
+            match self.slots.last_mut() {
+                Some((last, sum)) if *last == slot => *sum += count,
+                _ => self.slots.push((slot, count)),
+            }
+        }
+    }
+}
+
+/// Whose requests an entry counts.
+fn owner(key: &Key) -> Owner {
+    if key.is_other() {
+        return Owner::Rest;
+    }
+    Owner::Process(Process {
+        pid: key.tgid,
+        comm: key.comm,
+        cgroup_id: key.cgroup_id,
+        kernel_thread: key.kernel_thread != 0,
+    })
+}
+
+/// Adds what another entry counted.
+fn add(sum: &mut Entry, entry: &Entry) {
+    sum.untimed += entry.untimed;
+    sum.bytes += entry.bytes;
+    sum.errors += entry.errors;
+    for latency in 0..LATENCIES {
+        sum.sums[latency] += entry.sums[latency];
+        for (sum, count) in sum.slots[latency].iter_mut().zip(&entry.slots[latency]) {
+            *sum += count;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
