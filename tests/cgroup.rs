@@ -12,10 +12,16 @@ use crate::session::read;
 
 /// The mount of the `cpu` controller of version 1, if it is in use.
 pub fn version_1() -> Option<PathBuf> {
-    mount(|kind, options| kind == "cgroup" && options.split(',').any(|option| option == "cpu"))
+    controller("cpu")
 }
 
-fn version_2() -> Option<PathBuf> {
+/// The mount of a controller of version 1, if it is in use.
+pub fn controller(name: &str) -> Option<PathBuf> {
+    mount(|kind, options| kind == "cgroup" && options.split(',').any(|option| option == name))
+}
+
+/// The mount of version 2.
+pub fn version_2() -> Option<PathBuf> {
     mount(|kind, _| kind == "cgroup2")
 }
 

@@ -4,6 +4,7 @@
 //! bpftrace print the scheduler's raw events; a [`Workload`] is a process of ours with a name of its
 //! own. [`observe`] puts them together, [`truth`] compares.
 
+pub mod block;
 pub mod cgroup;
 pub mod collector;
 pub mod counts;

@@ -3,7 +3,12 @@
 use std::collections::BTreeSet;
 
 use monitor::probe::PROBES;
-use monitor_tests::{Workload, proc::Counters, serial};
+use monitor_tests::{
+    Workload,
+    block::{Loop, run},
+    proc::Counters,
+    serial,
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -132,6 +137,8 @@ fn a_hog_is_shown_with_its_pid_and_its_share_of_a_cpu() {
 fn the_catalogue_is_what_is_exposed() {
     let _serial = serial();
     let daemon = Daemon::start([]);
+    let disk = Loop::in_memory(16);
+    run("dd", &[&format!("if={}", disk.path), "of=/dev/null", "bs=1M", "count=1", "iflag=direct"]);
     // Rates and shares need two ticks.
     daemon.wait_ticks(2);
     let listed = monitor(["metrics", "--format", "json"]);

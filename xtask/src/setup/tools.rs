@@ -12,12 +12,17 @@ const UNIT: [Tool; 3] =
     [("free", "procps"), ("prometheus", "prometheus"), ("promtool", "prometheus")];
 
 /// What tests as root and measurements take besides.
-const PRIVILEGED: [Tool; 5] = [
+const PRIVILEGED: [Tool; 10] = [
     ("bpftool", "bpftool"),
     ("bpftrace", "bpftrace"),
     ("perf", "linux-perf"),
     ("prometheus-node-exporter", "prometheus-node-exporter"),
     ("runqlat", "libbpf-tools"),
+    ("biolatency", "libbpf-tools"),
+    ("fio", "fio"),
+    ("losetup", "mount"),
+    ("blkdiscard", "util-linux"),
+    ("sfdisk", "fdisk"),
 ];
 
 /// What measurements take besides.

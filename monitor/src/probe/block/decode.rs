@@ -134,9 +134,8 @@ impl Decoder {
             (metrics.bytes, entry.bytes),
             (metrics.errors, entry.errors),
         ] {
-            if increase > 0 {
-                sink(Sample { metric, owner, attributes, value: Value::Increase(increase) });
-            }
+            // That nothing failed, or was moved, is said too.
+            sink(Sample { metric, owner, attributes, value: Value::Increase(increase) });
         }
     }
 
