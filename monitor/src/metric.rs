@@ -48,7 +48,8 @@ pub enum Kind {
 }
 
 /// The metrics of each probe, by its name.
-const BY_PROBE: &[(&str, &[&MetricDesc])] = &[("sched", SCHED_ALL), ("block", BLOCK_ALL), ("process", PROCESS_ALL)];
+const BY_PROBE: &[(&str, &[&MetricDesc])] =
+    &[("sched", SCHED_ALL), ("block", BLOCK_ALL), ("process", PROCESS_ALL)];
 
 /// All metrics, in the order of the documentation.
 pub fn catalogue() -> impl Iterator<Item = &'static MetricDesc> {
