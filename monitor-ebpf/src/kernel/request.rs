@@ -70,7 +70,7 @@ impl Request {
         let low: u64;
         // SAFETY: copies a register.
         unsafe {
-            asm!("w0 = w1", in("r1") self.0, lateout("r0") low, options(pure, nomem, nostack))
+            asm!("w0 = w1", in("r1") self.address(), lateout("r0") low, options(pure, nomem, nostack))
         };
         low as u32
     }
