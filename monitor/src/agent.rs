@@ -3,7 +3,6 @@
 use std::{collections::HashMap, time::Duration};
 
 use crate::{
-    attribution::Losses,
     metric::{
         AGENT_BPF_RUNS, AGENT_BPF_TIME, AGENT_LOST, AGENT_MAP_CAPACITY, AGENT_MAP_ENTRIES,
         AGENT_MAP_SIZE, AGENT_PROBE_STATE, AGENT_TICK_DURATION, MetricDesc,
@@ -24,13 +23,6 @@ impl Agent {
     pub fn tick(&mut self, duration: Duration, sink: &mut dyn FnMut(Sample<'_>)) {
         let none = Attributes::default();
         emit(&AGENT_TICK_DURATION, &none, Value::Gauge(duration.as_secs_f64()), sink);
-    }
-
-    /// What attribution could not do.
-    pub fn attribution(&mut self, losses: Losses, sink: &mut dyn FnMut(Sample<'_>)) {
-        for (reason, count) in [("evicted", losses.evicted), ("unresolved", losses.unresolved)] {
-            self.lost("attribution", reason, count, sink);
-        }
     }
 
     /// In what state a probe is.

@@ -83,15 +83,6 @@ pub enum GroupBy {
     Process,
 }
 
-/// What was asked for in vain, or had to be asked for again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Losses {
-    /// Entries dropped from a cache that was full.
-    pub evicted: u64,
-    /// Lookups of a process's place that found no such cgroup.
-    pub unresolved: u64,
-}
-
 /// Finds the group of a process.
 #[derive(Debug)]
 pub struct Attributor {
@@ -142,13 +133,9 @@ impl Attributor {
         known.group
     }
 
-    /// What was lost so far.
-    pub fn losses(&self) -> Losses {
-        let cgroups = self.cgroups.as_ref().map_or(0, Cgroups::evicted);
-        Losses {
-            evicted: self.known.evicted() + cgroups + self.names.evicted(),
-            unresolved: self.unresolved,
-        }
+    /// Lookups of a process's place that found no such cgroup.
+    pub fn unresolved(&self) -> u64 {
+        self.unresolved
     }
 
     /// The process without what does not matter for its group.

@@ -230,12 +230,28 @@ impl Config {
 fn explain(error: &toml::de::Error) -> String {
     let message = error.message();
     let Some(rest) = message.strip_prefix("unknown field `") else {
-        return message.trim_end_matches('\n').replace('\n', ": ");
+        let message = message.trim_end_matches('\n').replace('\n', ": ");
+        return match message.rsplit_once(", expected ") {
+            Some((what, expected)) => format!("{what}, expected {}", in_words(expected)),
+            None => message,
+        };
     };
     let mut names = rest.split('`').step_by(2);
     let key = names.next().unwrap_or_default();
     let known = rest.split('`').skip(2).step_by(2);
     unknown("key", key, known)
+}
+
+/// What a value should be: the library calls it by its type in our sources.
+fn in_words(expected: &str) -> &str {
+    match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number",
+        "a boolean" => "true or false",
+        "a string" => "text in quotes",
+        "a map" => "a table of keys",
+        expected if expected.starts_with("struct ") => "a table of keys",
+        expected => expected,
+    }
 }
 
 fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {
@@ -302,8 +318,18 @@ mod tests {
     fn wrong_values_name_the_line_and_what_is_expected() {
         assert_eq!(
             error("\n[groups]\ntop = \"many\"\n"),
-            "monitor.toml:3: invalid type: string \"many\", expected usize"
+            "monitor.toml:3: invalid type: string \"many\", expected a whole number"
         );
+        for (text, expected) in [
+            ("groups.top = -1\n", "a whole number"),
+            ("interval = 1\n", "text in quotes"),
+            ("groups = 1\n", "a table of keys"),
+            ("probes = 1\n", "a table of keys"),
+            ("probes.sched = 1\n", "true or false"),
+        ] {
+            let error = error(text);
+            assert!(error.ends_with(&format!(", expected {expected}")), "{error}");
+        }
         assert!(
             error("interval = \"fast\"\n").starts_with("monitor.toml:1: `fast` is no duration")
         );

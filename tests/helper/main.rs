@@ -32,6 +32,7 @@ fn main() {
         "exits" => exits::codes(number(1)),
         "exits-threads" => exits::threads(number(1)),
         "storm" => processes::storm(Duration::from_secs(number(1))),
+        "names" => processes::names(number(1)),
         "reuse" => processes::reuse(number(1)),
         "probe" => probe(),
         mode => panic!("no workload is called {mode:?}"),

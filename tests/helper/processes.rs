@@ -68,6 +68,17 @@ pub(crate) fn forks(total: u64, time: Duration) {
     ]);
 }
 
+/// Starts children, one after the other, that each have another name and end at once.
+pub(crate) fn names(total: u64) {
+    for number in 0..total {
+        let child = sys::fork(None, || sys::set_comm(&format!("mt-n{number}")));
+        let child = child.expect("fork works");
+        sys::wait_until_ended(child).expect("it is a child");
+        sys::reap(child);
+    }
+    crate::done(&[]);
+}
+
 /// What the kernel counted of a child that never blocks, once it has ended. It can be waited for,
 /// and reaped, while it is still on its CPU for the last time, and then its counters, those that
 /// `getrusage` adds up as well, lack what it used since the last timer interrupt. Its last switch,

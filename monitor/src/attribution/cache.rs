@@ -13,13 +13,12 @@ pub(super) struct Cache<K, V> {
     young: HashMap<K, V>,
     old: HashMap<K, V>,
     half: usize,
-    evicted: u64,
 }
 
 impl<K: Eq + Hash, V: Clone> Cache<K, V> {
     /// An empty cache. It grows with use: `capacity` is a limit, not a reservation.
     pub(super) fn new(capacity: usize) -> Self {
-        Self { young: HashMap::new(), old: HashMap::new(), half: (capacity / 2).max(1), evicted: 0 }
+        Self { young: HashMap::new(), old: HashMap::new(), half: (capacity / 2).max(1) }
     }
 
     /// What is known of `key`.
@@ -41,7 +40,6 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         self.old.remove(&key);
         self.young.insert(key, value);
         if self.young.len() >= self.half {
-            self.evicted += self.old.len() as u64;
             self.old.clear();
             std::mem::swap(&mut self.young, &mut self.old);
         }
@@ -51,11 +49,6 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
     pub(super) fn clear(&mut self) {
         self.young.clear();
         self.old.clear();
-    }
-
-    /// How many entries were dropped to make room.
-    pub(super) fn evicted(&self) -> u64 {
-        self.evicted
     }
 
     /// How many entries there are.
@@ -70,13 +63,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_never_exceeds_its_capacity_and_counts_what_it_drops() {
+    fn it_never_exceeds_its_capacity() {
         let mut cache = Cache::new(100);
         for key in 0..1000 {
             cache.insert(key, key);
             assert!(cache.len() <= 100);
         }
-        assert_eq!(cache.evicted() + cache.len() as u64, 1000);
+        assert!(cache.len() >= 50);
         assert_eq!(cache.get(&999), Some(999));
         assert_eq!(cache.get(&0), None);
     }
@@ -97,12 +90,12 @@ mod tests {
         for round in 0..20 {
             for key in 0..50 {
                 match cache.get(&key) {
-                    Some(_) => assert!(round > 0),
-                    None => cache.insert(key, ()),
+                    Some(_) => {}
+                    None if round == 0 => cache.insert(key, ()),
+                    None => panic!("{key} was evicted in round {round}"),
                 }
             }
         }
-        assert_eq!(cache.evicted(), 0);
     }
 
     #[test]

@@ -91,11 +91,6 @@ impl Cgroups {
         }
     }
 
-    /// How many cgroups were forgotten to make room.
-    pub(super) fn evicted(&self) -> u64 {
-        self.known.evicted()
-    }
-
     fn searched_since(&self, time: Instant) -> bool {
         self.searched.is_some_and(|searched| searched >= time)
     }

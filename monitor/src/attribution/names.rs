@@ -40,11 +40,6 @@ impl Names {
         name
     }
 
-    /// How many names were forgotten to make room.
-    pub(super) fn evicted(&self) -> u64 {
-        self.known.evicted()
-    }
-
     fn docker_name(&self, id: &str) -> Option<String> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]

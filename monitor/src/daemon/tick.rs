@@ -181,7 +181,7 @@ impl Ticker {
                 host.collect(sink);
             }
             self.agent.tick(self.took, sink);
-            self.agent.attribution(self.attributor.losses(), sink);
+            self.agent.lost("attribution", "unresolved", self.attributor.unresolved(), sink);
             self.agent.lost("cgroups", "too_many", self.cgroups.lost(), sink);
             for loaded in &self.probes {
                 self.agent.status(&loaded.status(), sink);

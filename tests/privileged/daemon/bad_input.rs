@@ -39,9 +39,9 @@ fn unknown_keys_are_named_with_their_line_and_the_nearest() {
 #[test]
 fn values_of_the_wrong_type_are_named_with_their_line() {
     let (ended, path) = with_config("\n[groups]\ntop = \"many\"\n");
-    fails(&ended, &format!("{path}:3: invalid type: string \"many\", expected usize"));
+    fails(&ended, &format!("{path}:3: invalid type: string \"many\", expected a whole number"));
     let (ended, path) = with_config("interval = 1\n");
-    fails(&ended, &format!("{path}:1: invalid type: integer `1`, expected a string"));
+    fails(&ended, &format!("{path}:1: invalid type: integer `1`, expected text in quotes"));
     let (ended, _) = with_config("interval = \"1ms\"\n");
     fails(&ended, "interval = 1ms is out of range: at least 100ms, at most 300s");
 }

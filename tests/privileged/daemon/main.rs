@@ -1,6 +1,8 @@
 //! The whole daemon, as it is installed: `monitor run` and the commands beside it.
 
 mod bad_input;
+mod bpf_log;
+mod btf;
 mod cgroups;
 mod events;
 mod forks;
@@ -13,4 +15,5 @@ mod stop;
 mod storm;
 mod sums;
 mod surfaces;
+mod verdicts;
 mod wire;

@@ -1,0 +1,140 @@
+//! Hooks that the kernel does not have, or refuses: each is named with its reason and with what is not
+//! measured for want of it, and all else goes on.
+
+use std::fs;
+
+use monitor::kernel::{
+    attach::{Alternative, Hook, Target},
+    loader::Setup,
+};
+use monitor_tests::serial;
+use serde_json::Value;
+
+use super::{
+    btf::Types,
+    program::{Daemon, Directory, Ended, executable, run},
+    scrape::Scrape,
+};
+
+/// What is said of a hook in a list of probes.
+fn verdict<'a>(probes: &'a Value, probe: &str, hook: &str) -> (&'a Value, &'a Value) {
+    let find = |list: &'a Value, key: &str, name: &str| {
+        let found = list.as_array().and_then(|list| list.iter().find(|it| it[key] == name));
+        found.unwrap_or_else(|| panic!("no {name} in {list}"))
+    };
+    let probe = find(probes, "probe", probe);
+    (probe, find(&probe["hooks"], "hook", hook))
+}
+
+/// A daemon for a kernel with these types, and what `check` says of it as a table and as JSON.
+fn with(types: &Types, directory: &Directory) -> (Daemon, Ended, Value) {
+    let check = |format| {
+        let mut check = types.program(directory);
+        check.args(["check", "--format", format]);
+        run(check)
+    };
+    let json = check("json");
+    let json =
+        serde_json::from_str(&json.stdout).unwrap_or_else(|error| panic!("{error}: {json:?}"));
+    let daemon = Daemon::launch(types.program(directory), []);
+    daemon.wait_ready();
+    (daemon, check("table"), json)
+}
+
+#[test]
+fn a_hook_that_the_kernel_lacks_degrades_one_metric() {
+    let _serial = serial();
+    let directory = Directory::new();
+    let types = Types::of_this_kernel().rename("btf_trace_sched_wakeup_new");
+    let (daemon, table, json) = with(&types, &directory);
+    let health = daemon.get("/health").json();
+    assert_eq!(health["status"], "degraded");
+    for probes in [&health["probes"], &json["probes"]] {
+        let (probe, hook) = verdict(probes, "sched", "sched_wakeup_new");
+        assert_eq!((&probe["state"], &hook["state"]), (&"degraded".into(), &"unsupported".into()));
+        assert_eq!(hook["without"], "the first run-queue latency of new threads");
+        let reason = probe["reason"].as_str().expect("a reason");
+        assert!(reason.starts_with("sched_wakeup_new: unsupported: "), "{reason}");
+        assert!(reason.contains("btf_trace_sched_wakeup_new"), "{reason}");
+        let (_, other) = verdict(probes, "sched", "sched_switch");
+        assert_eq!(other["state"], "attached");
+    }
+    // It works all the same, so it is no failure.
+    assert_eq!(table.code, Some(0));
+    let lines = ["sched_wakeup_new     unsupported: ", "not measured: the first run-queue latency"];
+    assert!(lines.iter().all(|line| table.stdout.contains(line)), "{}", table.stdout);
+    let scrape = Scrape::text(&daemon);
+    let runs = scrape.value("monitor_sched_runqueue_latency_seconds_count", &[]);
+    assert!(runs.is_some_and(|runs| runs > 0.0), "nothing is measured");
+    let labels = [("monitor_probe", "sched"), ("monitor_probe_state", "degraded")];
+    assert_eq!(scrape.value("monitor_agent_probe_state", &labels), Some(1.0));
+}
+
+#[test]
+fn a_program_that_the_verifier_refuses_is_shown_with_its_words() {
+    let _serial = serial();
+    let directory = Directory::new();
+    let types = Types::of_this_kernel().misplace("task_struct", "pid");
+    let (daemon, table, json) = with(&types, &directory);
+    let health = daemon.get("/health").json();
+    assert_eq!(health["status"], "degraded");
+    for probes in [&health["probes"], &json["probes"]] {
+        let (probe, hook) = verdict(probes, "sched", "sched_switch");
+        assert_eq!((&probe["state"], &hook["state"]), (&"failed".into(), &"failed".into()));
+        let reason = probe["reason"].as_str().expect("a reason");
+        let says = ["the sched probe cannot work without", "the kernel refused the program"];
+        assert!(says.iter().all(|words| reason.contains(words)), "{reason}");
+        let verifier = hook["verifier"].as_array().expect("its last lines");
+        let beyond = |line: &Value| line.as_str().is_some_and(|it| it.contains("task_struct"));
+        assert!(verifier.iter().any(beyond), "{verifier:?}");
+    }
+    assert_eq!(table.code, Some(1));
+    assert!(table.stdout.contains("sched_switch         failed: "), "{}", table.stdout);
+    assert!(table.stdout.contains("access beyond struct task_struct"), "{}", table.stdout);
+    // What is not measured is absent, and the rest is there.
+    let scrape = Scrape::text(&daemon);
+    let strays = scrape.names.iter().filter(|name| name.starts_with("monitor_sched_"));
+    assert_eq!(strays.count(), 0);
+    assert!(scrape.names.contains("system_cpu_time_seconds_total"));
+}
+
+/// One way to attach a program.
+const fn way(program: &'static str, tracepoint: &'static str) -> Alternative {
+    Alternative { program, target: Target::TpBtf(tracepoint) }
+}
+
+/// The second of these is refused by the kernel, the third is taken, the last is not tried.
+static HOOK: Hook = Hook {
+    name: "wakeup",
+    alternatives: &[
+        way("no_such_program", "sched_wakeup"),
+        way("sched_wakeup_new", "no_such_tracepoint"),
+        way("sched_wakeup", "sched_wakeup"),
+        way("sched_switch", "sched_switch"),
+    ],
+    without: Some("what wakes"),
+};
+
+static MISSING: Hook = Hook {
+    name: "missing",
+    alternatives: &[way("sched_wakeup_new", "no_such_tracepoint")],
+    without: Some("nothing"),
+};
+
+#[test]
+fn the_first_way_that_the_kernel_takes_is_used() {
+    let _serial = serial();
+    let path = executable().with_file_name("../bpf/empty.o");
+    let elf = fs::read(&path).unwrap_or_else(|error| panic!("cannot read {path:?}: {error}"));
+    let kernel = monitor_tests::kernel();
+    let mut object = kernel.load("empty", &elf, &Setup::default()).expect("it has no needs");
+    assert!(kernel.attach(&mut object, &HOOK));
+    assert!(!kernel.attach(&mut object, &MISSING));
+    let [wakeup, missing] = object.verdicts.as_slice() else { panic!("{:?}", object.verdicts) };
+    assert_eq!((wakeup.hook, wakeup.without), ("wakeup", None));
+    assert_eq!(wakeup.state.to_string(), "attached by tp_btf/sched_wakeup");
+    assert_eq!((missing.hook, missing.without), ("missing", Some("nothing")));
+    let reason = missing.state.to_string();
+    assert!(reason.starts_with("unsupported: "), "{reason}");
+    assert!(reason.contains("btf_trace_no_such_tracepoint"), "{reason}");
+}
