@@ -2,9 +2,9 @@
 
 use monitor::{
     metric::{
-        MetricDesc, PROCESS_CONTEXT_SWITCHES, PROCESS_CPU_TIME, PROCESS_OFFCPU_LATENCY,
-        PROCESS_RUNQUEUE_LATENCY, SCHED_CONTEXT_SWITCHES, SCHED_OFFCPU_LATENCY,
-        SCHED_RUNQUEUE_LATENCY,
+        MetricDesc, PROCESS_CONTEXT_SWITCHES, PROCESS_CPU_TIME, PROCESS_MEMORY_FAULTS,
+        PROCESS_OFFCPU_LATENCY, PROCESS_RUNQUEUE_LATENCY, SCHED_CONTEXT_SWITCHES,
+        SCHED_OFFCPU_LATENCY, SCHED_RUNQUEUE_LATENCY,
     },
     sample::{Durations, Sample, Value},
 };
@@ -91,6 +91,10 @@ pub struct Counts {
     pub voluntary: u64,
     /// Involuntary context switches.
     pub involuntary: u64,
+    /// Page faults that needed no input or output.
+    pub minor_faults: u64,
+    /// Page faults that waited for a page to be read.
+    pub major_faults: u64,
     /// Run-queue latency.
     pub runqueue: Hist,
     /// Off-CPU latency.
@@ -107,6 +111,10 @@ impl Counts {
             Value::Increase(n) if is(&PROCESS_CONTEXT_SWITCHES) && kind == Some("involuntary") => {
                 self.involuntary += n;
             }
+            Value::Increase(n) if is(&PROCESS_MEMORY_FAULTS) && kind == Some("major") => {
+                self.major_faults += n;
+            }
+            Value::Increase(n) if is(&PROCESS_MEMORY_FAULTS) => self.minor_faults += n,
             Value::Increase(n) if is(&PROCESS_CONTEXT_SWITCHES) || is(&SCHED_CONTEXT_SWITCHES) => {
                 self.voluntary += n;
             }
@@ -125,6 +133,8 @@ impl Counts {
         self.cpu_ns += other.cpu_ns;
         self.voluntary += other.voluntary;
         self.involuntary += other.involuntary;
+        self.minor_faults += other.minor_faults;
+        self.major_faults += other.major_faults;
         self.runqueue.merge(&other.runqueue);
         self.offcpu.merge(&other.offcpu);
     }
@@ -135,6 +145,8 @@ impl Counts {
             cpu_ns: self.cpu_ns - before.cpu_ns,
             voluntary: self.voluntary - before.voluntary,
             involuntary: self.involuntary - before.involuntary,
+            minor_faults: self.minor_faults - before.minor_faults,
+            major_faults: self.major_faults - before.major_faults,
             runqueue: self.runqueue.since(&before.runqueue),
             offcpu: self.offcpu.since(&before.offcpu),
         }

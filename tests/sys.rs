@@ -1,5 +1,7 @@
 //! Safe forms of the few system calls that the standard library does not have.
 
+pub mod memory;
+
 use std::{ffi::CString, io, mem, path::Path, time::Duration};
 
 /// Nanoseconds of the clock that kernel programs read.
@@ -191,6 +193,10 @@ pub struct Usage {
     pub voluntary: u64,
     /// Involuntary context switches.
     pub involuntary: u64,
+    /// Page faults without input or output.
+    pub minor_faults: u64,
+    /// Page faults that waited for a page to be read.
+    pub major_faults: u64,
 }
 
 /// `getrusage` of `RUSAGE_SELF`, `RUSAGE_THREAD` or `RUSAGE_CHILDREN`.
@@ -207,5 +213,7 @@ pub fn usage(who: i32) -> Usage {
         cpu_ns: ns(usage.ru_utime) + ns(usage.ru_stime),
         voluntary: usage.ru_nvcsw as u64,
         involuntary: usage.ru_nivcsw as u64,
+        minor_faults: usage.ru_minflt as u64,
+        major_faults: usage.ru_majflt as u64,
     }
 }

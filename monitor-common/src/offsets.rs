@@ -73,6 +73,10 @@ offsets! {
         nvcsw: "task_struct.nvcsw",
         /// Involuntary context switches.
         nivcsw: "task_struct.nivcsw",
+        /// Minor page faults.
+        min_flt: "task_struct.min_flt",
+        /// Major page faults.
+        maj_flt: "task_struct.maj_flt",
         /// The task's set of cgroups.
         cgroups: "task_struct.cgroups",
         /// The cgroup in the version 2 hierarchy.

@@ -84,8 +84,12 @@ pub struct TaskStats {
     pub ready: u32,
     /// Its id when it was met first, which chose its slot for stamps. The id may change.
     pub first_pid: u32,
+    /// Minor page faults already reported, modulo 2^32.
+    pub minor_faults: u32,
+    /// Major page faults already reported, modulo 2^32.
+    pub major_faults: u32,
     /// The rest of the cache line.
-    pub unused: [u64; 2],
+    pub unused: u64,
     /// Histograms since the last two flips.
     pub summaries: [[Summary; LATENCIES]; BANKS],
     /// Their slots.
@@ -154,6 +158,16 @@ pub struct Usage {
     pub voluntary: u64,
     /// Involuntary context switches.
     pub involuntary: u64,
+    /// Page faults that needed no input or output.
+    pub minor_faults: u64,
+    /// Page faults that waited for a page to be read.
+    pub major_faults: u64,
+}
+
+impl Usage {
+    /// Nothing used.
+    pub const NOTHING: Self =
+        Self { cpu_time: 0, voluntary: 0, involuntary: 0, minor_faults: 0, major_faults: 0 };
 }
 
 /// What exited threads leave behind.
@@ -184,7 +198,7 @@ impl Exited {
     /// Nobody exited.
     pub const EMPTY: Self = Self {
         threads: 0,
-        usage: Usage { cpu_time: 0, voluntary: 0, involuntary: 0 },
+        usage: Usage::NOTHING,
         summaries: [Summary { mask: 0, sum: 0 }; LATENCIES],
         slots: [[0; COARSE_SLOTS]; LATENCIES],
     };
@@ -199,7 +213,7 @@ pub const TASK_BYTES: u64 = (size_of::<TaskStats>() as u64 + 72).next_power_of_t
 const _: () = assert!(TASK_BYTES == 2048);
 const _: () = assert!(PAIRS <= 64);
 const _: () = assert!(offset_of!(TaskStats, summaries) == 64 - 8);
-const _: () = assert!(size_of::<TaskRecord>() == 32 + 24 + 32);
-const _: () = assert!(size_of::<Exited>() == 8 + 24 + 32 + size_of::<TaskSlots>());
+const _: () = assert!(size_of::<TaskRecord>() == 32 + 40 + 32);
+const _: () = assert!(size_of::<Exited>() == 8 + 40 + 32 + size_of::<TaskSlots>());
 const _: () = assert!(FINE_SLOTS.is_multiple_of(2) && COARSE_SLOTS.is_multiple_of(2));
 const _: () = assert!(size_of::<HostBank>() == 8 + 16 + 8 * Loss::COUNT + 8 * FINE_SLOTS);

@@ -2,6 +2,7 @@
 //! report, and ends when its input does.
 
 mod exits;
+mod memory;
 mod processes;
 mod threads;
 
@@ -33,6 +34,7 @@ fn main() {
         "exits-threads" => exits::threads(number(1)),
         "storm" => processes::storm(Duration::from_secs(number(1))),
         "names" => processes::names(number(1)),
+        "faults" => memory::faults(number(1) as usize),
         "reuse" => processes::reuse(number(1)),
         "probe" => probe(),
         mode => panic!("no workload is called {mode:?}"),

@@ -155,6 +155,18 @@ impl Task {
         self.read(offset!(nivcsw))
     }
 
+    /// Page faults so far that needed no input or output.
+    #[inline(always)]
+    pub fn minor_faults(self) -> u64 {
+        self.read(offset!(min_flt))
+    }
+
+    /// Page faults so far that waited for a page to be read.
+    #[inline(always)]
+    pub fn major_faults(self) -> u64 {
+        self.read(offset!(maj_flt))
+    }
+
     /// Whether it is no longer in any list of tasks.
     #[inline(always)]
     pub fn is_released(self) -> bool {

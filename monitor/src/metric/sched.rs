@@ -8,6 +8,7 @@ pub(super) const SCHED_ALL: &[&MetricDesc] = &[
     &PROCESS_RUNQUEUE_LATENCY,
     &PROCESS_OFFCPU_LATENCY,
     &PROCESS_CONTEXT_SWITCHES,
+    &PROCESS_MEMORY_FAULTS,
     &SCHED_RUNQUEUE_LATENCY,
     &SCHED_OFFCPU_LATENCY,
     &SCHED_CONTEXT_SWITCHES,
@@ -53,6 +54,16 @@ pub static PROCESS_CONTEXT_SWITCHES: MetricDesc = MetricDesc {
     attributes: &["process.context_switch.type"],
     help: "Context switches away from the process's threads",
     source: "task_struct.nvcsw and nivcsw, read by an iter/task pass and at sched_process_free",
+};
+
+/// Page faults by process group.
+pub static PROCESS_MEMORY_FAULTS: MetricDesc = MetricDesc {
+    name: "monitor.process.memory.faults",
+    unit: "{fault}",
+    kind: Kind::Counter,
+    attributes: &["system.paging.fault.type"],
+    help: "Page faults: minor ones found the page in memory, major ones waited for it to be read",
+    source: "task_struct.min_flt and maj_flt, read by an iter/task pass and at sched_process_free",
 };
 
 /// Run-queue latency of the host.

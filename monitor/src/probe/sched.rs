@@ -75,7 +75,7 @@ const HOOKS: &[Hook] = &[
 /// The entry in the table of probes.
 pub(super) const DESC: ProbeDesc = ProbeDesc {
     name: NAME,
-    help: "run-queue latency, off-CPU latency, on-CPU time and context switches",
+    help: "run-queue latency, off-CPU latency, on-CPU time, context switches and page faults",
     hooks: HOOKS,
     load: |kernel| Ok(Box::new(Sched::load(kernel)?)),
 };

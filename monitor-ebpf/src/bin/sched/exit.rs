@@ -26,6 +26,8 @@ pub unsafe fn leave_behind(ctx: &BtfTracePointContext, task: Task, stats: *mut T
         atomic::add(&raw mut (*total).cpu_time, usage.cpu_time);
         atomic::add(&raw mut (*total).voluntary, usage.voluntary);
         atomic::add(&raw mut (*total).involuntary, usage.involuntary);
+        atomic::add(&raw mut (*total).minor_faults, usage.minor_faults);
+        atomic::add(&raw mut (*total).major_faults, usage.major_faults);
         for bank in 0..BANKS {
             for latency in 0..LATENCIES {
                 let from = (*stats).summaries[bank][latency];

@@ -53,7 +53,9 @@ pub unsafe fn report(ctx: &TaskIter, task: Task) {
         }
         let ended = bank() ^ 1;
         let usage = used(task, &*stats);
-        if !is_empty(stats, ended) || usage.cpu_time | usage.voluntary | usage.involuntary != 0 {
+        let faults = usage.minor_faults | usage.major_faults;
+        let news = usage.cpu_time | usage.voluntary | usage.involuntary | faults;
+        if !is_empty(stats, ended) || news != 0 {
             let record = TaskRecord {
                 key: process::key(task.leader(), task.tgid(), 0),
                 usage,
@@ -69,6 +71,8 @@ pub unsafe fn report(ctx: &TaskIter, task: Task) {
             (*stats).cpu_time = (*stats).cpu_time.wrapping_add(usage.cpu_time);
             (*stats).voluntary = (*stats).voluntary.wrapping_add(usage.voluntary as u32);
             (*stats).involuntary = (*stats).involuntary.wrapping_add(usage.involuntary as u32);
+            (*stats).minor_faults = (*stats).minor_faults.wrapping_add(usage.minor_faults as u32);
+            (*stats).major_faults = (*stats).major_faults.wrapping_add(usage.major_faults as u32);
         }
         // What it did since the banks were flipped is for the next pass.
         if let Some(slot) = slot

@@ -24,6 +24,8 @@ pub unsafe fn adopt(task: Task, stats: *mut TaskStats) {
         (*stats).cpu_time = task.cpu_time();
         (*stats).voluntary = task.voluntary_switches() as u32;
         (*stats).involuntary = task.involuntary_switches() as u32;
+        (*stats).minor_faults = task.minor_faults() as u32;
+        (*stats).major_faults = task.major_faults() as u32;
         (*stats).ready = 1;
         (*stats).first_pid = task.pid();
         if let Some(slot) = slot_for((*stats).first_pid) {
@@ -68,5 +70,7 @@ pub fn used(task: Task, stats: &TaskStats) -> Usage {
         cpu_time,
         voluntary: (task.voluntary_switches() as u32).wrapping_sub(stats.voluntary).into(),
         involuntary: (task.involuntary_switches() as u32).wrapping_sub(stats.involuntary).into(),
+        minor_faults: (task.minor_faults() as u32).wrapping_sub(stats.minor_faults).into(),
+        major_faults: (task.major_faults() as u32).wrapping_sub(stats.major_faults).into(),
     }
 }

@@ -8,9 +8,9 @@ use monitor_common::{
 
 use crate::{
     metric::{
-        AGENT_LOST, MetricDesc, PROCESS_CONTEXT_SWITCHES, PROCESS_CPU_TIME, PROCESS_OFFCPU_LATENCY,
-        PROCESS_RUNQUEUE_LATENCY, SCHED_CONTEXT_SWITCHES, SCHED_OFFCPU_LATENCY,
-        SCHED_RUNQUEUE_LATENCY,
+        AGENT_LOST, MetricDesc, PROCESS_CONTEXT_SWITCHES, PROCESS_CPU_TIME, PROCESS_MEMORY_FAULTS,
+        PROCESS_OFFCPU_LATENCY, PROCESS_RUNQUEUE_LATENCY, SCHED_CONTEXT_SWITCHES,
+        SCHED_OFFCPU_LATENCY, SCHED_RUNQUEUE_LATENCY,
     },
     sample::{Attributes, Durations, Owner, Process, Sample, Value},
 };
@@ -48,6 +48,8 @@ pub(super) struct Decoder {
     none: Attributes,
     voluntary: Attributes,
     involuntary: Attributes,
+    minor: Attributes,
+    major: Attributes,
     cpus: Vec<Attributes>,
     losses: Vec<Attributes>,
     slots: Vec<(u16, u32)>,
@@ -57,10 +59,13 @@ impl Decoder {
     /// A decoder for a host with this many CPUs.
     pub(super) fn new(cpus: u32) -> Self {
         let switch = |kind: &str| Attributes::new([("process.context_switch.type", kind)]);
+        let fault = |kind: &str| Attributes::new([("system.paging.fault.type", kind)]);
         Self {
             none: Attributes::default(),
             voluntary: switch("voluntary"),
             involuntary: switch("involuntary"),
+            minor: fault("minor"),
+            major: fault("major"),
             cpus: (0..cpus)
                 .map(|cpu| Attributes::new([("cpu.logical_number", cpu.to_string())]))
                 .collect(),
@@ -109,6 +114,8 @@ impl Decoder {
             (&PROCESS_CPU_TIME, &self.none, usage.cpu_time),
             (&PROCESS_CONTEXT_SWITCHES, &self.voluntary, usage.voluntary),
             (&PROCESS_CONTEXT_SWITCHES, &self.involuntary, usage.involuntary),
+            (&PROCESS_MEMORY_FAULTS, &self.minor, usage.minor_faults),
+            (&PROCESS_MEMORY_FAULTS, &self.major, usage.major_faults),
         ] {
             if increase > 0 {
                 sink(Sample { metric, owner, attributes, value: Value::Increase(increase) });

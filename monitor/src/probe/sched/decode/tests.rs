@@ -77,7 +77,7 @@ fn decode(snapshot: &Snapshot) -> Vec<String> {
 
 #[test]
 fn threads_with_news_become_samples_of_their_process() {
-    let usage = Usage { cpu_time: 5_000, voluntary: 3, involuntary: 0 };
+    let usage = Usage { cpu_time: 5_000, voluntary: 3, minor_faults: 7, ..Usage::default() };
     let mut snapshot = Snapshot::default();
     let records = [
         record(key("nginx", 42, false), usage, [&[(20, 2), (21, 1)], &[(115, 9)]]),
@@ -86,10 +86,11 @@ fn threads_with_news_become_samples_of_their_process() {
     snapshot.records = records.concat();
     let samples = decode(&snapshot);
     assert_eq!(
-        samples[..5],
+        samples[..6],
         [
             "monitor.process.cpu.time 42:nginx  5000",
             "monitor.process.context_switches 42:nginx voluntary 3",
+            "monitor.process.memory.faults 42:nginx minor 7",
             "monitor.process.runqueue.latency 42:nginx  200ns [(20, 2), (21, 1)]",
             "monitor.process.offcpu.latency 42:nginx  100ns [(115, 9)]",
             "monitor.process.runqueue.latency 7:kworker/0:1:kernel  100ns [(0, 1)]",
@@ -111,13 +112,15 @@ fn a_record_that_is_cut_off_is_not_read() {
 fn exited_threads_count_for_their_group() {
     let mut exited = Exited { threads: 2, ..Exited::EMPTY };
     exited.usage.involuntary = 4;
+    exited.usage.major_faults = 2;
     (exited.summaries, exited.slots) = histograms([&[(3, 5)], &[]]);
     let snapshot = Snapshot { exited: vec![(key("sh", 0, false), exited)], ..Snapshot::default() };
     let samples = decode(&snapshot);
     assert_eq!(
-        samples[..2],
+        samples[..3],
         [
             "monitor.process.context_switches 0:sh involuntary 4",
+            "monitor.process.memory.faults 0:sh major 2",
             "monitor.process.runqueue.latency 0:sh  100ns [(3, 5)]",
         ]
     );
