@@ -50,7 +50,26 @@ impl Cgroup {
             let _ = fs::write(root.join("cgroup.subtree_control"), "+cpu");
             (root, vec![("cpu.max", format!("{quota_us} {period_us}"))])
         };
-        let cgroup = Self(root.join(format!("monitor-tests-{name}-{id}")));
+        Self::make(root.join(format!("monitor-tests-{name}-{id}")), files)
+    }
+
+    /// Makes a cgroup whose processes together may have this much memory.
+    pub fn with_memory(name: &str, bytes: u64) -> Self {
+        let (root, file) = if let Some(root) = controller("memory") {
+            (root, "memory.limit_in_bytes")
+        } else {
+            let root = version_2().expect("this host has cgroups");
+            // As above.
+            let _ = fs::write(root.join("cgroup.subtree_control"), "+memory");
+            (root, "memory.max")
+        };
+        let id = process::id();
+        let path = root.join(format!("monitor-tests-{name}-{id}"));
+        Self::make(path, vec![(file, bytes.to_string())])
+    }
+
+    fn make(path: PathBuf, files: Vec<(&str, String)>) -> Self {
+        let cgroup = Self(path);
         fs::create_dir(&cgroup.0).unwrap_or_else(|e| panic!("cannot make {:?}: {e}", cgroup.0));
         for (file, value) in files {
             let path = cgroup.0.join(file);

@@ -50,8 +50,8 @@ impl Collected {
         self.durations.get(&key(metric, name, attributes)).cloned().unwrap_or_default()
     }
 
-    /// A histogram that all names have together.
-    pub fn durations_of_all(&self, metric: &MetricDesc, attributes: &[&str]) -> Hist {
+    /// A histogram of all processes together.
+    pub fn durations_of_processes(&self, metric: &MetricDesc, attributes: &[&str]) -> Hist {
         let mut all = Hist::default();
         let has = |key: &(&str, Name, Vec<String>)| key.0 == metric.name && key.2 == attributes;
         self.durations.iter().filter(|(key, _)| has(key)).for_each(|(_, hist)| all.merge(hist));

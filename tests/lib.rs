@@ -5,6 +5,7 @@
 //! own. [`observe`] puts them together, [`truth`] compares.
 
 pub mod block;
+pub mod bpftrace;
 pub mod cgroup;
 pub mod collector;
 pub mod counts;

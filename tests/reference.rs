@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use crate::sys;
+use crate::{bpftrace::MOUNT_AND_RUN, sys};
 
 /// All processes that are looked at have names that begin so.
 pub const PREFIX: &str = "mt-";
@@ -48,14 +48,6 @@ tracepoint:sched:sched_wakeup_new {
         printf("N\t%llu\t%d\t%lld\t%d\t%s\n", $t, 0, (int64)0, args->pid, args->comm);
     }
 }
-"#;
-
-/// bpftrace looks for tracepoints in these file systems. Where they are not mounted, they are for
-/// bpftrace alone.
-const MOUNT_AND_RUN: &str = r#"
-mountpoint -q /sys/kernel/debug || mount -t debugfs none /sys/kernel/debug
-mountpoint -q /sys/kernel/tracing || mount -t tracefs none /sys/kernel/tracing
-exec bpftrace "$@"
 "#;
 
 /// States of a task at `sched_switch` from which it needs no wakeup: running, with or without the

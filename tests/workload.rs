@@ -6,7 +6,7 @@ use std::{
     io::{BufRead, BufReader, Read},
     os::unix::fs::symlink,
     path::PathBuf,
-    process::{self, Child, ChildStdin, Command, Stdio},
+    process::{self, Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::{
         atomic::{AtomicU32, Ordering},
         mpsc::{self, Receiver},
@@ -87,6 +87,18 @@ impl Workload {
         drop(self.input.take());
         let deadline = Instant::now() + LIMIT;
         while self.child.try_wait().expect("it is a child").is_none() {
+            assert!(Instant::now() < deadline, "{} does not end", self.name);
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until it has ended by itself, and reaps it.
+    pub fn ended(mut self) -> ExitStatus {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it is a child") {
+                return status;
+            }
             assert!(Instant::now() < deadline, "{} does not end", self.name);
             thread::sleep(Duration::from_millis(5));
         }

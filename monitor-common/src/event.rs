@@ -88,6 +88,8 @@ pub struct OomKill {
     pub header: Header,
     /// Id of its cgroup of the memory controller; 0 where there is none.
     pub memory_cgroup_id: u64,
+    /// 1 when sizes are known; they are not once the memory has been given back.
+    pub has_sizes: u64,
     /// Size of its address space, in pages.
     pub total_pages: u64,
     /// Resident pages: of files, anonymous, swapped out, shared, in the order of the kernel's counters.
@@ -116,4 +118,4 @@ const _: () = assert!(size_of::<Header>() == 16 + 32);
 const _: () = assert!(size_of::<Fork>() == 48 + 8);
 const _: () = assert!(size_of::<Exec>() == 48 + 8 + ARGV_LEN);
 const _: () = assert!(size_of::<Exit>() == 48 + 24);
-const _: () = assert!(size_of::<OomKill>() == 48 + 16 + 8 * RSS_COUNTERS + CGROUP_NAME_LEN);
+const _: () = assert!(size_of::<OomKill>() == 48 + 24 + 8 * RSS_COUNTERS + CGROUP_NAME_LEN);

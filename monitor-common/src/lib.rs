@@ -9,6 +9,7 @@ pub mod block;
 pub mod event;
 pub mod hist;
 pub mod key;
+pub mod memory;
 pub mod offsets;
 pub mod process;
 pub mod sched;

@@ -157,3 +157,23 @@ offsets! {
         id: "kernfs_node.id",
     }
 }
+
+offsets! {
+    /// Offsets for what is read of a process that was chosen to be killed.
+    MemoryOffsets for "MEMORY_OFFSETS" {
+        /// The memory for whose sake it was chosen.
+        oom_mm: "signal_struct.oom_mm",
+        /// Pages of the address space.
+        total_vm: "mm_struct.total_vm",
+        /// Resident pages by kind as plain numbers, before 6.2.
+        rss_count: "mm_struct.rss_stat.count" | "-",
+        /// The same as counters that CPUs add up in.
+        rss_stat: "mm_struct.rss_stat",
+        /// The sum in such a counter.
+        counter_count: "percpu_counter.count",
+        /// Its last member; none where there is only one CPU.
+        counter_last: "percpu_counter.counters" | "-",
+        /// The name of a cgroup's directory.
+        kn_name: "kernfs_node.name",
+    }
+}

@@ -22,6 +22,25 @@ pub unsafe fn add<const SLOTS: usize>(
     }
 }
 
+/// Adds a duration to a sum and to its slot, to which other CPUs add as well.
+///
+/// # Safety
+/// The pointers are map values, 8-byte aligned; there is such a slot; and the value goes on behind the
+/// slots, as the verifier cannot tell where the last pair of slots ends.
+#[inline(always)]
+pub unsafe fn add_shared<const SLOTS: usize>(
+    sum: *mut u64,
+    slots: *mut [u32; SLOTS],
+    slot: usize,
+    ns: u64,
+) {
+    // SAFETY: as above. Within a tick the lower half of a pair does not overflow.
+    unsafe {
+        atomic::add(sum, ns);
+        atomic::add(slots.cast::<u64>().add(slot / 2), 1 << (32 * (slot & 1)));
+    }
+}
+
 /// Adds slots to those of a histogram that other CPUs add to as well. Bit `n` of the mask says that
 /// the slots `2n` and `2n + 1` are in use.
 ///

@@ -1,11 +1,13 @@
 //! Access to the kernel's structures: the one place where kernel pointers are dereferenced.
 
 mod iter;
+mod memory;
 mod process;
 mod request;
 mod task;
 
 pub use iter::TaskIter;
+pub use memory::{CgroupDirectory, Memory};
 pub use process::Argv;
 pub use request::{Purpose, Request};
 pub use task::Task;

@@ -214,7 +214,7 @@ fn load_probe(desc: &'static ProbeDesc, runs: bool, kernel: &Result<Kernel, Load
     match loaded {
         Ok(probe) => {
             let hooks = probe.verdicts().to_vec();
-            let missing = hooks.iter().find(|hook| !hook.state.is_attached());
+            let missing = hooks.iter().find(|hook| hook.state.is_missing());
             let reason = missing.map(|hook| format!("{}: {}", hook.hook, hook.state));
             let state = if reason.is_some() { ProbeState::Degraded } else { ProbeState::Active };
             result(Some(probe), status(state, reason, hooks))

@@ -71,6 +71,13 @@ pub struct OomKill {
     pub memory_cgroup_id: u64,
     /// Name of that cgroup, without those it lies in; empty when unknown.
     pub memory_cgroup: String,
+    /// What it had, where the kernel tells.
+    pub sizes: Option<Sizes>,
+}
+
+/// What a victim had. What single CPUs have counted and not added up yet is not in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
     /// Its address space.
     pub virtual_bytes: u64,
     /// Its anonymous memory.

@@ -7,6 +7,7 @@ mod agent;
 mod block;
 mod cgroup;
 mod host;
+mod memory;
 mod process;
 mod sched;
 
@@ -14,6 +15,7 @@ pub use agent::*;
 pub use block::*;
 pub use cgroup::*;
 pub use host::*;
+pub use memory::*;
 pub use process::*;
 pub use sched::*;
 
@@ -49,7 +51,7 @@ pub enum Kind {
 
 /// The metrics of each probe, by its name.
 const BY_PROBE: &[(&str, &[&MetricDesc])] =
-    &[("sched", SCHED_ALL), ("block", BLOCK_ALL), ("process", PROCESS_ALL)];
+    &[("sched", SCHED_ALL), ("block", BLOCK_ALL), ("process", PROCESS_ALL), ("memory", MEMORY_ALL)];
 
 /// All metrics, in the order of the documentation.
 pub fn catalogue() -> impl Iterator<Item = &'static MetricDesc> {

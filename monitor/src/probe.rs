@@ -8,6 +8,7 @@ mod banks;
 mod block;
 mod events;
 mod maps;
+mod memory;
 mod process;
 mod sched;
 mod table;
@@ -26,7 +27,7 @@ use crate::{
 pub use banks::wait_for_programs;
 
 /// The table of probes. Configuration keys, reports and status derive from it.
-pub static PROBES: &[ProbeDesc] = &[sched::DESC, block::DESC, process::DESC];
+pub static PROBES: &[ProbeDesc] = &[sched::DESC, block::DESC, process::DESC, memory::DESC];
 
 /// What a probe is, before it is loaded.
 pub struct ProbeDesc {

@@ -38,3 +38,54 @@ fn major_faults(path: &Path, pages: usize) {
     let mapping = Mapping::file(&file, pages);
     black_box(mapping.read());
 }
+
+/// Joins the cgroups, whose paths are separated by commas.
+fn join(cgroups: &str) {
+    for path in cgroups.split(',').filter(|path| *path != "-") {
+        let path = format!("{path}/cgroup.procs");
+        fs::write(&path, "0").unwrap_or_else(|error| panic!("cannot join {path}: {error}"));
+    }
+}
+
+/// Writes a file of this many MiB in the cgroups, which puts it into memory. Reports how long that
+/// took, in nanoseconds.
+pub(crate) fn cache(cgroups: &str, mib: usize) {
+    join(cgroups);
+    let directory = std::env::current_exe().expect("the kernel knows");
+    let path = directory.with_file_name(format!("cache-{}", std::process::id()));
+    let block = vec![1; 1 << 20];
+    let begin = sys::monotonic_ns();
+    let mut file = File::create_new(&path).expect("ours");
+    for written in 1..=mib {
+        file.write_all(&block).expect("there is room");
+        // What has been written can be given up.
+        if written % 8 == 0 {
+            file.sync_data().expect("it can be written");
+        }
+    }
+    let took = sys::monotonic_ns() - begin;
+    fs::remove_file(&path).expect("it was made here");
+    crate::done(&[took]);
+}
+
+/// Has the kernel compact all memory, in this thread. Reports how long that took, in nanoseconds.
+pub(crate) fn compact(times: u64) {
+    let begin = sys::monotonic_ns();
+    for _ in 0..times {
+        let path = "/proc/sys/vm/compact_memory";
+        fs::write(path, "1").unwrap_or_else(|error| panic!("cannot write {path}: {error}"));
+    }
+    crate::done(&[sys::monotonic_ns() - begin]);
+}
+
+/// Wants this many MiB in the cgroups, by several threads at once.
+pub(crate) fn oom(cgroups: &str, mib: usize) {
+    join(cgroups);
+    let pages = (mib << 20) / PAGE / 4;
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| Mapping::anonymous(pages).write());
+        }
+    });
+    crate::done(&[]);
+}

@@ -82,9 +82,14 @@ impl Task {
 
     #[inline(always)]
     fn of_signal<T: Copy>(self, offset: usize) -> T {
-        let signal: *const c_void = self.read(offset!(signal));
         // SAFETY: as above; every caller names a member with its type.
-        unsafe { member(signal, offset) }
+        unsafe { member(self.signal(), offset) }
+    }
+
+    /// What the threads of its process share.
+    #[inline(always)]
+    pub(super) fn signal(self) -> *const c_void {
+        self.read(offset!(signal))
     }
 }
 

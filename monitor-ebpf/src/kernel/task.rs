@@ -62,6 +62,13 @@ pub(super) unsafe fn member<T: Copy>(base: *const c_void, offset: usize) -> T {
     unsafe { ptr::read_volatile(base.byte_add(offset).cast()) }
 }
 
+/// The id of the cgroup whose directory this is.
+#[inline(always)]
+pub(super) fn directory_id(kn: *const c_void) -> u64 {
+    // SAFETY: the verifier knows the pointer's type; a null reads as 0.
+    unsafe { member(kn, offset!(id)) }
+}
+
 impl Task {
     /// The `n`th argument of a BTF tracepoint.
     #[inline(always)]
@@ -190,8 +197,14 @@ impl Task {
     /// Id of its cgroup, in the hierarchy that userspace chose.
     #[inline(always)]
     pub fn cgroup_id(self) -> u64 {
+        directory_id(self.cgroup_directory(constant(&CGROUP_SUBSYS)))
+    }
+
+    /// The directory of its cgroup, in the hierarchy of a controller or, for [`ABSENT`], in that of
+    /// version 2.
+    #[inline(always)]
+    pub(super) fn cgroup_directory(self, subsys: u32) -> *const c_void {
         let css_set: *const c_void = self.read(offset!(cgroups));
-        let subsys = constant(&CGROUP_SUBSYS);
         // SAFETY: each pointer is loaded from the member that holds it, so the verifier knows its
         // type; a null on the way reads as 0.
         unsafe {
@@ -201,8 +214,7 @@ impl Task {
                 let css: *const c_void = member(css_set, offset!(subsys) + 8 * subsys as usize);
                 member(css, offset!(css_cgroup))
             };
-            let kn: *const c_void = member(cgroup, offset!(kn));
-            member(kn, offset!(id))
+            member(cgroup, offset!(kn))
         }
     }
 

@@ -66,11 +66,11 @@ pub(super) fn tell(event: &Event, group: &Group) {
             "a process was killed for want of memory",
             memory_cgroup = victim.memory_cgroup.as_str(),
             memory_cgroup_id = victim.memory_cgroup_id,
-            virtual_bytes = victim.virtual_bytes,
-            anonymous_bytes = victim.anonymous_bytes,
-            file_bytes = victim.file_bytes,
-            shared_bytes = victim.shared_bytes,
-            swapped_bytes = victim.swapped_bytes,
+            virtual_bytes = victim.sizes.map(|sizes| sizes.virtual_bytes),
+            anonymous_bytes = victim.sizes.map(|sizes| sizes.anonymous_bytes),
+            file_bytes = victim.sizes.map(|sizes| sizes.file_bytes),
+            shared_bytes = victim.sizes.map(|sizes| sizes.shared_bytes),
+            swapped_bytes = victim.sizes.map(|sizes| sizes.swapped_bytes),
         ),
     }
 }

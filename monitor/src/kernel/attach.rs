@@ -15,7 +15,8 @@ use crate::error::chain;
 pub struct Hook {
     /// What the hook is called in reports.
     pub name: &'static str,
-    /// Programs for it, best first; the first that the kernel takes is used.
+    /// Programs for it, best first; the first that the kernel takes is used. None for what no kernel
+    /// lets anybody measure.
     pub alternatives: &'static [Alternative],
     /// What is not measured without it; `None` when the probe cannot work at all.
     pub without: Option<&'static str>,
@@ -75,6 +76,8 @@ pub enum HookState {
         /// The kernel's reason.
         reason: String,
     },
+    /// No kernel has it.
+    Unavailable,
     /// The kernel has it and refused.
     Failed {
         /// The kernel's reason.
@@ -95,6 +98,11 @@ impl HookState {
     pub fn is_attached_by(&self, target: &Target) -> bool {
         matches!(self, Self::Attached { by } if *by == target.to_string())
     }
+
+    /// Whether it would work on another kernel, or with other rights.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Unsupported { .. } | Self::Failed { .. })
+    }
 }
 
 impl fmt::Display for HookState {
@@ -102,6 +110,7 @@ impl fmt::Display for HookState {
         match self {
             Self::Attached { by } => write!(f, "attached by {by}"),
             Self::Unsupported { reason } => write!(f, "unsupported: {reason}"),
+            Self::Unavailable => f.write_str("unsupported: no kernel has such a hook"),
             Self::Failed { reason, .. } => write!(f, "failed: {reason}"),
         }
     }
@@ -112,7 +121,7 @@ const VERIFIER_LINES: usize = 8;
 
 /// Loads and attaches the first alternative that the kernel takes.
 pub fn attach(ebpf: &mut Ebpf, btf: &Btf, hook: &'static Hook) -> Verdict {
-    let mut state = HookState::Unsupported { reason: "no program for it".to_owned() };
+    let mut state = HookState::Unavailable;
     for alternative in hook.alternatives {
         state = match attach_one(ebpf, btf, alternative) {
             Ok(()) => HookState::Attached { by: alternative.target.to_string() },

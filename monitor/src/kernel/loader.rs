@@ -142,9 +142,13 @@ impl Kernel {
 
     /// The index of the controller in `css_set::subsys`.
     fn cgroup_subsys(&self) -> u32 {
-        self.cgroup_controller
-            .and_then(|name| self.types.enumerator("cgroup_subsys_id", &format!("{name}_cgrp_id")))
-            .unwrap_or(ABSENT)
+        self.cgroup_controller.map_or(ABSENT, |name| self.subsys(name))
+    }
+
+    /// The index of a controller in `css_set::subsys`; [`ABSENT`] where the kernel does not have it.
+    pub fn subsys(&self, controller: &str) -> u32 {
+        let name = format!("{controller}_cgrp_id");
+        self.types.enumerator("cgroup_subsys_id", &name).unwrap_or(ABSENT)
     }
 
     /// Loads an object.
@@ -194,7 +198,7 @@ impl Kernel {
         let attached = verdict.state.is_attached();
         if attached {
             tracing::debug!(hook = hook.name, "{}", verdict.state);
-        } else {
+        } else if verdict.state.is_missing() {
             tracing::warn!(hook = hook.name, without = verdict.without, "{}", verdict.state);
         }
         object.verdicts.push(verdict);

@@ -10,7 +10,7 @@ use monitor_common::{
 };
 
 use crate::{
-    event::{self, Argv, Clock, Ending, Event, What},
+    event::{self, Argv, Clock, Ending, Event, Sizes, What},
     sample::Process,
 };
 
@@ -57,11 +57,13 @@ fn oom_kill(raw: &OomKill, page_bytes: u64) -> event::OomKill {
     event::OomKill {
         memory_cgroup_id: raw.memory_cgroup_id,
         memory_cgroup: String::from_utf8_lossy(name).into_owned(),
-        virtual_bytes: bytes(raw.total_pages),
-        anonymous_bytes: rss[RSS_ANON],
-        file_bytes: rss[RSS_FILE],
-        shared_bytes: rss[RSS_SHMEM],
-        swapped_bytes: rss[RSS_SWAP],
+        sizes: (raw.has_sizes != 0).then(|| Sizes {
+            virtual_bytes: bytes(raw.total_pages),
+            anonymous_bytes: rss[RSS_ANON],
+            file_bytes: rss[RSS_FILE],
+            shared_bytes: rss[RSS_SHMEM],
+            swapped_bytes: rss[RSS_SWAP],
+        }),
     }
 }
 

@@ -77,6 +77,7 @@ fn victims_have_sizes_and_a_cgroup() {
     let oom = OomKill {
         header: header(Kind::OomKill),
         memory_cgroup_id: 5,
+        has_sizes: 1,
         total_pages: 9,
         rss_pages: [1, 2, u64::MAX, 4],
         memory_cgroup,
@@ -84,13 +85,17 @@ fn victims_have_sizes_and_a_cgroup() {
     let told = event::OomKill {
         memory_cgroup_id: 5,
         memory_cgroup: "db".to_owned(),
-        virtual_bytes: 9 * 4096,
-        anonymous_bytes: 2 * 4096,
-        file_bytes: 4096,
-        shared_bytes: 4 * 4096,
-        swapped_bytes: 0,
+        sizes: Some(Sizes {
+            virtual_bytes: 9 * 4096,
+            anonymous_bytes: 2 * 4096,
+            file_bytes: 4096,
+            shared_bytes: 4 * 4096,
+            swapped_bytes: 0,
+        }),
     };
-    assert_eq!(what(&bytes(&oom)), Some(What::OomKill(told)));
+    assert_eq!(what(&bytes(&oom)), Some(What::OomKill(told.clone())));
+    let unknown = event::OomKill { sizes: None, ..told };
+    assert_eq!(what(&bytes(&OomKill { has_sizes: 0, ..oom })), Some(What::OomKill(unknown)));
 }
 
 #[test]

@@ -1,0 +1,216 @@
+//! `memory`: how long threads that want memory are kept to make room for it, and who is killed for want
+//! of it.
+//!
+//! Nothing is allocated here, as there may be no memory: the table of processes has all its entries
+//! from the beginning, and the beginning of what a thread is kept with is in a slot of its id.
+#![no_std]
+#![no_main]
+
+use aya_ebpf::bindings::BPF_RB_NO_WAKEUP;
+use aya_ebpf::{
+    bindings::BPF_NOEXIST,
+    btf_maps::{Array, HashMap, LruHashMap},
+    helpers::bpf_ktime_get_ns,
+    macros::{btf_map, btf_tracepoint},
+    programs::BtfTracePointContext,
+};
+use monitor_common::{
+    event::{Kind, OomKill, RSS_COUNTERS},
+    hist::{self, FINE_SLOTS},
+    key::{BANKS, ProcessKey},
+    memory::{COMPACTION, DIRECT, HostBank, Kept, LATENCIES, Loss, MEMCG, STARTS, Start, Victim},
+};
+use monitor_ebpf::{
+    atomic, bank,
+    events::{self, Ring},
+    histogram,
+    kernel::Task,
+    process, table,
+};
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+/// By the low bits of the thread id.
+#[btf_map]
+static BEGUN: Array<Start, STARTS> = Array::new();
+/// By process; userspace empties it once a tick.
+#[btf_map]
+static KEPT: HashMap<ProcessKey, Kept, 512> = HashMap::new();
+/// By bank.
+#[btf_map]
+static HOST: Array<HostBank, BANKS> = Array::new();
+/// Room for some hundred events; userspace empties it once a tick.
+#[btf_map]
+static EVENTS: Ring<{ 1 << 16 }> = Ring::new();
+/// Processes that were chosen a moment ago.
+#[btf_map]
+static VICTIMS: LruHashMap<Victim, u8, 4096> = LruHashMap::new();
+
+/// The first value of an entry of [`KEPT`].
+static NOTHING: Kept = Kept::EMPTY;
+
+#[btf_tracepoint(function = "mm_vmscan_direct_reclaim_begin")]
+pub fn mm_vmscan_direct_reclaim_begin(_: BtfTracePointContext) -> i32 {
+    begin(DIRECT)
+}
+
+#[btf_tracepoint(function = "mm_vmscan_direct_reclaim_end")]
+pub fn mm_vmscan_direct_reclaim_end(_: BtfTracePointContext) -> i32 {
+    end(DIRECT)
+}
+
+#[btf_tracepoint(function = "mm_vmscan_memcg_reclaim_begin")]
+pub fn mm_vmscan_memcg_reclaim_begin(_: BtfTracePointContext) -> i32 {
+    begin(MEMCG)
+}
+
+#[btf_tracepoint(function = "mm_vmscan_memcg_reclaim_end")]
+pub fn mm_vmscan_memcg_reclaim_end(_: BtfTracePointContext) -> i32 {
+    end(MEMCG)
+}
+
+#[btf_tracepoint(function = "mm_compaction_begin")]
+pub fn mm_compaction_begin(_: BtfTracePointContext) -> i32 {
+    begin(COMPACTION)
+}
+
+#[btf_tracepoint(function = "mm_compaction_end")]
+pub fn mm_compaction_end(_: BtfTracePointContext) -> i32 {
+    end(COMPACTION)
+}
+
+/// A process was chosen, which is said of one thread of it; and of another, when that wants memory for
+/// its own end.
+#[btf_tracepoint(function = "mark_victim")]
+pub fn mark_victim(ctx: BtfTracePointContext) -> i32 {
+    chosen(Task::from_arg(&ctx, 0), true);
+    0
+}
+
+/// The same where `mark_victim` says no more than a thread id: once it ends. What it had is no longer
+/// known then.
+#[btf_tracepoint(function = "sched_process_exit")]
+pub fn victim_exit(ctx: BtfTracePointContext) -> i32 {
+    let task = Task::from_arg(&ctx, 0);
+    if task.live_threads() == 0 && task.oom_memory().is_some() {
+        chosen(task, false);
+    }
+    0
+}
+
+/// The running thread begins.
+#[inline(always)]
+fn begin(latency: usize) -> i32 {
+    let task = Task::current();
+    let Some(start) = BEGUN.get_ptr_mut(task.pid() & (STARTS as u32 - 1)) else { return 0 };
+    // SAFETY: a map value. Should another thread have the slot, its end will find this owner and be
+    // counted as lost; should both begin in the same moment, that is the beginning of either.
+    unsafe {
+        if (*start).owner != task.address() {
+            (*start).begin = [0; LATENCIES];
+            (*start).owner = task.address();
+        }
+        (*start).begin[latency] = bpf_ktime_get_ns();
+    }
+    0
+}
+
+/// The running thread is done.
+#[inline(always)]
+fn end(latency: usize) -> i32 {
+    let task = Task::current();
+    let Some(start) = BEGUN.get_ptr_mut(task.pid() & (STARTS as u32 - 1)) else { return 0 };
+    // SAFETY: map values.
+    unsafe {
+        let begin = (*start).begin[latency];
+        if (*start).owner != task.address() || begin == 0 {
+            lost(Loss::Unmatched);
+            return 0;
+        }
+        (*start).begin[latency] = 0;
+        let ns = bpf_ktime_get_ns().wrapping_sub(begin);
+        let slot = hist::slot(ns);
+        if ns > hist::MAX_NS || slot >= FINE_SLOTS {
+            lost(Loss::Implausible);
+            return 0;
+        }
+        // Both or neither, so that the groups add up to the host.
+        let bank = bank::active();
+        let (Some(kept), Some(host)) =
+            (kept(task.leader(), task.tgid(), bank), HOST.get_ptr_mut(bank as u32))
+        else {
+            return 0;
+        };
+        let coarse = hist::coarse(slot);
+        histogram::add_shared(
+            &raw mut (*kept).sums[latency],
+            &raw mut (*kept).slots[latency],
+            coarse,
+            ns,
+        );
+        histogram::add_shared(
+            &raw mut (*host).sums[latency],
+            &raw mut (*host).slots[latency],
+            slot,
+            ns,
+        );
+    }
+    0
+}
+
+/// Counts and tells a process that was chosen.
+#[inline(always)]
+fn chosen(task: Task, has_sizes: bool) {
+    let (leader, tgid) = (task.leader(), task.tgid());
+    let victim = Victim { start_ns: leader.start_time(), tgid: tgid.into() };
+    if VICTIMS.insert(victim, 0, BPF_NOEXIST.into()).is_err() {
+        return;
+    }
+    if let Some(kept) = kept(leader, tgid, bank::active()) {
+        // SAFETY: a map value.
+        unsafe { atomic::add(&raw mut (*kept).oom_kills, 1) };
+    }
+    let Some(mut event) = EVENTS.reserve_untyped::<OomKill>(0) else {
+        return lost(Loss::RingFull);
+    };
+    let to = event.as_mut_ptr();
+    // SAFETY: memory of the ring buffer, as large as an event; all of it that is read is written.
+    unsafe {
+        let now = bpf_ktime_get_ns();
+        (*to).header = events::header(Kind::OomKill, task, leader.parent().tgid(), now);
+        (*to).has_sizes = has_sizes.into();
+        (*to).total_pages = 0;
+        (*to).rss_pages = [0; RSS_COUNTERS];
+        if has_sizes && let Some(memory) = task.oom_memory() {
+            (*to).total_pages = memory.total_pages();
+            (*to).rss_pages = memory.rss_pages();
+        }
+        (*to).memory_cgroup_id = 0;
+        (*to).memory_cgroup[0] = 0;
+        if let Some(cgroup) = task.memory_cgroup() {
+            (*to).memory_cgroup_id = cgroup.id();
+            cgroup.name(&raw mut (*to).memory_cgroup);
+        }
+    }
+    event.submit(BPF_RB_NO_WAKEUP.into());
+}
+
+/// The entry of a process.
+#[inline(always)]
+fn kept(leader: Task, tgid: u32, bank: usize) -> Option<*mut Kept> {
+    if let Some(entry) = table::entry(&KEPT, &process::key(leader, tgid, bank), &NOTHING) {
+        return Some(entry);
+    }
+    lost(Loss::TableFull);
+    KEPT.get_ptr_mut(ProcessKey::other(bank as u16))
+}
+
+#[inline(always)]
+fn lost(reason: Loss) {
+    if let Some(host) = HOST.get_ptr_mut(bank::active() as u32) {
+        // SAFETY: a map value, 8-byte aligned.
+        unsafe { atomic::add(&raw mut (*host).lost[reason as usize], 1) };
+    }
+}
