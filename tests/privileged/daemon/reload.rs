@@ -43,7 +43,8 @@ fn logs_change_their_level_and_form() {
     let attached = daemon.wait("details in JSON", || {
         let log = daemon.log();
         let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        lines.find(|line| line["hook"] == "sched_switch")
+        // The last of them.
+        lines.find(|line| line["hook"] == "sched_wakeup_new")
     });
     assert_eq!(attached["level"], "DEBUG");
     let log = daemon.reload("");

@@ -169,9 +169,11 @@ pub(crate) fn adds_up(scrape: &Scrape) {
         for part in parts {
             let [groups, host] = [&of_groups, &of_host]
                 .map(|name| by_labels(scrape, &format!("{name}{part}"), &shared));
-            assert!(groups.keys().eq(host.keys()), "{of_host}{part}: {groups:?} and {host:?}");
+            let unknown: Vec<_> = groups.keys().filter(|key| !host.contains_key(*key)).collect();
+            assert!(unknown.is_empty(), "{of_host}{part} has none of {unknown:?}");
             for (labels, host) in &host {
-                let groups = groups[labels];
+                // What did not happen yet, no group has.
+                let groups = groups.get(labels).copied().unwrap_or(0.0);
                 // Counts are whole numbers; sums of seconds are rounded.
                 let in_seconds = *part == "_sum" || of_host.ends_with("_seconds_total");
                 let rounding = if in_seconds { 1e-9 * host } else { 0.0 };

@@ -6,6 +6,7 @@ use monitor::probe::PROBES;
 use monitor_tests::{
     Workload,
     block::{Loop, run},
+    cgroup::Cgroup,
     proc::Counters,
     serial,
 };
@@ -152,6 +153,13 @@ fn the_catalogue_is_what_is_exposed() {
     let daemon = Daemon::start([]);
     let disk = Loop::in_memory(16);
     run("dd", &[&format!("if={}", disk.path), "of=/dev/null", "bs=1M", "count=1", "iflag=direct"]);
+    // Somebody who gets no more memory, and somebody who moves it.
+    let cgroup = Cgroup::with_memory("surfaces", 16 << 20);
+    let path = cgroup.path().to_str().expect("plain letters");
+    Workload::start("mt-oom-hog", ["oom", path, "32"]).ended();
+    let compacting = Workload::start("mt-compact", ["compact", "1"]);
+    compacting.done();
+    compacting.end();
     // Rates and shares need two ticks.
     daemon.wait_ticks(2);
     let listed = monitor(["metrics", "--format", "json"]);
