@@ -26,11 +26,22 @@ const TICK: Duration = Duration::from_millis(200);
 /// Whom a value was reported for: a command; `(host)`; or `(other)`.
 type Name = String;
 
+/// How much there was of something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Level {
+    /// In the tick that was last.
+    pub last: u64,
+    /// In any tick.
+    pub most: u64,
+}
+
 /// Everything that a probe reported.
 #[derive(Debug, Default)]
 pub struct Collected {
     /// Counters by metric, name and attribute values.
     pub counts: BTreeMap<(&'static str, Name, Vec<String>), u64>,
+    /// How much there was of something at the end of the last tick, and at most, by the same.
+    pub levels: BTreeMap<(&'static str, Name, Vec<String>), Level>,
     /// Histograms by the same.
     pub durations: BTreeMap<(&'static str, Name, Vec<String>), Hist>,
     /// What was lost, by reason.
@@ -43,6 +54,11 @@ impl Collected {
     /// A counter's value.
     pub fn count(&self, metric: &MetricDesc, name: &str, attributes: &[&str]) -> u64 {
         self.counts.get(&key(metric, name, attributes)).copied().unwrap_or(0)
+    }
+
+    /// How much there was of something.
+    pub fn level(&self, metric: &MetricDesc, name: &str, attributes: &[&str]) -> Level {
+        self.levels.get(&key(metric, name, attributes)).copied().unwrap_or_default()
     }
 
     /// A histogram.
@@ -76,6 +92,9 @@ impl Collected {
             }
             Value::Increase(count) => {
                 *self.counts.entry(key(sample.metric, name, &attributes)).or_default() += count;
+            }
+            Value::Level(level) => {
+                self.levels.entry(key(sample.metric, name, &attributes)).or_default().last += level;
             }
             Value::Histogram(durations) => {
                 self.durations
@@ -133,7 +152,9 @@ fn run(mut probe: Box<dyn Probe>, stop: &AtomicBool) -> Collected {
         probe.end_tick().unwrap_or_else(|error| panic!("{error}"));
         wait_for_programs();
         probe.snapshot().unwrap_or_else(|error| panic!("{error}"));
+        collected.levels.values_mut().for_each(|level| level.last = 0);
         probe.decode(&mut |sample| collected.add(&sample));
+        collected.levels.values_mut().for_each(|level| level.most = level.most.max(level.last));
         probe.events(&mut |event| collected.events.push(event));
     }
     collected

@@ -2,7 +2,9 @@
 
 pub mod memory;
 
-use std::{ffi::CString, io, mem, path::Path, time::Duration};
+use std::{
+    ffi::CString, fs::File, io, mem, net::TcpStream, os::fd::AsRawFd, path::Path, time::Duration,
+};
 
 /// Nanoseconds of the clock that kernel programs read.
 pub fn monotonic_ns() -> u64 {
@@ -216,4 +218,31 @@ pub fn usage(who: i32) -> Usage {
         minor_faults: usage.ru_minflt as u64,
         major_faults: usage.ru_majflt as u64,
     }
+}
+
+/// Moves the calling thread into a network namespace that `ip netns` made.
+pub fn enter_network(namespace: &str) {
+    let path = format!("/run/netns/{namespace}");
+    let file = File::open(&path).unwrap_or_else(|error| panic!("cannot open {path}: {error}"));
+    #[expect(unsafe_code, reason = "the standard library does not change namespaces")]
+    // SAFETY: takes integers only.
+    let result = unsafe { libc::setns(file.as_raw_fd(), libc::CLONE_NEWNET) };
+    assert_eq!(result, 0, "cannot enter {path}: {}", io::Error::last_os_error());
+}
+
+/// Has the connection be reset when it is closed, by a time of zero to linger.
+pub fn cut_off(stream: &TcpStream) {
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    #[expect(unsafe_code, reason = "the standard library does not set this option")]
+    // SAFETY: the option's value, with its size.
+    let result = unsafe {
+        libc::setsockopt(
+            stream.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_LINGER,
+            (&raw const linger).cast(),
+            size_of_val(&linger) as u32,
+        )
+    };
+    assert_eq!(result, 0, "cannot set SO_LINGER: {}", io::Error::last_os_error());
 }

@@ -13,6 +13,7 @@ pub mod memory;
 pub mod offsets;
 pub mod process;
 pub mod sched;
+pub mod tcp;
 
 /// A type that may be read from, and written to, a BPF map as plain bytes.
 ///

@@ -177,3 +177,45 @@ offsets! {
         kn_name: "kernfs_node.name",
     }
 }
+
+offsets! {
+    /// Offsets for what is read of a TCP socket.
+    SockOffsets for "SOCK_OFFSETS" {
+        /// The address family.
+        family: "sock.__sk_common.skc_family",
+        /// The connection's state.
+        state: "sock.__sk_common.skc_state",
+        /// The network namespace.
+        net: "sock.__sk_common.skc_net",
+        /// Flags, by the numbers of `enum sock_flags`.
+        flags: "sock.__sk_common.skc_flags",
+        /// The other end's port, most significant byte first.
+        remote_port: "sock.__sk_common.skc_dport",
+        /// The own port.
+        local_port: "sock.__sk_common.skc_num",
+        /// The other end's address.
+        remote_v4: "sock.__sk_common.skc_daddr",
+        /// The own address.
+        local_v4: "sock.__sk_common.skc_rcv_saddr",
+        /// The other end's address, in kernels that have IPv6.
+        remote_v6: "sock.__sk_common.skc_v6_daddr" | "-",
+        /// The own address, in kernels that have IPv6.
+        local_v6: "sock.__sk_common.skc_v6_rcv_saddr" | "-",
+        /// The number of the protocol.
+        protocol: "sock.sk_protocol",
+        /// Why the connection ended.
+        error: "sock.sk_err",
+        /// The socket of an open file.
+        socket_sk: "socket.sk",
+        /// Bytes sent, those sent again too.
+        bytes_sent: "tcp_sock.bytes_sent",
+        /// Bytes sent again.
+        bytes_retrans: "tcp_sock.bytes_retrans",
+        /// Bytes received in order.
+        bytes_received: "tcp_sock.bytes_received",
+        /// Segments sent again.
+        total_retrans: "tcp_sock.total_retrans",
+        /// Smoothed round-trip time, in eighths of a microsecond.
+        srtt_us: "tcp_sock.srtt_us",
+    }
+}

@@ -4,10 +4,12 @@ mod iter;
 mod memory;
 mod process;
 mod request;
+mod sock;
 mod task;
 
-pub use iter::TaskIter;
+pub use iter::{FileIter, SockIter, TaskIter};
 pub use memory::{CgroupDirectory, Memory};
 pub use process::Argv;
 pub use request::{Purpose, Request};
+pub use sock::{Endpoint, Sock, TcpSock};
 pub use task::Task;

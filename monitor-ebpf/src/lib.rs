@@ -9,6 +9,7 @@ pub mod events;
 pub mod histogram;
 pub mod kernel;
 pub mod process;
+pub mod sock_storage;
 pub mod table;
 pub mod task_storage;
 

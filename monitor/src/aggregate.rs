@@ -186,6 +186,8 @@ impl Aggregate {
         self.groups.choose(now, interval);
         self.places.choose(now, interval);
         self.since = now;
+        self.groups.begin_tick();
+        self.host.begin_tick();
         (series, self.processes.take(interval))
     }
 

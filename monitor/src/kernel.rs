@@ -2,6 +2,7 @@
 
 pub mod attach;
 pub mod btf;
+pub mod iter;
 pub mod loader;
 pub mod namespace;
 pub mod stats;

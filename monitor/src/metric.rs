@@ -10,6 +10,7 @@ mod host;
 mod memory;
 mod process;
 mod sched;
+mod tcp;
 
 pub use agent::*;
 pub use block::*;
@@ -18,6 +19,7 @@ pub use host::*;
 pub use memory::*;
 pub use process::*;
 pub use sched::*;
+pub use tcp::*;
 
 /// A metric's name, unit, shape and meaning.
 #[derive(Debug)]
@@ -50,8 +52,13 @@ pub enum Kind {
 }
 
 /// The metrics of each probe, by its name.
-const BY_PROBE: &[(&str, &[&MetricDesc])] =
-    &[("sched", SCHED_ALL), ("block", BLOCK_ALL), ("process", PROCESS_ALL), ("memory", MEMORY_ALL)];
+const BY_PROBE: &[(&str, &[&MetricDesc])] = &[
+    ("sched", SCHED_ALL),
+    ("block", BLOCK_ALL),
+    ("tcp", TCP_ALL),
+    ("process", PROCESS_ALL),
+    ("memory", MEMORY_ALL),
+];
 
 /// All metrics, in the order of the documentation.
 pub fn catalogue() -> impl Iterator<Item = &'static MetricDesc> {

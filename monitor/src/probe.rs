@@ -12,6 +12,7 @@ mod memory;
 mod process;
 mod sched;
 mod table;
+mod tcp;
 
 use crate::{
     error::chain,
@@ -27,7 +28,8 @@ use crate::{
 pub use banks::wait_for_programs;
 
 /// The table of probes. Configuration keys, reports and status derive from it.
-pub static PROBES: &[ProbeDesc] = &[sched::DESC, block::DESC, process::DESC, memory::DESC];
+pub static PROBES: &[ProbeDesc] =
+    &[sched::DESC, block::DESC, tcp::DESC, process::DESC, memory::DESC];
 
 /// What a probe is, before it is loaded.
 pub struct ProbeDesc {

@@ -52,6 +52,8 @@ pub struct Process {
 pub enum Value<'a> {
     /// Adds to a counter.
     Increase(u64),
+    /// Adds to how much there is of something at the end of the tick, which begins anew in each.
+    Level(u64),
     /// A counter's present value, kept by somebody else.
     Total(f64),
     /// A gauge's present value.

@@ -3,6 +3,7 @@
 
 mod exits;
 mod memory;
+mod network;
 mod processes;
 mod threads;
 
@@ -18,7 +19,15 @@ fn main() {
     let args: Vec<_> = std::env::args().skip(1).collect();
     let text = |n: usize| args.get(n).map(String::as_str).unwrap_or_default();
     let number = |n: usize| text(n).parse().unwrap_or_else(|_| panic!("no number in {args:?}"));
+    let server = || network::Server { address: text(2), port: number(3) };
     match text(0) {
+        "tcp-serve" => network::serve(text(1), text(2)),
+        "tcp-ask" => network::ask(text(1), server(), [number(4), number(5), number(6)]),
+        "tcp-later" => network::ask_later(text(1), server(), [number(4), number(5), number(6)]),
+        "tcp-connect" => network::connect(text(1), server(), number(4)),
+        "tcp-fail" => network::fail(text(1), server(), number(4)),
+        "tcp-cut" => network::cut_off(text(1), server(), number(4)),
+        "tcp-hand-on" => network::hand_on(text(1), server(), number(4)),
         "hog" => hog(text(1), text(2), number(3)),
         "ping" => processes::ping(text(1), text(2), text(3), number(4)),
         "pong" => processes::pong(text(1), text(2), text(3), number(4)),

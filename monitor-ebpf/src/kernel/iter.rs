@@ -1,11 +1,13 @@
-//! The context of an `iter/task` program, which aya-ebpf has no type for.
+//! The contexts of iterator programs, which aya-ebpf has no types for.
+
+use core::ffi::c_void;
 
 use aya_ebpf::{
     bindings::{seq_file, task_struct},
     helpers::generated::bpf_seq_write,
 };
 
-use super::Task;
+use super::{Sock, Task};
 
 /// `struct bpf_iter_meta`.
 #[repr(C)]
@@ -40,5 +42,45 @@ impl TaskIter {
         // SAFETY: the kernel's context is valid while the program runs, the caller promises the rest.
         let code = unsafe { bpf_seq_write((*self.meta).seq, value.cast(), size_of::<T>() as u32) };
         code == 0
+    }
+}
+
+/// `struct bpf_iter__task_file`: what an `iter/task_file` program is called with, once for each open
+/// file of each process and once more at the end.
+#[repr(C)]
+pub struct FileIter {
+    meta: *mut Meta,
+    task: *mut task_struct,
+    number: u32,
+    file: *mut c_void,
+}
+
+impl FileIter {
+    /// The process, and its socket, if the file is one.
+    #[inline(always)]
+    pub fn socket(&self) -> Option<(Task, Sock)> {
+        let task = Task::from_ptr(self.task)?;
+        if self.file.is_null() {
+            return None;
+        }
+        Some((task, Sock::from_file(self.file)?))
+    }
+}
+
+/// `struct bpf_iter__bpf_sk_storage_map`: what an `iter/bpf_sk_storage_map` program is called with,
+/// once for each socket that has storage in the map and once more at the end.
+#[repr(C)]
+pub struct SockIter {
+    meta: *mut Meta,
+    map: *mut c_void,
+    sock: *mut c_void,
+    value: *mut c_void,
+}
+
+impl SockIter {
+    /// The socket; `None` at the end of the pass.
+    #[inline(always)]
+    pub fn sock(&self) -> Option<Sock> {
+        Sock::from_ptr(self.sock)
     }
 }

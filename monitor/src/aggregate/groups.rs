@@ -135,6 +135,12 @@ impl Groups {
         self.retired.remove(is_gone);
     }
 
+    /// Begins a tick.
+    pub(super) fn begin_tick(&mut self) {
+        self.exported.values_mut().for_each(|exported| exported.series.begin_tick());
+        self.other.begin_tick();
+    }
+
     /// Chooses which groups are exported from now on.
     pub(super) fn choose(&mut self, now: SystemTime, elapsed: Duration) {
         self.chosen = now;

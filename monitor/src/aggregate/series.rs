@@ -35,6 +35,8 @@ struct Entry {
 enum Total {
     /// In the unit of the samples.
     Count(u64),
+    /// What there is at the end of the tick under way.
+    Level(u64),
     Histogram(Histogram),
 }
 
@@ -44,12 +46,13 @@ impl SeriesSet {
         Self { common, series: Vec::new() }
     }
 
-    /// Adds a sample of what happened since `since`, whoever owns it. Only increases and durations
-    /// can be added.
+    /// Adds a sample of what happened since `since`, whoever owns it. Only increases, levels and
+    /// durations can be added.
     pub(super) fn add(&mut self, sample: &Sample<'_>, since: SystemTime) {
         let Some(entry) = self.entry(sample, since) else { return };
         match (&mut entry.total, &sample.value) {
             (Total::Count(total), Value::Increase(increase)) => *total += increase,
+            (Total::Level(total), Value::Level(level)) => *total += level,
             (Total::Histogram(total), Value::Histogram(durations)) => {
                 total.sum_ns += u128::from(durations.sum_ns);
                 add_slots(&mut total.slots, durations);
@@ -60,7 +63,9 @@ impl SeriesSet {
 
     /// Adds all counters and histograms of another set; those that are new here count since `since`.
     pub(super) fn merge(&mut self, other: Self, since: SystemTime) {
-        for entry in other.series {
+        // What there is of something is counted anew in each tick, wherever it belongs by then.
+        let is_kept = |entry: &Entry| !matches!(entry.total, Total::Level(_));
+        for entry in other.series.into_iter().filter(is_kept) {
             let Some(place) = self.place(entry.metric, &entry.key) else {
                 let attributes = self.common.with(&entry.key);
                 self.series.push(Entry { attributes, start: since, ..entry });
@@ -103,6 +108,15 @@ impl SeriesSet {
         }));
     }
 
+    /// Begins a tick: nothing is known yet of how much there is.
+    pub(super) fn begin_tick(&mut self) {
+        for entry in &mut self.series {
+            if let Total::Level(level) = &mut entry.total {
+                *level = 0;
+            }
+        }
+    }
+
     fn entry(&mut self, sample: &Sample<'_>, start: SystemTime) -> Option<&mut Entry> {
         let place = match self.place(sample.metric, sample.attributes) {
             Some(place) => place,
@@ -132,6 +146,7 @@ impl Total {
     fn zero(value: &Value<'_>) -> Option<Self> {
         match value {
             Value::Increase(_) => Some(Self::Count(0)),
+            Value::Level(_) => Some(Self::Level(0)),
             Value::Histogram(Durations { shift, .. }) => {
                 Some(Self::Histogram(Histogram { shift: *shift, sum_ns: 0, slots: Vec::new() }))
             }
@@ -143,7 +158,7 @@ impl Total {
         match self {
             // Samples count time in nanoseconds, metrics in seconds.
             Self::Count(total) if metric.unit == "s" => Point::Number(*total as f64 / 1e9),
-            Self::Count(total) => Point::Number(*total as f64),
+            Self::Count(total) | Self::Level(total) => Point::Number(*total as f64),
             Self::Histogram(total) => Point::Histogram(total.clone()),
         }
     }

@@ -36,6 +36,10 @@ pub struct Alternative {
 pub enum Target {
     /// A tracepoint, with typed arguments.
     TpBtf(&'static str),
+    /// The beginning of a function, with typed arguments.
+    FEntry(&'static str),
+    /// The end of a function, with typed arguments.
+    FExit(&'static str),
     /// An iterator; it is only loaded here, and attached anew for each pass.
     Iter(&'static str),
 }
@@ -44,6 +48,8 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TpBtf(name) => write!(f, "tp_btf/{name}"),
+            Self::FEntry(name) => write!(f, "fentry/{name}"),
+            Self::FExit(name) => write!(f, "fexit/{name}"),
             Self::Iter(name) => write!(f, "iter/{name}"),
         }
     }
@@ -76,8 +82,11 @@ pub enum HookState {
         /// The kernel's reason.
         reason: String,
     },
-    /// No kernel has it.
-    Unavailable,
+    /// No kernel built like this one has it.
+    Unavailable {
+        /// Why.
+        reason: String,
+    },
     /// The kernel has it and refused.
     Failed {
         /// The kernel's reason.
@@ -99,7 +108,7 @@ impl HookState {
         matches!(self, Self::Attached { by } if *by == target.to_string())
     }
 
-    /// Whether it would work on another kernel, or with other rights.
+    /// Whether it would work on a newer kernel, or with other rights.
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Unsupported { .. } | Self::Failed { .. })
     }
@@ -109,8 +118,9 @@ impl fmt::Display for HookState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Attached { by } => write!(f, "attached by {by}"),
-            Self::Unsupported { reason } => write!(f, "unsupported: {reason}"),
-            Self::Unavailable => f.write_str("unsupported: no kernel has such a hook"),
+            Self::Unsupported { reason } | Self::Unavailable { reason } => {
+                write!(f, "unsupported: {reason}")
+            }
             Self::Failed { reason, .. } => write!(f, "failed: {reason}"),
         }
     }
@@ -121,11 +131,11 @@ const VERIFIER_LINES: usize = 8;
 
 /// Loads and attaches the first alternative that the kernel takes.
 pub fn attach(ebpf: &mut Ebpf, btf: &Btf, hook: &'static Hook) -> Verdict {
-    let mut state = HookState::Unavailable;
+    let mut state = HookState::Unavailable { reason: "no kernel has such a hook".to_owned() };
     for alternative in hook.alternatives {
         state = match attach_one(ebpf, btf, alternative) {
             Ok(()) => HookState::Attached { by: alternative.target.to_string() },
-            Err(error) => refusal(&error),
+            Err(error) => refusal(&error, alternative.target),
         };
         if state.is_attached() {
             break;
@@ -142,14 +152,29 @@ fn attach_one(ebpf: &mut Ebpf, btf: &Btf, alternative: &Alternative) -> Result<(
             program.load(tracepoint, btf)?;
             program.attach()?;
         }
+        (Program::FEntry(program), Target::FEntry(function)) => {
+            program.load(function, btf)?;
+            program.attach()?;
+        }
+        (Program::FExit(program), Target::FExit(function)) => {
+            program.load(function, btf)?;
+            program.attach()?;
+        }
         (Program::Iter(program), Target::Iter(kind)) => program.load(kind, btf)?,
         _ => return Err(ProgramError::UnexpectedProgramType),
     }
     Ok(())
 }
 
-fn refusal(error: &ProgramError) -> HookState {
+fn refusal(error: &ProgramError, target: Target) -> HookState {
+    let at_function = matches!(target, Target::FEntry(_) | Target::FExit(_));
     match error {
+        // Refused before the verifier had a word to say: it takes a trampoline, and there is none.
+        ProgramError::LoadError { io_error, verifier_log }
+            if at_function && verifier_log.to_string().is_empty() =>
+        {
+            HookState::Unavailable { reason: format!("no programs at functions: {io_error}") }
+        }
         ProgramError::Btf(error) => HookState::Unsupported { reason: chain(error) },
         ProgramError::LoadError { io_error, verifier_log } => {
             let log = verifier_log.to_string();

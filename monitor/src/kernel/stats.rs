@@ -92,9 +92,11 @@ impl Accounts {
 /// What a map is in itself, for the kinds of maps that probes have.
 fn map_data(map: &Map) -> Option<&MapData> {
     match map {
-        Map::Array(data) | Map::HashMap(data) | Map::RingBuf(data) | Map::Unsupported(data) => {
-            Some(data)
-        }
+        Map::Array(data)
+        | Map::HashMap(data)
+        | Map::RingBuf(data)
+        | Map::SkStorage(data)
+        | Map::Unsupported(data) => Some(data),
         _ => None,
     }
 }

@@ -12,9 +12,11 @@ const UNIT: [Tool; 3] =
     [("free", "procps"), ("prometheus", "prometheus"), ("promtool", "prometheus")];
 
 /// What tests as root and measurements take besides.
-const PRIVILEGED: [Tool; 10] = [
+const PRIVILEGED: [Tool; 12] = [
     ("bpftool", "bpftool"),
     ("bpftrace", "bpftrace"),
+    ("ip", "iproute2"),
+    ("nft", "nftables"),
     ("perf", "linux-perf"),
     ("prometheus-node-exporter", "prometheus-node-exporter"),
     ("runqlat", "libbpf-tools"),

@@ -68,7 +68,7 @@ fn decode(snapshot: &Snapshot) -> Vec<String> {
         let value = match sample.value {
             Value::Increase(increase) => increase.to_string(),
             Value::Histogram(durations) => format!("{}ns {:?}", durations.sum_ns, durations.slots),
-            Value::Total(_) | Value::Gauge(_) => "not from the kernel".to_owned(),
+            value => format!("{value:?}"),
         };
         samples.push(format!("{} {owner} {attributes} {value}", sample.metric.name));
     });

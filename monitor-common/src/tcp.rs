@@ -1,0 +1,221 @@
+//! Maps of the `tcp` probe.
+
+use crate::{hist::COARSE_SLOTS, key::ProcessKey};
+
+/// The side of a connection that opened it.
+pub const CLIENT: usize = 0;
+/// The side that was listening.
+pub const SERVER: usize = 1;
+/// Number of sides.
+pub const SIDES: usize = 2;
+/// In [`ServiceKey::side`]: services that found the table full.
+pub const NO_SIDE: u16 = SIDES as u16;
+
+/// The place of what is sent in arrays by direction.
+pub const TRANSMIT: usize = 0;
+/// The place of what is received.
+pub const RECEIVE: usize = 1;
+/// Number of directions.
+pub const DIRECTIONS: usize = 2;
+
+/// The place of the time from the first segment until the connection is open.
+pub const CONNECT: usize = 0;
+/// The place of the time that an open connection waits to be accepted.
+pub const ACCEPT: usize = 1;
+/// The place of the smoothed round-trip time.
+pub const RTT: usize = 2;
+/// Number of latencies.
+pub const LATENCIES: usize = 3;
+
+/// The listening end of connections.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ServiceKey {
+    /// Its address as it is sent, most significant byte first; of IPv4 the one that IPv6 has for it.
+    pub address: [u32; 4],
+    /// Its port.
+    pub port: u16,
+    /// Which side this host is.
+    pub side: u16,
+    /// The bank this was recorded in; 0 in a [`Connection`].
+    pub bank: u16,
+    /// Always 0.
+    pub unused: u16,
+}
+
+impl ServiceKey {
+    /// The entry for services that found the table full.
+    pub const fn other(bank: u16) -> Self {
+        Self { address: [0; 4], port: 0, side: NO_SIDE, bank, unused: 0 }
+    }
+}
+
+/// What the kernel counts for each socket by itself: the places of what of it has been reported.
+pub mod counter {
+    /// Bytes sent, without those sent again.
+    pub const TRANSMIT: usize = 0;
+    /// Bytes received.
+    pub const RECEIVE: usize = 1;
+    /// Segments sent again.
+    pub const RETRANSMITS: usize = 2;
+    /// Number of counters.
+    pub const COUNT: usize = 3;
+}
+
+/// What a socket carries. A socket that was accepted begins with a copy of what its listener has.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Connection {
+    /// The process that connects, listens, sends or receives.
+    pub owner: ProcessKey,
+    /// The listening end.
+    pub service: ServiceKey,
+    /// When it began to connect, or was open and could be accepted. Monotonic nanoseconds.
+    pub stamp: u64,
+    /// The kernel's counters as far as they have been reported.
+    pub reported: [u64; counter::COUNT],
+    /// Bits of [`flag`].
+    pub flags: u64,
+}
+
+/// Flags of a [`Connection`].
+pub mod flag {
+    /// It is, or was, open since the hooks were attached.
+    pub const OPEN: u64 = 1;
+    /// Its owner has used it. Until then it is that of its listener.
+    pub const CLAIMED: u64 = 2;
+    /// Its round-trip time was recorded.
+    pub const SAMPLED: u64 = 4;
+    /// It was there before the hooks were attached.
+    pub const ADOPTED: u64 = 8;
+}
+
+/// A port that is listened on.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Listener {
+    /// Tells network namespaces apart.
+    pub net: u64,
+    /// The port.
+    pub port: u64,
+}
+
+/// What connections did in a tick: those of a process, or those to a service.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Traffic {
+    /// Connections that are open, by side.
+    pub active: [u64; SIDES],
+    /// Connections opened, by side.
+    pub opened: [u64; SIDES],
+    /// Connections closed, by side.
+    pub closed: [u64; SIDES],
+    /// Connections that could not be opened, by [`Failure`].
+    pub failed: [u64; Failure::COUNT],
+    /// Segments sent again.
+    pub retransmits: u64,
+    /// Segments that reset a connection, by direction.
+    pub resets: [u64; DIRECTIONS],
+    /// Bytes by direction.
+    pub bytes: [u64; DIRECTIONS],
+    /// Exact sums of the latencies, in nanoseconds.
+    pub sums: [u64; LATENCIES],
+    /// The latencies by slot, see [`crate::hist::coarse`].
+    pub slots: [[u32; COARSE_SLOTS]; LATENCIES],
+}
+
+impl Traffic {
+    /// Nothing happened.
+    pub const EMPTY: Self = Self {
+        active: [0; SIDES],
+        opened: [0; SIDES],
+        closed: [0; SIDES],
+        failed: [0; Failure::COUNT],
+        retransmits: 0,
+        resets: [0; DIRECTIONS],
+        bytes: [0; DIRECTIONS],
+        sums: [0; LATENCIES],
+        slots: [[0; COARSE_SLOTS]; LATENCIES],
+    };
+}
+
+/// Why a connection could not be opened.
+#[repr(usize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The other end answered that nobody listens.
+    Refused,
+    /// Nobody answered.
+    TimedOut,
+    /// There is no way to the other end.
+    Unreachable,
+    /// The process gave up.
+    Aborted,
+    /// Anything else.
+    Other,
+}
+
+impl Failure {
+    /// Number of reasons.
+    pub const COUNT: usize = 5;
+    /// All reasons with the value of their `error.type` attribute.
+    pub const ALL: [(Self, &'static str); Self::COUNT] = [
+        (Self::Refused, "refused"),
+        (Self::TimedOut, "timed_out"),
+        (Self::Unreachable, "unreachable"),
+        (Self::Aborted, "aborted"),
+        (Self::Other, "_OTHER"),
+    ];
+}
+
+/// What was not measured, or not where it belongs, by [`Loss`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lost {
+    /// How often.
+    pub counts: [u64; Loss::COUNT],
+}
+
+/// Why something was not recorded, or not recorded where it belongs.
+#[repr(usize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// There was no memory for a socket's storage, so its connection is not measured.
+    NoStorage,
+    /// The table of processes was full, so something was added to `(other)`.
+    ProcessesFull,
+    /// The table of services was full, so something was added to `(other)`.
+    ServicesFull,
+    /// A duration was negative, or longer than [`crate::hist::MAX_NS`].
+    Implausible,
+    /// Several CPUs reported one connection at once and this one gave up.
+    Contended,
+}
+
+impl Loss {
+    /// Number of reasons.
+    pub const COUNT: usize = 5;
+    /// All reasons with the value of their `monitor.loss.reason` attribute.
+    pub const ALL: [(Self, &'static str); Self::COUNT] = [
+        (Self::NoStorage, "no_storage"),
+        (Self::ProcessesFull, "processes_full"),
+        (Self::ServicesFull, "services_full"),
+        (Self::Implausible, "implausible"),
+        (Self::Contended, "contended"),
+    ];
+}
+
+crate::pod!(ServiceKey, Listener, Traffic, Lost);
+
+/// What the storage of one socket takes in the kernel, which rounds it, with 72 bytes of its own, up
+/// to a power of two.
+pub const CONNECTION_BYTES: u64 = (size_of::<Connection>() as u64 + 72).next_power_of_two();
+
+const _: () = assert!(size_of::<ServiceKey>() == 24);
+const _: () = assert!(size_of::<Connection>() == 32 + 24 + 8 + 8 * counter::COUNT + 8);
+const _: () = assert!(CONNECTION_BYTES == 256);
+const _: () = assert!(
+    size_of::<Traffic>()
+        == 8 * (3 * SIDES + Failure::COUNT + 1 + 2 * DIRECTIONS + LATENCIES)
+            + 4 * LATENCIES * COARSE_SLOTS
+);

@@ -1,0 +1,161 @@
+//! `tcp`: what every process's connections do, and what connections to every service do.
+//!
+//! Each socket carries who owns it. That is set where a process acts: it connects, listens, accepts,
+//! sends or receives. Nothing else runs for each message, and nothing for each packet: bytes,
+//! retransmissions and the round-trip time are counted by the kernel in the socket, and are read by a
+//! pass over all sockets once a tick, and when a connection ends.
+#![no_std]
+#![no_main]
+
+mod connection;
+mod owner;
+mod pass;
+mod record;
+
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    bindings::BPF_F_NO_PREALLOC,
+    btf_maps::{Array, HashMap},
+    macros::{btf_map, btf_tracepoint, fentry, fexit},
+    programs::{BtfTracePointContext, FEntryContext, FExitContext},
+};
+use monitor_common::{
+    key::{BANKS, ProcessKey},
+    tcp::{Connection, DIRECTIONS, Listener, Lost, RECEIVE, ServiceKey, TRANSMIT, Traffic},
+};
+use monitor_ebpf::{
+    kernel::{FileIter, Sock, SockIter},
+    sock_storage::SockStorage,
+};
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+#[btf_map]
+static CONNECTIONS: SockStorage<Connection> = SockStorage::new();
+/// What the connections of each process did; userspace empties it once a tick.
+#[btf_map]
+static PROCESSES: HashMap<ProcessKey, Traffic, 4096, { BPF_F_NO_PREALLOC as usize }> =
+    HashMap::new();
+/// What the connections to each service did; userspace empties it once a tick.
+#[btf_map]
+static SERVICES: HashMap<ServiceKey, Traffic, 4096, { BPF_F_NO_PREALLOC as usize }> =
+    HashMap::new();
+/// The ports that were listened on when the probe was loaded.
+#[btf_map]
+static LISTENERS: HashMap<Listener, u64, 4096, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
+/// What was not measured, by bank.
+#[btf_map]
+static LOST: Array<Lost, BANKS> = Array::new();
+
+/// States of a connection, by the numbers of the kernel.
+mod state {
+    pub const ESTABLISHED: u8 = 1;
+    pub const SYN_SENT: u8 = 2;
+    pub const SYN_RECV: u8 = 3;
+    pub const CLOSE: u8 = 7;
+    pub const LISTEN: u8 = 10;
+}
+
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
+    let (before, after) = (ctx.arg::<i32>(1) as u8, ctx.arg::<i32>(2) as u8);
+    if let Some(sock) = Sock::from_ptr(ctx.arg(0))
+        && sock.is_tcp()
+    {
+        match after {
+            state::SYN_SENT => connection::connecting(sock),
+            state::ESTABLISHED => connection::opened(sock, before),
+            state::CLOSE => connection::closed(sock, before),
+            state::LISTEN => connection::listening(sock),
+            _ => {}
+        }
+    }
+    0
+}
+
+/// A process has sent something, on kernels from 6.3.
+#[btf_tracepoint(function = "sock_send_length")]
+pub fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
+    owner::used(ctx.arg(0), [bytes(&ctx), 0])
+}
+
+/// A process has received something, on kernels from 6.3.
+#[btf_tracepoint(function = "sock_recv_length")]
+pub fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
+    owner::used(ctx.arg(0), [0, bytes(&ctx)])
+}
+
+/// How many bytes were sent or received; an error is none.
+#[inline(always)]
+fn bytes(ctx: &BtfTracePointContext) -> u64 {
+    ctx.arg::<i32>(1).max(0) as u64
+}
+
+/// A process sends something, on older kernels.
+#[fentry(function = "tcp_sendmsg")]
+pub fn tcp_sendmsg(ctx: FEntryContext) -> i32 {
+    owner::used(ctx.arg(0), [0; DIRECTIONS])
+}
+
+/// A process receives something, on older kernels.
+#[fentry(function = "tcp_recvmsg")]
+pub fn tcp_recvmsg(ctx: FEntryContext) -> i32 {
+    owner::used(ctx.arg(0), [0; DIRECTIONS])
+}
+
+/// A process has accepted a connection, if its second argument has a socket now.
+#[fexit(function = "inet_accept")]
+pub fn inet_accept(ctx: FExitContext) -> i32 {
+    // SAFETY: the verifier knows the type of the argument.
+    if let Some(sock) = unsafe { Sock::from_socket(ctx.arg::<*const c_void>(1)) } {
+        owner::accepted(sock);
+    }
+    0
+}
+
+#[btf_tracepoint(function = "tcp_receive_reset")]
+pub fn tcp_receive_reset(ctx: BtfTracePointContext) -> i32 {
+    connection::reset(Sock::from_ptr(ctx.arg(0)), RECEIVE);
+    0
+}
+
+/// The socket may be none, or not one any more.
+#[btf_tracepoint(function = "tcp_send_reset")]
+pub fn tcp_send_reset(ctx: BtfTracePointContext) -> i32 {
+    connection::reset(Sock::from_ptr(ctx.arg(0)), TRANSMIT);
+    0
+}
+
+/// The answer to a client's first segment is sent again: there is only the listener's socket yet.
+#[btf_tracepoint(function = "tcp_retransmit_synack")]
+pub fn tcp_retransmit_synack(ctx: BtfTracePointContext) -> i32 {
+    if let (Some(listener), Some(request)) =
+        (Sock::from_ptr(ctx.arg(0)), Sock::from_ptr(ctx.arg(1)))
+    {
+        connection::answered_again(listener, request);
+    }
+    0
+}
+
+/// Finds out who owns the sockets that were there before the hooks.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task_file")]
+pub fn adopt_sockets(ctx: &FileIter) -> i32 {
+    if let Some((task, sock)) = ctx.socket() {
+        owner::adopt_open_file(task, sock);
+    }
+    0
+}
+
+/// Reports what the kernel has counted in each socket.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/bpf_sk_storage_map")]
+pub fn report_sockets(ctx: &SockIter) -> i32 {
+    if let Some(sock) = ctx.sock() {
+        pass::report(sock);
+    }
+    0
+}

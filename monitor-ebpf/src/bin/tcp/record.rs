@@ -1,0 +1,155 @@
+//! Adding to what the connections of a process, and those to a service, did in a tick.
+
+use core::ptr;
+
+use monitor_common::{
+    hist::{self, COARSE_SLOTS},
+    key::ProcessKey,
+    tcp::{
+        Connection, DIRECTIONS, LATENCIES, Loss, RECEIVE, RTT, ServiceKey, TRANSMIT, Traffic,
+        counter, flag,
+    },
+};
+use monitor_ebpf::{
+    atomic,
+    kernel::{Sock, TcpSock},
+    table,
+};
+
+use crate::{LOST, PROCESSES, SERVICES};
+
+/// The first value of an entry.
+static NOTHING: Traffic = Traffic::EMPTY;
+
+/// How often it is tried to be the one who reports what a socket counted.
+const ATTEMPTS: usize = 4;
+
+/// Where something is added to: what a process's connections did, and what those to a service did.
+pub struct Entries([Option<*mut Traffic>; 2]);
+
+impl Entries {
+    /// For a process and a service.
+    #[inline(always)]
+    pub fn of(mut owner: ProcessKey, mut service: ServiceKey, bank: usize) -> Self {
+        owner.bank = bank as u16;
+        service.bank = bank as u16;
+        let process = table::entry(&PROCESSES, &owner, &NOTHING).or_else(|| {
+            lost(bank, Loss::ProcessesFull);
+            PROCESSES.get_ptr_mut(ProcessKey::other(bank as u16))
+        });
+        let service = table::entry(&SERVICES, &service, &NOTHING).or_else(|| {
+            lost(bank, Loss::ServicesFull);
+            SERVICES.get_ptr_mut(ServiceKey::other(bank as u16))
+        });
+        Self([process, service])
+    }
+
+    /// Adds to a counter.
+    #[inline(always)]
+    pub fn add(&self, counter: impl Fn(*mut Traffic) -> *mut u64, increase: u64) {
+        for entry in self.0.iter().flatten() {
+            // SAFETY: a map value, 8-byte aligned.
+            unsafe { atomic::add(counter(*entry), increase) };
+        }
+    }
+
+    /// Adds a duration to a histogram.
+    #[inline(always)]
+    pub fn record(&self, bank: usize, latency: usize, ns: u64) {
+        let slot = hist::coarse(hist::slot(ns));
+        if ns > hist::MAX_NS || slot >= COARSE_SLOTS || latency >= LATENCIES {
+            return lost(bank, Loss::Implausible);
+        }
+        for entry in self.0.iter().flatten() {
+            // SAFETY: a map value, and the slot is checked. Two slots are one word, of which in a tick
+            // the lower does not overflow.
+            unsafe {
+                atomic::add(&raw mut (**entry).sums[latency], ns);
+                let pairs = (&raw mut (**entry).slots[latency]).cast::<u64>();
+                atomic::add(pairs.add(slot / 2), 1 << (32 * (slot & 1)));
+            }
+        }
+    }
+}
+
+/// Reports what a socket has counted since it was last asked for, but for the last bytes that are
+/// `kept`; and its round-trip time, if it had anything to report.
+///
+/// # Safety
+/// `connection` is the socket's storage.
+#[inline(always)]
+pub unsafe fn flush(sock: Sock, connection: *mut Connection, kept: [u64; DIRECTIONS], bank: usize) {
+    let Some(tcp) = sock.tcp() else { return };
+    // SAFETY: by the caller's promise.
+    unsafe {
+        let reported = &raw mut (*connection).reported;
+        let sent = tcp.bytes_sent().wrapping_sub(kept[TRANSMIT]);
+        let sent = take(&raw mut (*reported)[counter::TRANSMIT], sent, bank);
+        let received = tcp.bytes_received().wrapping_sub(kept[RECEIVE]);
+        let received = take(&raw mut (*reported)[counter::RECEIVE], received, bank);
+        let again = take(&raw mut (*reported)[counter::RETRANSMITS], tcp.retransmits(), bank);
+        let flags = ptr::read_volatile(&raw const (*connection).flags);
+        let sampled = flags & (flag::OPEN | flag::SAMPLED) != flag::OPEN;
+        if sent | received | again == 0 && sampled {
+            return;
+        }
+        let entries = Entries::of((*connection).owner, (*connection).service, bank);
+        entries.add(|traffic| &raw mut (*traffic).bytes[TRANSMIT], sent);
+        entries.add(|traffic| &raw mut (*traffic).bytes[RECEIVE], received);
+        entries.add(|traffic| &raw mut (*traffic).retransmits, again);
+        let rtt_ns = tcp.rtt_ns();
+        if flags & flag::OPEN != 0 && rtt_ns != 0 {
+            (*connection).flags |= flag::SAMPLED;
+            entries.record(bank, RTT, rtt_ns);
+        }
+    }
+}
+
+/// Takes a counter as it is for reported.
+///
+/// # Safety
+/// `connection` is the socket's storage.
+#[inline(always)]
+pub unsafe fn skip(tcp: TcpSock, connection: *mut Connection) {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        let reported = &raw mut (*connection).reported;
+        (*reported)[counter::TRANSMIT] = tcp.bytes_sent();
+        (*reported)[counter::RECEIVE] = tcp.bytes_received();
+        (*reported)[counter::RETRANSMITS] = tcp.retransmits();
+    }
+}
+
+/// What a counter that is now at `now` has not reported yet. A pass and the end of a connection may
+/// ask at once: each increase is given to one of them.
+///
+/// # Safety
+/// `reported` is a map value, 8-byte aligned.
+#[inline(always)]
+unsafe fn take(reported: *mut u64, now: u64, bank: usize) -> u64 {
+    for _ in 0..ATTEMPTS {
+        // SAFETY: as above.
+        unsafe {
+            let before = ptr::read_volatile(reported);
+            let increase = now.wrapping_sub(before);
+            // Whoever asked in between has seen more.
+            if increase as i64 <= 0 {
+                return 0;
+            }
+            if atomic::compare_exchange(reported, before, now) == before {
+                return increase;
+            }
+        }
+    }
+    lost(bank, Loss::Contended);
+    0
+}
+
+/// Counts what could not be recorded.
+#[inline(always)]
+pub fn lost(bank: usize, reason: Loss) {
+    if let Some(lost) = LOST.get_ptr_mut(bank as u32) {
+        // SAFETY: a map value, 8-byte aligned.
+        unsafe { atomic::add(&raw mut (*lost).counts[reason as usize], 1) };
+    }
+}

@@ -1,0 +1,186 @@
+//! A socket, and what the kernel counts of a TCP connection.
+
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::generated::{bpf_skc_to_tcp_sock, bpf_sock_from_file};
+use monitor_common::offsets::{ABSENT, SockOffsets};
+
+use super::task::{constant, member};
+
+/// Written by userspace before loading.
+#[unsafe(no_mangle)]
+static SOCK_OFFSETS: SockOffsets = SockOffsets::ABSENT;
+
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+const IPPROTO_TCP: u16 = 6;
+/// The place among a socket's flags of the one that says that the other end has sent all it had.
+const SOCK_DONE: u32 = 1;
+
+/// The third word of IPv4 addresses in their form as IPv6 addresses, as it is sent.
+const MAPPED: u32 = 0xffff_u32.to_be();
+
+/// The offset of a member.
+macro_rules! offset {
+    ($field:ident) => {
+        constant(&SOCK_OFFSETS.$field) as usize
+    };
+}
+
+/// One end of a connection.
+#[derive(Clone, Copy)]
+pub struct Endpoint {
+    /// The address as it is sent; of IPv4 the one that IPv6 has for it.
+    pub address: [u32; 4],
+    /// The port.
+    pub port: u16,
+}
+
+/// A socket of any protocol. It is only read, never written.
+#[derive(Clone, Copy)]
+pub struct Sock(*mut c_void);
+
+impl Sock {
+    /// The socket that a program was given, if it was given one.
+    #[inline(always)]
+    pub fn from_ptr(sock: *const c_void) -> Option<Self> {
+        if sock.is_null() { None } else { Some(Self(sock.cast_mut())) }
+    }
+
+    /// The socket that a `struct socket` stands for, if it does for any.
+    ///
+    /// # Safety
+    /// `socket` is null, or a pointer that the verifier knows to be one to a `struct socket`.
+    #[inline(always)]
+    pub unsafe fn from_socket(socket: *const c_void) -> Option<Self> {
+        if socket.is_null() {
+            return None;
+        }
+        // SAFETY: by the caller's promise, and the offset is that of its socket.
+        Self::from_ptr(unsafe { member(socket, offset!(socket_sk)) })
+    }
+
+    /// The socket of an open file, if it is one.
+    #[inline(always)]
+    pub fn from_file(file: *const c_void) -> Option<Self> {
+        // SAFETY: the verifier checks the pointer, and knows the type of what comes back.
+        unsafe { Self::from_socket(bpf_sock_from_file(file.cast_mut().cast()).cast()) }
+    }
+
+    /// For helpers.
+    #[inline(always)]
+    pub fn as_ptr(self) -> *mut c_void {
+        self.0
+    }
+
+    /// Whether it is one of IP's, and for TCP.
+    #[inline(always)]
+    pub fn is_tcp(self) -> bool {
+        let family: u16 = self.read(offset!(family));
+        (family == AF_INET || family == AF_INET6)
+            && self.read::<u16>(offset!(protocol)) == IPPROTO_TCP
+    }
+
+    /// The connection's state, by the numbers of the kernel.
+    #[inline(always)]
+    pub fn state(self) -> u8 {
+        self.read(offset!(state))
+    }
+
+    /// Why the connection ended, 0 when by the process's own wish.
+    #[inline(always)]
+    pub fn error(self) -> i32 {
+        self.read(offset!(error))
+    }
+
+    /// Tells its network namespace from every other that exists.
+    #[inline(always)]
+    pub fn net(self) -> u64 {
+        self.read(offset!(net))
+    }
+
+    /// The other end.
+    #[inline(always)]
+    pub fn remote(self) -> Endpoint {
+        let port: u16 = self.read(offset!(remote_port));
+        Endpoint {
+            address: self.address(offset!(remote_v4), offset!(remote_v6)),
+            port: u16::from_be(port),
+        }
+    }
+
+    /// This end.
+    #[inline(always)]
+    pub fn local(self) -> Endpoint {
+        Endpoint {
+            address: self.address(offset!(local_v4), offset!(local_v6)),
+            port: self.read(offset!(local_port)),
+        }
+    }
+
+    /// The connection, if it is a TCP socket that is not about to vanish.
+    #[inline(always)]
+    pub fn tcp(self) -> Option<TcpSock> {
+        // SAFETY: the verifier checks the pointer.
+        let tcp: *mut c_void = unsafe { bpf_skc_to_tcp_sock(self.0) }.cast();
+        if tcp.is_null() { None } else { Some(TcpSock { sock: self, tcp }) }
+    }
+
+    #[inline(always)]
+    fn address(self, v4: usize, v6: usize) -> [u32; 4] {
+        let family: u16 = self.read(offset!(family));
+        if family == AF_INET6 && v6 != ABSENT as usize {
+            return [self.read(v6), self.read(v6 + 4), self.read(v6 + 8), self.read(v6 + 12)];
+        }
+        [0, 0, MAPPED, self.read(v4)]
+    }
+
+    #[inline(always)]
+    fn read<T: Copy>(self, offset: usize) -> T {
+        // SAFETY: every caller names a member with its type, and the verifier checks the pointer.
+        unsafe { member(self.0.cast_const(), offset) }
+    }
+}
+
+/// What the kernel counts of a connection.
+#[derive(Clone, Copy)]
+pub struct TcpSock {
+    sock: Sock,
+    tcp: *mut c_void,
+}
+
+impl TcpSock {
+    /// Bytes sent, without those sent again.
+    #[inline(always)]
+    pub fn bytes_sent(self) -> u64 {
+        let all: u64 = self.read(offset!(bytes_sent));
+        all.wrapping_sub(self.read(offset!(bytes_retrans)))
+    }
+
+    /// Bytes received in order.
+    #[inline(always)]
+    pub fn bytes_received(self) -> u64 {
+        let all: u64 = self.read(offset!(bytes_received));
+        let flags: u64 = self.sock.read(offset!(flags));
+        // The kernel counts the mark that says that no more will come for a byte.
+        all.wrapping_sub(flags >> SOCK_DONE & 1)
+    }
+
+    /// Segments sent again.
+    #[inline(always)]
+    pub fn retransmits(self) -> u64 {
+        self.read::<u32>(offset!(total_retrans)).into()
+    }
+
+    /// Smoothed round-trip time in nanoseconds; 0 when there was no round trip yet.
+    #[inline(always)]
+    pub fn rtt_ns(self) -> u64 {
+        u64::from(self.read::<u32>(offset!(srtt_us))) * 1000 / 8
+    }
+
+    #[inline(always)]
+    fn read<T: Copy>(self, offset: usize) -> T {
+        // SAFETY: every caller names a member with its type, and the verifier checks the pointer.
+        unsafe { member(self.tcp.cast_const(), offset) }
+    }
+}

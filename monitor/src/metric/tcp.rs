@@ -1,0 +1,147 @@
+//! Metrics of the `tcp` probe: each for groups of processes, and for the services they talk to.
+
+use super::{Kind, MetricDesc};
+
+/// Every metric of this module.
+pub(super) const TCP_ALL: &[&MetricDesc] = &[
+    &PROCESS_TCP_CONNECT_LATENCY,
+    &PROCESS_TCP_ACCEPT_LATENCY,
+    &PROCESS_TCP_RTT,
+    &PROCESS_TCP_IO,
+    &PROCESS_TCP_RETRANSMITS,
+    &PROCESS_TCP_RESETS,
+    &PROCESS_TCP_ACTIVE,
+    &PROCESS_TCP_OPENED,
+    &PROCESS_TCP_CLOSED,
+    &PROCESS_TCP_FAILED,
+    &TCP_CONNECT_LATENCY,
+    &TCP_ACCEPT_LATENCY,
+    &TCP_RTT,
+    &TCP_IO,
+    &TCP_RETRANSMITS,
+    &TCP_RESETS,
+    &TCP_ACTIVE,
+    &TCP_OPENED,
+    &TCP_CLOSED,
+    &TCP_FAILED,
+];
+
+/// What tells services apart.
+macro_rules! service {
+    ($($attribute:literal),*) => {
+        &["server.address", "server.port", "monitor.tcp.role" $(, $attribute)*]
+    };
+}
+
+/// Declares a metric of groups, and the same of services.
+macro_rules! pair {
+    (
+        $process:ident $process_name:literal [$($attribute:literal),*],
+        $service:ident $service_name:literal [$($more:literal),*],
+        $kind:ident $unit:literal, $source:literal, $help:literal
+    ) => {
+        #[doc = concat!($help, "; by process group.")]
+        pub static $process: MetricDesc = MetricDesc {
+            name: $process_name,
+            unit: $unit,
+            kind: Kind::$kind,
+            attributes: &[$($attribute),*],
+            help: $help,
+            source: $source,
+        };
+        #[doc = concat!($help, "; by service.")]
+        pub static $service: MetricDesc = MetricDesc {
+            name: $service_name,
+            unit: $unit,
+            kind: Kind::$kind,
+            attributes: service!($($more),*),
+            help: concat!(
+                $help,
+                "; by the listening end of the connections, `(other)` for the services that are too \
+                 many. The sum is that of ",
+                $process_name
+            ),
+            source: $source,
+        };
+    };
+}
+
+pair!(
+    PROCESS_TCP_CONNECT_LATENCY "monitor.process.tcp.connect.latency" [],
+    TCP_CONNECT_LATENCY "monitor.tcp.connect.latency" [],
+    Histogram "s",
+    "inet_sock_set_state",
+    "Time from the first segment of a connection that a process opens until it is open"
+);
+
+pair!(
+    PROCESS_TCP_ACCEPT_LATENCY "monitor.process.tcp.accept.latency" [],
+    TCP_ACCEPT_LATENCY "monitor.tcp.accept.latency" [],
+    Histogram "s",
+    "inet_sock_set_state to inet_accept",
+    "Time that an open connection waits for the process that listens to accept it"
+);
+
+pair!(
+    PROCESS_TCP_RTT "monitor.process.tcp.rtt" [],
+    TCP_RTT "monitor.tcp.rtt" [],
+    Histogram "s",
+    "tcp_sock.srtt_us, read by an iter/bpf_sk_storage_map pass and at inet_sock_set_state",
+    "Smoothed round-trip time of each connection that was used in a tick, recorded at the end of the tick and of the connection"
+);
+
+pair!(
+    PROCESS_TCP_IO "monitor.process.tcp.io" ["network.io.direction"],
+    TCP_IO "monitor.tcp.io" ["network.io.direction"],
+    Counter "By",
+    "tcp_sock.bytes_sent, bytes_retrans and bytes_received, read by an iter/bpf_sk_storage_map pass and at inet_sock_set_state",
+    "Bytes that connections carried, without headers and without what was sent again"
+);
+
+pair!(
+    PROCESS_TCP_RETRANSMITS "monitor.process.tcp.retransmits" [],
+    TCP_RETRANSMITS "monitor.tcp.retransmits" [],
+    Counter "{segment}",
+    "tcp_sock.total_retrans, read by an iter/bpf_sk_storage_map pass and at inet_sock_set_state; tcp_retransmit_synack",
+    "Segments sent again"
+);
+
+pair!(
+    PROCESS_TCP_RESETS "monitor.process.tcp.resets" ["network.io.direction"],
+    TCP_RESETS "monitor.tcp.resets" ["network.io.direction"],
+    Counter "{segment}",
+    "tcp_send_reset and tcp_receive_reset",
+    "Segments that end a connection at once, or refuse one"
+);
+
+pair!(
+    PROCESS_TCP_ACTIVE "monitor.process.tcp.connections.active" ["monitor.tcp.role"],
+    TCP_ACTIVE "monitor.tcp.connections.active" [],
+    UpDownCounter "{connection}",
+    "an iter/bpf_sk_storage_map pass",
+    "Connections that are open"
+);
+
+pair!(
+    PROCESS_TCP_OPENED "monitor.process.tcp.connections.opened" ["monitor.tcp.role"],
+    TCP_OPENED "monitor.tcp.connections.opened" [],
+    Counter "{connection}",
+    "inet_sock_set_state",
+    "Connections opened; those of a server count for the process that listens"
+);
+
+pair!(
+    PROCESS_TCP_CLOSED "monitor.process.tcp.connections.closed" ["monitor.tcp.role"],
+    TCP_CLOSED "monitor.tcp.connections.closed" [],
+    Counter "{connection}",
+    "inet_sock_set_state",
+    "Connections that were open and ended"
+);
+
+pair!(
+    PROCESS_TCP_FAILED "monitor.process.tcp.connections.failed" ["error.type"],
+    TCP_FAILED "monitor.tcp.connections.failed" ["error.type"],
+    Counter "{connection}",
+    "inet_sock_set_state",
+    "Connections that a process wanted to open and that did not come to be: refused, timed_out, unreachable, aborted by the process, or _OTHER"
+);

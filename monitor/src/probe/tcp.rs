@@ -1,0 +1,272 @@
+//! The `tcp` probe: what the connections of every process, and those to every service, do. See
+//! `monitor-ebpf/src/bin/tcp` for the kernel's half.
+
+mod decode;
+mod services;
+
+use std::{io::Read, os::fd::AsFd};
+
+use aya::{
+    maps::{Array, Map, MapData, MapError},
+    programs::Iter,
+};
+use monitor_common::{
+    key::ProcessKey,
+    offsets::{SockOffsets, TaskOffsets},
+    tcp::{CLIENT, CONNECTION_BYTES, Lost, SERVER, ServiceKey, Traffic},
+};
+
+use self::decode::{Decoder, Snapshot};
+use super::{
+    MapEntries, Probe, ProbeDesc, ProbeError,
+    banks::Banks,
+    maps,
+    table::{Key, Table},
+};
+use crate::{
+    error::chain,
+    kernel::{
+        attach::{Alternative, Hook, Target, Verdict},
+        iter,
+        loader::{Kernel, Object, Raw, Setup},
+        stats::Accounts,
+    },
+    sample::Sample,
+};
+
+const NAME: &str = "tcp";
+/// Finds out who owns the sockets that were there before.
+const ADOPTION: &str = "adopt_sockets";
+/// Reports what each socket has counted.
+const PASS: &str = "report_sockets";
+
+/// A hook at a tracepoint, with a program of the same name.
+macro_rules! tracepoint {
+    ($name:literal, $without:expr) => {
+        Hook {
+            name: $name,
+            alternatives: &[Alternative { program: $name, target: Target::TpBtf($name) }],
+            without: $without,
+        }
+    };
+}
+
+/// In the order of attaching: sockets that were there before are taken in last, so that none is
+/// missed.
+const HOOKS: &[Hook] = &[
+    tracepoint!("inet_sock_set_state", None),
+    Hook {
+        name: "iter_sk_storage_map",
+        alternatives: &[Alternative { program: PASS, target: Target::Iter("bpf_sk_storage_map") }],
+        without: None,
+    },
+    Hook {
+        name: "send",
+        alternatives: &[
+            Alternative { program: "sock_send_length", target: Target::TpBtf("sock_send_length") },
+            Alternative { program: "tcp_sendmsg", target: Target::FEntry("tcp_sendmsg") },
+        ],
+        without: Some("that another process sends by a socket than had it before"),
+    },
+    Hook {
+        name: "receive",
+        alternatives: &[
+            Alternative { program: "sock_recv_length", target: Target::TpBtf("sock_recv_length") },
+            Alternative { program: "tcp_recvmsg", target: Target::FEntry("tcp_recvmsg") },
+        ],
+        without: Some("that another process receives by a socket than had it before"),
+    },
+    Hook {
+        name: "accept",
+        alternatives: &[Alternative {
+            program: "inet_accept",
+            target: Target::FExit("inet_accept"),
+        }],
+        without: Some(
+            "accept latency; until it is used, a connection counts for the process that listens",
+        ),
+    },
+    tracepoint!("tcp_receive_reset", Some("resets received")),
+    tracepoint!("tcp_send_reset", Some("resets sent")),
+    tracepoint!("tcp_retransmit_synack", Some("retransmissions before a connection is open")),
+    Hook {
+        name: "iter_task_file",
+        alternatives: &[Alternative { program: ADOPTION, target: Target::Iter("task_file") }],
+        without: Some("connections that were open before, until they are used"),
+    },
+];
+
+/// The entry in the table of probes.
+pub(super) const DESC: ProbeDesc = ProbeDesc {
+    name: NAME,
+    help: "latency, round-trip time, traffic, retransmissions and failures of TCP connections",
+    hooks: HOOKS,
+    load: |kernel| Ok(Box::new(Tcp::load(kernel)?)),
+};
+
+impl Key for ServiceKey {
+    fn bank(&self) -> u16 {
+        self.bank
+    }
+
+    fn other(bank: u16) -> Self {
+        Self::other(bank)
+    }
+}
+
+struct Tcp {
+    object: Object,
+    banks: Banks,
+    connections: MapData,
+    processes: Table<ProcessKey, Traffic>,
+    services: Table<ServiceKey, Traffic>,
+    lost: Array<MapData, Raw<Lost>>,
+    snapshot: Snapshot,
+    decoder: Decoder,
+}
+
+impl Tcp {
+    fn load(kernel: &Kernel) -> Result<Self, ProbeError> {
+        let mut object = kernel.load(
+            NAME,
+            aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tcp.o")),
+            &Setup { offsets: &[TaskOffsets::TABLE, SockOffsets::TABLE], ..Setup::default() },
+        )?;
+        let mut tcp = Self {
+            banks: Banks::take(&mut object, NAME)?,
+            connections: connections(&mut object)?,
+            processes: Table::take(&mut object, (NAME, "PROCESSES"), Traffic::EMPTY)?,
+            services: Table::take(&mut object, (NAME, "SERVICES"), Traffic::EMPTY)?,
+            lost: maps::take(&mut object, (NAME, "LOST"))?,
+            object,
+            snapshot: Snapshot::default(),
+            decoder: Decoder::default(),
+        };
+        for hook in HOOKS {
+            if kernel.attach(&mut tcp.object, hook) && hook.name == "iter_task_file" {
+                // Ports that are listened on are found by the first, and needed by the second.
+                for _ in 0..2 {
+                    let program = iter_program(&mut tcp.object, ADOPTION)?;
+                    let error = |e: &dyn std::error::Error| pass_error(ADOPTION, chain(e));
+                    let link = program.attach().map_err(|e| error(&e))?;
+                    let link = program.take_link(link).map_err(|e| error(&e))?;
+                    read(link.into_file().map_err(|e| error(&e))?, ADOPTION)?;
+                }
+            }
+        }
+        let missing = tcp
+            .object
+            .verdicts
+            .iter()
+            .zip(HOOKS)
+            .find(|(verdict, hook)| !verdict.state.is_attached() && hook.without.is_none());
+        if let Some((verdict, _)) = missing {
+            return Err(ProbeError::Hook {
+                probe: NAME,
+                hook: verdict.hook,
+                reason: verdict.state.to_string(),
+                verdicts: tcp.object.verdicts.clone(),
+            });
+        }
+        // What was recorded while some hooks were missing is not reported.
+        tcp.end_tick()?;
+        super::wait_for_programs();
+        tcp.snapshot()?;
+        tcp.snapshot.clear();
+        Ok(tcp)
+    }
+}
+
+impl Probe for Tcp {
+    fn verdicts(&self) -> &[Verdict] {
+        &self.object.verdicts
+    }
+
+    fn accounts(&self) -> &Accounts {
+        &self.object.accounts
+    }
+
+    fn end_tick(&mut self) -> Result<(), ProbeError> {
+        self.banks.flip()
+    }
+
+    fn snapshot(&mut self) -> Result<(), ProbeError> {
+        let ended = self.banks.ended();
+        self.object.flush_log();
+        // What is taken from the kernel is gone there: a step that fails must not lose what those
+        // before it took, nor give it out twice.
+        self.snapshot.clear();
+        let program = iter_program(&mut self.object, PASS)?;
+        let fd = program.fd().map_err(|e| pass_error(PASS, chain(&e)))?;
+        let file = iter::over_map(fd.as_fd(), self.connections.fd().as_fd())
+            .map_err(|e| pass_error(PASS, e.to_string()))?;
+        read(file, PASS)?;
+        self.processes.drain(ended, &mut self.snapshot.processes)?;
+        self.services.drain(ended, &mut self.snapshot.services)?;
+        let index = u32::from(ended);
+        let error = |source| ProbeError::Map { probe: NAME, map: "LOST", source };
+        let Raw(lost) = self.lost.get(&index, 0).map_err(error)?;
+        self.lost.set(index, Raw(Lost::default()), 0).map_err(error)?;
+        self.snapshot.lost = lost;
+        Ok(())
+    }
+
+    fn decode(&mut self, sink: &mut dyn FnMut(Sample<'_>)) {
+        self.decoder.decode(&self.snapshot, sink);
+    }
+
+    fn entries(&self) -> Vec<MapEntries> {
+        let open: u64 = self
+            .snapshot
+            .services
+            .iter()
+            .map(|(_, traffic)| traffic.active[CLIENT] + traffic.active[SERVER])
+            .sum();
+        let tables = [
+            ("PROCESSES", self.snapshot.processes.len()),
+            ("SERVICES", self.snapshot.services.len()),
+        ];
+        let tables = tables.map(|(map, entries)| MapEntries {
+            map,
+            entries: entries as u64,
+            storage_bytes: 0,
+        });
+        let connections = MapEntries {
+            map: "CONNECTIONS",
+            entries: open,
+            storage_bytes: open * CONNECTION_BYTES,
+        };
+        tables.into_iter().chain([connections]).collect()
+    }
+}
+
+/// Takes the map of sockets' storage, which is only ever named to the kernel.
+fn connections(object: &mut Object) -> Result<MapData, ProbeError> {
+    const MAP: &str = "CONNECTIONS";
+    match object.ebpf.take_map(MAP) {
+        Some(Map::SkStorage(map)) => Ok(map),
+        _ => {
+            let source = MapError::InvalidName { name: MAP.to_owned() };
+            Err(ProbeError::Map { probe: NAME, map: MAP, source })
+        }
+    }
+}
+
+fn iter_program<'a>(
+    object: &'a mut Object,
+    name: &'static str,
+) -> Result<&'a mut Iter, ProbeError> {
+    let program = object.ebpf.program_mut(name);
+    let program = program.ok_or_else(|| pass_error(name, "no such program".to_owned()))?;
+    program.try_into().map_err(|e| pass_error(name, chain(&e)))
+}
+
+/// Runs a pass to its end. Its program writes nothing.
+fn read(mut file: std::fs::File, pass: &'static str) -> Result<(), ProbeError> {
+    file.read_to_end(&mut Vec::new()).map_err(|e| pass_error(pass, e.to_string()))?;
+    Ok(())
+}
+
+fn pass_error(pass: &'static str, reason: String) -> ProbeError {
+    ProbeError::Pass { probe: NAME, pass, reason }
+}

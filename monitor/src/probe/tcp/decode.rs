@@ -1,0 +1,198 @@
+//! From the raw records of the `tcp` probe to samples. No input or output here.
+
+use monitor_common::{
+    hist::COARSE_SHIFT,
+    key::ProcessKey,
+    tcp::{ACCEPT, CONNECT, Failure, LATENCIES, Loss, Lost, NO_SIDE, RTT, ServiceKey, Traffic},
+};
+
+use super::services::{Services, role};
+use crate::{
+    metric::{
+        AGENT_LOST, MetricDesc, PROCESS_TCP_ACCEPT_LATENCY, PROCESS_TCP_ACTIVE, PROCESS_TCP_CLOSED,
+        PROCESS_TCP_CONNECT_LATENCY, PROCESS_TCP_FAILED, PROCESS_TCP_IO, PROCESS_TCP_OPENED,
+        PROCESS_TCP_RESETS, PROCESS_TCP_RETRANSMITS, PROCESS_TCP_RTT, TCP_ACCEPT_LATENCY,
+        TCP_ACTIVE, TCP_CLOSED, TCP_CONNECT_LATENCY, TCP_FAILED, TCP_IO, TCP_OPENED, TCP_RESETS,
+        TCP_RETRANSMITS, TCP_RTT,
+    },
+    sample::{Attributes, Durations, Owner, Process, Sample, Value},
+};
+
+/// The raw contents of the maps at the end of one tick.
+#[derive(Default)]
+pub(super) struct Snapshot {
+    /// What the connections of each process did.
+    pub(super) processes: Vec<(ProcessKey, Traffic)>,
+    /// What the connections to each service did.
+    pub(super) services: Vec<(ServiceKey, Traffic)>,
+    /// What was not measured.
+    pub(super) lost: Lost,
+}
+
+impl Snapshot {
+    /// Makes room for the next.
+    pub(super) fn clear(&mut self) {
+        self.processes.clear();
+        self.services.clear();
+        self.lost = Lost::default();
+    }
+}
+
+/// The metrics of either processes or services.
+struct Metrics {
+    latencies: [&'static MetricDesc; LATENCIES],
+    io: &'static MetricDesc,
+    retransmits: &'static MetricDesc,
+    resets: &'static MetricDesc,
+    active: &'static MetricDesc,
+    opened: &'static MetricDesc,
+    closed: &'static MetricDesc,
+    failed: &'static MetricDesc,
+    /// Whether the owner's attributes say on which side it is.
+    has_role: bool,
+}
+
+static PROCESSES: Metrics = Metrics {
+    latencies: {
+        let mut latencies = [&PROCESS_TCP_RTT; LATENCIES];
+        latencies[CONNECT] = &PROCESS_TCP_CONNECT_LATENCY;
+        latencies[ACCEPT] = &PROCESS_TCP_ACCEPT_LATENCY;
+        latencies
+    },
+    io: &PROCESS_TCP_IO,
+    retransmits: &PROCESS_TCP_RETRANSMITS,
+    resets: &PROCESS_TCP_RESETS,
+    active: &PROCESS_TCP_ACTIVE,
+    opened: &PROCESS_TCP_OPENED,
+    closed: &PROCESS_TCP_CLOSED,
+    failed: &PROCESS_TCP_FAILED,
+    has_role: false,
+};
+
+static SERVICES: Metrics = Metrics {
+    latencies: {
+        let mut latencies = [&TCP_RTT; LATENCIES];
+        latencies[CONNECT] = &TCP_CONNECT_LATENCY;
+        latencies[ACCEPT] = &TCP_ACCEPT_LATENCY;
+        latencies
+    },
+    io: &TCP_IO,
+    retransmits: &TCP_RETRANSMITS,
+    resets: &TCP_RESETS,
+    active: &TCP_ACTIVE,
+    opened: &TCP_OPENED,
+    closed: &TCP_CLOSED,
+    failed: &TCP_FAILED,
+    has_role: true,
+};
+
+const _: () = assert!(CONNECT + ACCEPT + RTT == 3 && LATENCIES == 3);
+
+/// Decodes snapshots. It keeps what services are called, and room for a histogram.
+pub(super) struct Decoder {
+    services: Services,
+    none: Attributes,
+    /// By side.
+    roles: [Attributes; 2],
+    /// By direction.
+    directions: [Attributes; 2],
+    failures: [Attributes; Failure::COUNT],
+    losses: [Attributes; Loss::COUNT],
+    slots: Vec<(u16, u32)>,
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self {
+            services: Services::default(),
+            none: Attributes::default(),
+            roles: [0, 1].map(|side| Attributes::new([("monitor.tcp.role", role(side))])),
+            directions: ["transmit", "receive"]
+                .map(|direction| Attributes::new([("network.io.direction", direction)])),
+            failures: Failure::ALL.map(|(_, error)| Attributes::new([("error.type", error)])),
+            losses: Loss::ALL.map(|(_, reason)| {
+                Attributes::new([("monitor.probe", super::NAME), ("monitor.loss.reason", reason)])
+            }),
+            slots: Vec::new(),
+        }
+    }
+}
+
+impl Decoder {
+    /// Calls `sink` with every sample of a snapshot.
+    pub(super) fn decode(&mut self, snapshot: &Snapshot, sink: &mut dyn FnMut(Sample<'_>)) {
+        for (key, traffic) in &snapshot.processes {
+            let (owner, none) = (owner(key), self.none.clone());
+            let zeros = owner == Owner::Rest;
+            self.traffic(&PROCESSES, (owner, &none, zeros), traffic, sink);
+        }
+        self.services.meet(&snapshot.services);
+        for (key, traffic) in &snapshot.services {
+            let attributes = self.services.attributes(key);
+            let zeros = key.side == NO_SIDE;
+            self.traffic(&SERVICES, (Owner::Host, &attributes, zeros), traffic, sink);
+        }
+        for (attributes, lost) in self.losses.iter().zip(snapshot.lost.counts) {
+            let value = Value::Increase(lost);
+            sink(Sample { metric: &AGENT_LOST, owner: Owner::Host, attributes, value });
+        }
+    }
+
+    /// What the connections of `owner` did that have the attributes `common`; with `zeros` for what
+    /// did not happen, so that it is told from what is not measured.
+    fn traffic(
+        &mut self,
+        metrics: &Metrics,
+        (owner, common, zeros): (Owner, &Attributes, bool),
+        traffic: &Traffic,
+        sink: &mut dyn FnMut(Sample<'_>),
+    ) {
+        let mut count = |metric: &'static MetricDesc, more: &Attributes, value: Value<'static>| {
+            if zeros || !matches!(value, Value::Increase(0) | Value::Level(0)) {
+                sink(Sample { metric, owner, attributes: &common.with(more), value });
+            }
+        };
+        count(metrics.retransmits, &self.none, Value::Increase(traffic.retransmits));
+        for (place, direction) in self.directions.iter().enumerate() {
+            count(metrics.io, direction, Value::Increase(traffic.bytes[place]));
+            count(metrics.resets, direction, Value::Increase(traffic.resets[place]));
+        }
+        for (side, role) in self.roles.iter().enumerate() {
+            // What no service stands for may be of either side.
+            let role = if metrics.has_role && !zeros { &self.none } else { role };
+            count(metrics.active, role, Value::Level(traffic.active[side]));
+            count(metrics.opened, role, Value::Increase(traffic.opened[side]));
+            count(metrics.closed, role, Value::Increase(traffic.closed[side]));
+        }
+        for (failures, reason) in traffic.failed.iter().zip(&self.failures) {
+            count(metrics.failed, reason, Value::Increase(*failures));
+        }
+        for (latency, metric) in metrics.latencies.into_iter().enumerate() {
+            let used = (0..).zip(traffic.slots[latency]).filter(|(_, count)| *count > 0);
+            self.slots.clear();
+            self.slots.extend(used);
+            if !self.slots.is_empty() {
+                let sum_ns = traffic.sums[latency];
+                let durations = Durations { shift: COARSE_SHIFT, sum_ns, slots: &self.slots };
+                let value = Value::Histogram(durations);
+                sink(Sample { metric, owner, attributes: common, value });
+            }
+        }
+    }
+}
+
+/// Whom a key stands for.
+fn owner(key: &ProcessKey) -> Owner {
+    if *key == ProcessKey::other(key.bank) {
+        return Owner::Rest;
+    }
+    Owner::Process(Process {
+        pid: key.tgid,
+        comm: key.comm,
+        cgroup_id: key.cgroup_id,
+        kernel_thread: key.kernel_thread != 0,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! Raw records in, samples out.
+
+use monitor_common::{
+    key::COMM_LEN,
+    tcp::{CLIENT, NO_SIDE, SERVER},
+};
+
+use super::*;
+
+fn key(name: &str, bank: u16) -> ProcessKey {
+    let mut comm = [0; COMM_LEN];
+    comm[..name.len()].copy_from_slice(name.as_bytes());
+    ProcessKey { cgroup_id: 7, comm, tgid: 42, bank, kernel_thread: 0 }
+}
+
+fn service(address: [u8; 4], port: u16, side: usize, bank: u16) -> ServiceKey {
+    let address = [0, 0, 0xffff_u32.to_be(), u32::from_ne_bytes(address)];
+    ServiceKey { address, port, side: side as u16, bank, unused: 0 }
+}
+
+/// Samples in words: metric, owner, attribute values, value. Without losses.
+fn decode(decoder: &mut Decoder, snapshot: &Snapshot) -> Vec<String> {
+    let mut samples = Vec::new();
+    decoder.decode(snapshot, &mut |sample| {
+        let owner = match sample.owner {
+            Owner::Host => "host".to_owned(),
+            Owner::Rest => "rest".to_owned(),
+            Owner::Process(process) => format!("{}@{}", process.pid, process.cgroup_id),
+        };
+        let attributes: Vec<_> = sample.attributes.iter().map(|(_, value)| value).collect();
+        if !std::ptr::eq(sample.metric, &AGENT_LOST) {
+            let name = sample.metric.name.trim_start_matches("monitor.");
+            samples.push(format!("{name} {owner} {} {:?}", attributes.join(","), sample.value));
+        }
+    });
+    samples
+}
+
+#[test]
+fn what_did_not_happen_is_zero_for_the_rest_alone() {
+    let mut snapshot = Snapshot::default();
+    snapshot.processes.push((key("web", 1), Traffic::EMPTY));
+    snapshot.services.push((service([10, 0, 0, 1], 80, CLIENT, 1), Traffic::EMPTY));
+    assert!(decode(&mut Decoder::default(), &snapshot).is_empty());
+    snapshot.processes.push((ProcessKey::other(1), Traffic::EMPTY));
+    snapshot.services.push((ServiceKey::other(1), Traffic::EMPTY));
+    let samples = decode(&mut Decoder::default(), &snapshot);
+    assert!(samples.iter().all(|sample| sample.contains("(0)")), "{samples:?}");
+    for name in ["process.tcp.retransmits rest  ", "tcp.retransmits host (other) "] {
+        assert!(samples.iter().any(|sample| sample.starts_with(name)), "{samples:?}");
+    }
+}
+
+#[test]
+fn everything_has_its_metric_and_attributes() {
+    let mut traffic = Traffic::EMPTY;
+    traffic.active[SERVER] = 1;
+    traffic.opened[CLIENT] = 2;
+    traffic.closed[SERVER] = 3;
+    traffic.failed[Failure::TimedOut as usize] = 4;
+    traffic.retransmits = 5;
+    traffic.resets[1] = 6;
+    traffic.bytes[0] = 7;
+    traffic.sums[RTT] = 8;
+    traffic.slots[RTT][9] = 10;
+    let mut snapshot = Snapshot::default();
+    snapshot.processes.push((key("web", 1), traffic));
+    snapshot.services.push((service([10, 0, 0, 1], 80, CLIENT, 1), traffic));
+    let histogram = "Histogram(Durations { shift: 2, sum_ns: 8, slots: [(9, 10)] })";
+    assert_eq!(
+        decode(&mut Decoder::default(), &snapshot),
+        [
+            "process.tcp.retransmits 42@7  Increase(5)".to_owned(),
+            "process.tcp.io 42@7 transmit Increase(7)".to_owned(),
+            "process.tcp.resets 42@7 receive Increase(6)".to_owned(),
+            "process.tcp.connections.opened 42@7 client Increase(2)".to_owned(),
+            "process.tcp.connections.active 42@7 server Level(1)".to_owned(),
+            "process.tcp.connections.closed 42@7 server Increase(3)".to_owned(),
+            "process.tcp.connections.failed 42@7 timed_out Increase(4)".to_owned(),
+            format!("process.tcp.rtt 42@7  {histogram}"),
+            "tcp.retransmits host 10.0.0.1,80,client Increase(5)".to_owned(),
+            "tcp.io host 10.0.0.1,80,client,transmit Increase(7)".to_owned(),
+            "tcp.resets host 10.0.0.1,80,client,receive Increase(6)".to_owned(),
+            "tcp.connections.opened host 10.0.0.1,80,client Increase(2)".to_owned(),
+            "tcp.connections.active host 10.0.0.1,80,client Level(1)".to_owned(),
+            "tcp.connections.closed host 10.0.0.1,80,client Increase(3)".to_owned(),
+            "tcp.connections.failed host 10.0.0.1,80,client,timed_out Increase(4)".to_owned(),
+            format!("tcp.rtt host 10.0.0.1,80,client {histogram}"),
+        ]
+    );
+}
+
+#[test]
+fn what_no_process_did_is_the_rests() {
+    let mut traffic = Traffic::EMPTY;
+    traffic.resets[0] = 1;
+    let mut snapshot = Snapshot::default();
+    snapshot.processes.push((ProcessKey::other(1), traffic));
+    snapshot.services.push((ServiceKey::other(1), traffic));
+    assert_eq!(snapshot.services[0].0.side, NO_SIDE);
+    let samples = decode(&mut Decoder::default(), &snapshot);
+    for sample in [
+        "process.tcp.resets rest transmit Increase(1)",
+        "tcp.resets host (other),transmit Increase(1)",
+    ] {
+        assert!(samples.iter().any(|found| found == sample), "{samples:?}");
+    }
+}
+
+#[test]
+fn too_many_services_are_others_and_the_busiest_are_not() {
+    let mut snapshot = Snapshot::default();
+    for port in 1..=60 {
+        let mut traffic = Traffic::EMPTY;
+        traffic.opened[CLIENT] = port.into();
+        snapshot.services.push((service([10, 0, 0, 1], port, CLIENT, 0), traffic));
+    }
+    let mut decoder = Decoder::default();
+    let samples = decode(&mut decoder, &snapshot);
+    let others = samples.iter().filter(|sample| sample.contains(" (other),client ")).count();
+    assert_eq!((samples.len(), others), (60, 10));
+    assert!(samples[59].contains("10.0.0.1,60,client"), "{}", samples[59]);
+    // They keep their names, in either bank.
+    snapshot.services.retain(|(key, _)| [1, 60].contains(&key.port));
+    snapshot.services.iter_mut().for_each(|(key, _)| key.bank = 1);
+    let samples = decode(&mut decoder, &snapshot);
+    assert!(samples[0].contains("(other)") && samples[1].contains("10.0.0.1,60"), "{samples:?}");
+}

@@ -1,0 +1,142 @@
+//! Workloads that talk by TCP. The first argument is the network namespace to do it in.
+
+use std::{
+    io::{Read, Write},
+    net::{IpAddr, TcpListener, TcpStream},
+    thread,
+    time::{Duration, Instant},
+};
+
+use monitor_tests::sys;
+
+use crate::done;
+
+/// Serves connections until the input ends; reports its port. A request is the number of bytes that
+/// follow and the number of bytes that are wanted in return; who wants none of either is cut off.
+pub(super) fn serve(namespace: &str, address: &str) {
+    sys::enter_network(namespace);
+    let address: IpAddr = address.parse().expect("an address");
+    let listener = TcpListener::bind((address, 0)).expect("a free port");
+    let port = listener.local_addr().expect("it has one").port();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let stream = stream.expect("somebody connected");
+            thread::spawn(move || answer(stream));
+        }
+    });
+    done(&[port.into()]);
+}
+
+fn answer(mut stream: TcpStream) {
+    let mut numbers = [0; 8];
+    while stream.read_exact(&mut numbers).is_ok() {
+        let number = |n: usize| u32::from_le_bytes(numbers[n..n + 4].try_into().expect("four"));
+        let (sent, wanted) = (number(0) as usize, number(4) as usize);
+        if (sent, wanted) == (0, 0) {
+            return sys::cut_off(&stream);
+        }
+        let mut bytes = vec![0; sent];
+        if stream.read_exact(&mut bytes).is_err() || stream.write_all(&vec![1; wanted]).is_err() {
+            return;
+        }
+    }
+}
+
+/// Where a server is.
+#[derive(Clone, Copy)]
+pub(super) struct Server<'a> {
+    pub(super) address: &'a str,
+    pub(super) port: u64,
+}
+
+impl Server<'_> {
+    fn connect(self) -> TcpStream {
+        let address: IpAddr = self.address.parse().expect("an address");
+        TcpStream::connect((address, self.port as u16)).expect("a server that listens")
+    }
+}
+
+fn request(mut stream: &TcpStream, sent: u64, wanted: u64) {
+    let mut bytes = Vec::from((sent as u32).to_le_bytes());
+    bytes.extend((wanted as u32).to_le_bytes());
+    bytes.resize(bytes.len() + sent as usize, 0);
+    stream.write_all(&bytes).expect("a server that reads");
+    stream.read_exact(&mut vec![0; wanted as usize]).expect("a server that answers");
+}
+
+/// Makes requests by one connection, which stays open; reports how long it took to connect.
+pub(super) fn ask(namespace: &str, server: Server<'_>, [times, sent, wanted]: [u64; 3]) {
+    sys::enter_network(namespace);
+    let begin = Instant::now();
+    let stream = server.connect();
+    let took = begin.elapsed();
+    for _ in 0..times {
+        request(&stream, sent, wanted);
+    }
+    done(&[took.as_nanos() as u64]);
+}
+
+/// Makes some requests at once, and after a while some more.
+pub(super) fn ask_later(
+    namespace: &str,
+    server: Server<'_>,
+    [times, milliseconds, more]: [u64; 3],
+) {
+    sys::enter_network(namespace);
+    let stream = server.connect();
+    (0..times).for_each(|_| request(&stream, 1000, 3000));
+    thread::sleep(Duration::from_millis(milliseconds));
+    (0..more).for_each(|_| request(&stream, 1000, 3000));
+    done(&[]);
+}
+
+/// Opens connections one after the other; reports how long that took in all.
+pub(super) fn connect(namespace: &str, server: Server<'_>, times: u64) {
+    sys::enter_network(namespace);
+    let mut took = Duration::ZERO;
+    for _ in 0..times {
+        let begin = Instant::now();
+        let stream = server.connect();
+        took += begin.elapsed();
+        drop(stream);
+    }
+    done(&[took.as_nanos() as u64]);
+}
+
+/// Tries to connect where it cannot; reports the errors.
+pub(super) fn fail(namespace: &str, server: Server<'_>, times: u64) {
+    sys::enter_network(namespace);
+    let address: IpAddr = server.address.parse().expect("an address");
+    let errors: Vec<_> = (0..times)
+        .filter_map(|_| TcpStream::connect((address, server.port as u16)).err()?.raw_os_error())
+        .map(|error| error as u64)
+        .collect();
+    done(&errors);
+}
+
+/// Has the server cut connections off.
+pub(super) fn cut_off(namespace: &str, server: Server<'_>, times: u64) {
+    sys::enter_network(namespace);
+    for _ in 0..times {
+        let mut stream = server.connect();
+        request(&stream, 0, 0);
+        // It ends by an error.
+        let _ = stream.read(&mut [0]);
+    }
+    done(&[]);
+}
+
+/// Makes requests, and has a child of another name make as many by the same connection.
+pub(super) fn hand_on(namespace: &str, server: Server<'_>, times: u64) {
+    sys::enter_network(namespace);
+    let stream = server.connect();
+    (0..times).for_each(|_| request(&stream, 1000, 3000));
+    let child = sys::fork(None, || {
+        sys::set_comm("mt-child");
+        (0..times).for_each(|_| request(&stream, 500, 7000));
+    });
+    let child = child.expect("a child");
+    sys::wait_until_ended(child).expect("it is a child");
+    sys::reap(child);
+    done(&[]);
+}

@@ -1,0 +1,154 @@
+//! Two network namespaces with a link between them, and what the kernel's own tools say of them.
+
+use std::{
+    process::{self, Command},
+    thread,
+    time::Duration,
+};
+
+/// The two ends of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Where clients are.
+    Near,
+    /// Where servers are.
+    Far,
+}
+
+/// Their addresses.
+const IPV4: [&str; 2] = ["10.231.77.1", "10.231.77.2"];
+const IPV6: [&str; 2] = ["fd31:77::1", "fd31:77::2"];
+
+/// The device of either end.
+const DEVICE: &str = "wire";
+
+/// A link between two network namespaces, both removed at the end.
+pub struct Network {
+    names: [String; 2],
+}
+
+/// What `ss` says of a connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Socket {
+    /// Bytes sent for the first time.
+    pub sent: u64,
+    /// Bytes received.
+    pub received: u64,
+    /// Smoothed round-trip time in nanoseconds.
+    pub rtt_ns: f64,
+}
+
+impl Network {
+    /// Makes the namespaces.
+    #[expect(clippy::new_without_default, reason = "it is no value, it makes namespaces")]
+    pub fn new() -> Self {
+        let names = ["near", "far"].map(|end| format!("mt-{}-{end}", process::id()));
+        let network = Self { names };
+        for name in &network.names {
+            run("ip", &["netns", "add", name]);
+        }
+        let [near, far] = &network.names;
+        let peer = ["type", "veth", "peer", "name", DEVICE, "netns", far];
+        run("ip", &[&["link", "add", DEVICE, "netns", near][..], &peer].concat());
+        for (place, end) in [End::Near, End::Far].into_iter().enumerate() {
+            let ip = |args: &[&str]| network.run(end, "ip", args);
+            ip(&["address", "add", &format!("{}/24", IPV4[place]), "dev", DEVICE]);
+            ip(&["address", "add", &format!("{}/64", IPV6[place]), "dev", DEVICE, "nodad"]);
+            ip(&["link", "set", DEVICE, "up"]);
+            ip(&["link", "set", "lo", "up"]);
+        }
+        network
+    }
+
+    /// The name of the namespace.
+    pub fn name(&self, end: End) -> &str {
+        &self.names[end as usize]
+    }
+
+    /// The IPv4 address.
+    pub fn ipv4(&self, end: End) -> &'static str {
+        IPV4[end as usize]
+    }
+
+    /// The IPv6 address.
+    pub fn ipv6(&self, end: End) -> &'static str {
+        IPV6[end as usize]
+    }
+
+    /// Slows down what an end sends.
+    pub fn slow_down(&self, end: End, rate: &str) {
+        let bucket = ["rate", rate, "burst", "1600", "latency", "10s"];
+        let tbf = [&["qdisc", "add", "dev", DEVICE, "root", "tbf"][..], &bucket].concat();
+        self.run(end, "tc", &tbf);
+    }
+
+    /// Loses what comes to an end, as a rule of nftables says.
+    pub fn drop(&self, end: End, rule: &str) {
+        let hook = "type filter hook input priority 0;";
+        let table = format!("table inet lossy {{ chain input {{ {hook} {rule} drop; }}; }}");
+        self.run(end, "nft", &[&table]);
+    }
+
+    /// Sets a parameter of the kernel's.
+    pub fn set(&self, end: End, parameter: &str) {
+        self.run(end, "sysctl", &["-q", "-w", parameter]);
+    }
+
+    /// What `nstat` says that an end has counted.
+    pub fn counter(&self, end: End, name: &str) -> u64 {
+        let said = self.run(end, "nstat", &["-a", "-s", "-z", name]);
+        let line = said.lines().find(|line| line.starts_with(name));
+        let value = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
+        value.unwrap_or_else(|| panic!("nstat does not tell {name}: {said}"))
+    }
+
+    /// Waits until an end has a connection.
+    pub fn wait_for_connection(&self, end: End) {
+        for _ in 0..100 {
+            if !self.run(end, "ss", &["-tnH", "state", "established"]).is_empty() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        panic!("nobody connects");
+    }
+
+    /// What `ss` says of the only connection of an end.
+    pub fn socket(&self, end: End) -> Socket {
+        let said = self.run(end, "ss", &["-tinH", "state", "established"]);
+        let value = |name: &str| {
+            let mut words = said.split_whitespace();
+            let value = words.find_map(|word| word.strip_prefix(name)?.strip_prefix(':'));
+            value.map(|value| value.split('/').next().unwrap_or(value).to_owned())
+        };
+        let number = |name: &str| value(name).map_or(0, |value| value.parse().expect("a number"));
+        let rtt = value("rtt").unwrap_or_else(|| panic!("ss knows of no connection: {said}"));
+        Socket {
+            sent: number("bytes_sent") - number("bytes_retrans"),
+            received: number("bytes_received"),
+            rtt_ns: rtt.parse::<f64>().expect("a number") * 1e6,
+        }
+    }
+
+    fn run(&self, end: End, program: &str, args: &[&str]) -> String {
+        run("ip", &[&["netns", "exec", self.name(end), program][..], args].concat())
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        for name in &self.names {
+            let _ = Command::new("ip").args(["netns", "delete", name]).status();
+        }
+    }
+}
+
+/// What a program says that must work.
+fn run(program: &str, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).output().unwrap_or_else(|error| {
+        panic!("cannot run {program}: {error}; install Debian's packages iproute2 and nftables")
+    });
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {}: {error}", args.join(" "));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
