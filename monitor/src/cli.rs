@@ -19,7 +19,7 @@ use crate::{
     attribution::GroupBy,
     catalogue,
     config::{Config, ConfigError, LogFormat},
-    daemon,
+    daemon::{self, Plan},
     error::chain,
     event::ArgvPolicy,
     kernel::loader::BpfLevel,
@@ -88,6 +88,18 @@ struct Settings {
     /// The host's root directory, where it is mounted elsewhere
     #[arg(long, env = "MONITOR_HOST_ROOT", value_name = "DIR")]
     host_root: Option<PathBuf>,
+    /// Certificate to serve HTTP encrypted with, in PEM form
+    #[arg(long, env = "MONITOR_TLS_CERTIFICATE", value_name = "FILE")]
+    tls_certificate: Option<PathBuf>,
+    /// The certificate's private key, in PEM form
+    #[arg(long, env = "MONITOR_TLS_KEY", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// Bearer tokens that may read, one a line
+    #[arg(long, env = "MONITOR_AUTH_TOKENS", value_name = "FILE")]
+    auth_tokens: Option<PathBuf>,
+    /// Users that may read, as user:password, one a line
+    #[arg(long, env = "MONITOR_AUTH_USERS", value_name = "FILE")]
+    auth_users: Option<PathBuf>,
     /// What tells groups of processes apart
     #[arg(long, env = "MONITOR_GROUP_BY")]
     group_by: Option<GroupBy>,
@@ -114,6 +126,11 @@ impl Settings {
         let mut config = Config::read(self.config.as_deref())?;
         set(&mut config.listen, self.listen);
         set(&mut config.interval, self.interval);
+        let or = |file: &mut Option<PathBuf>, said: Option<PathBuf>| *file = said.or(file.take());
+        or(&mut config.tls.certificate, self.tls_certificate);
+        or(&mut config.tls.key, self.tls_key);
+        or(&mut config.auth.tokens, self.auth_tokens);
+        or(&mut config.auth.users, self.auth_users);
         set(&mut config.host.proc, self.host_proc);
         set(&mut config.host.sys, self.host_sys);
         set(&mut config.host.root, self.host_root);
@@ -139,13 +156,14 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Run(settings) => {
             let config = settings.clone().resolve()?;
             let logs = Logs::init(&config.log)?;
+            let plan = Plan::new(config)?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
                 let (sender, reloads) = mpsc::channel(1);
                 let shutdown = shutdown()?;
                 let reload = reload(settings, logs, sender)?;
                 tokio::select! {
-                    result = daemon::run(config, reloads, shutdown) => anyhow::Ok(result?),
+                    result = daemon::run(plan, reloads, shutdown) => anyhow::Ok(result?),
                     () = reload => Ok(()),
                 }
             })?;
@@ -172,20 +190,21 @@ fn print(text: &str) -> Result<ExitCode> {
 fn reload(
     settings: Settings,
     logs: Logs,
-    configs: mpsc::Sender<Config>,
+    plans: mpsc::Sender<Plan>,
 ) -> Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut hangup = signal(SignalKind::hangup())?;
     Ok(async move {
         while hangup.recv().await.is_some() {
             let config = settings.clone().resolve().map_err(anyhow::Error::from);
-            let config = config.and_then(|config| {
-                logs.set(&config.log)?;
-                Ok(config)
+            let plan = config.and_then(|config| {
+                let plan = Plan::new(config)?;
+                logs.set(plan.logs())?;
+                Ok(plan)
             });
-            match config {
+            match plan {
                 // Who does not take it any more is about to end.
-                Ok(config) => drop(configs.send(config).await),
+                Ok(plan) => drop(plans.send(plan).await),
                 Err(error) => tracing::error!(
                     "configuration not reloaded, the old one stays: {}",
                     chain(error.as_ref())

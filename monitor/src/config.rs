@@ -33,6 +33,10 @@ pub struct Config {
     /// Time between ticks.
     #[serde(with = "duration")]
     pub interval: Duration,
+    /// Encryption of HTTP.
+    pub tls: TlsConfig,
+    /// Who may read.
+    pub auth: AuthConfig,
     /// Where the host's files are.
     pub host: HostConfig,
     /// How processes are grouped.
@@ -43,6 +47,30 @@ pub struct Config {
     pub log: LogConfig,
     /// Which probes run, by name; those not named do.
     pub probes: BTreeMap<String, bool>,
+}
+
+/// Encryption of HTTP: with both of these files.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsConfig {
+    /// The certificate and those above it, in PEM form.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<PathBuf>,
+    /// The certificate's private key, in PEM form.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
+}
+
+/// Who may read: everybody, unless one of these files is named.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuthConfig {
+    /// Bearer tokens, one a line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<PathBuf>,
+    /// Users and passwords, as `user:password`, one a line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub users: Option<PathBuf>,
 }
 
 /// Where the host's files are.
@@ -103,6 +131,8 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 9464)),
             interval: Duration::from_secs(1),
+            tls: TlsConfig::default(),
+            auth: AuthConfig::default(),
             host: HostConfig::default(),
             groups: GroupsConfig::default(),
             events: EventsConfig::default(),
@@ -158,6 +188,14 @@ pub enum ConfigError {
         line: usize,
         /// What is wrong, and what would be right.
         message: String,
+    },
+    /// A key takes another.
+    #[error("{is} is set and {is_not} is not; set both, or neither")]
+    Half {
+        /// The key that is set.
+        is: &'static str,
+        /// The key that is not.
+        is_not: &'static str,
     },
     /// A value is out of its range.
     #[error("{key} = {value} is out of range: {range}")]
@@ -217,7 +255,12 @@ impl Config {
                 range: format!("at least {MIN_INTERVAL:?}, at most {MAX_INTERVAL:?}"),
             });
         }
-        Ok(self)
+        let half = |is, is_not| Err(ConfigError::Half { is, is_not });
+        match (&self.tls.certificate, &self.tls.key) {
+            (Some(_), None) => half("tls.certificate", "tls.key"),
+            (None, Some(_)) => half("tls.key", "tls.certificate"),
+            _ => Ok(self),
+        }
     }
 
     /// Whether a probe runs.
@@ -335,6 +378,8 @@ mod tests {
         );
         assert!(error("interval = \"1ms\"\n").contains("at least 100ms"));
         assert!(error("interval = \"1h\"\n").contains("at most 300s"));
+        let half = error("tls.key = \"key.pem\"\n");
+        assert_eq!(half, "tls.key is set and tls.certificate is not; set both, or neither");
         assert!(error("listen = \"nowhere\"\n").starts_with("monitor.toml:1: "));
         assert!(error("listen = \n").starts_with("monitor.toml:1: "));
     }

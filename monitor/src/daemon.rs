@@ -14,9 +14,13 @@ use tokio::{
 use self::tick::Ticker;
 use crate::{
     attribution::{CgroupMount, Hierarchy},
-    config::Config,
+    config::{Config, LogConfig},
     error::chain,
-    export::{self, ExportError, http, prometheus::Prometheus},
+    export::{
+        self, ExportError,
+        http::{self, Security, SecurityError},
+        prometheus::Prometheus,
+    },
     kernel::loader::{Kernel, LoadError},
     probe::{PROBES, Probe, ProbeDesc, ProbeError},
     view::{ProbeState, ProbeStatus},
@@ -44,28 +48,48 @@ pub enum DaemonError {
         "the tick loop has ended by an error in monitor; restart it, and report what it logged"
     )]
     Stopped,
+    /// What the configuration names for HTTP cannot be used.
+    #[error(transparent)]
+    Security(#[from] SecurityError),
     /// Serving failed.
     #[error(transparent)]
     Export(#[from] ExportError),
 }
 
-/// Runs until `shutdown` completes; `reloads` are configurations to change to.
-pub async fn run(
+/// A configuration, with what it names read.
+pub struct Plan {
     config: Config,
-    reloads: mpsc::Receiver<Config>,
+    security: Security,
+}
+
+impl Plan {
+    /// Reads what a configuration names.
+    pub fn new(config: Config) -> Result<Self, DaemonError> {
+        let security = Security::read(&config.tls, &config.auth)?;
+        Ok(Self { config, security })
+    }
+
+    /// What is logged, and how.
+    pub fn logs(&self) -> &LogConfig {
+        &self.config.log
+    }
+}
+
+/// Runs until `shutdown` completes; `reloads` are plans to change to.
+pub async fn run(
+    plan: Plan,
+    reloads: mpsc::Receiver<Plan>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), DaemonError> {
+    let Plan { config, security } = plan;
     let address = config.listen;
     let listener = TcpListener::bind(address)
         .await
         .map_err(|source| DaemonError::Listen { address, source })?;
     let address = listener.local_addr().unwrap_or(address);
-    if !address.ip().is_loopback() {
-        tracing::warn!(
-            %address,
-            "anybody who reaches this address can read what the host's processes are called and do"
-        );
-    }
+    warn_of_strangers(address, &security);
+    let scheme = if security.is_encrypted() { "https" } else { "http" };
+    let (security, in_force) = watch::channel(Arc::new(security));
     let ticker = Ticker::new(&config);
     let (sender, views) = watch::channel(Arc::new(ticker.first_view()));
     let prometheus = Prometheus::new(views.clone(), export::resource())?;
@@ -74,14 +98,14 @@ pub async fn run(
         .name("tick".to_owned())
         .spawn(move || ticker.run(&sender, &orders))
         .map_err(DaemonError::Thread)?;
-    tracing::info!("serving http://{address}/metrics");
+    tracing::info!("serving {scheme}://{address}/metrics");
     let mut last = views.clone();
     let tick_loop_ended = async { while last.changed().await.is_ok() {} };
     let shutdown = async {
         tokio::select! {
             () = shutdown => Ok(()),
             () = tick_loop_ended => Err(DaemonError::Stopped),
-            () = hand_on(config, reloads, &configs) => Ok(()),
+            () = hand_on((address, config), reloads, &configs, &security) => Ok(()),
         }
     };
     let (ended, end) = tokio::sync::oneshot::channel();
@@ -89,7 +113,7 @@ pub async fn run(
         // The server is there to hear it, or has ended by itself.
         let _ = ended.send(shutdown.await);
     };
-    http::serve(listener, http::State::new(prometheus, views), shutdown).await;
+    http::serve(listener, http::State::new(prometheus, views, in_force), shutdown).await;
     let result = end.await.unwrap_or(Ok(()));
     drop(configs);
     let deadline = tokio::time::Instant::now() + STOP;
@@ -100,14 +124,37 @@ pub async fn run(
     result
 }
 
+/// Warns when others than the host's own users can read, or listen in.
+fn warn_of_strangers(address: SocketAddr, security: &Security) {
+    if address.ip().is_loopback() {
+        return;
+    }
+    if !security.is_authenticated() {
+        tracing::warn!(
+            %address,
+            "anybody who reaches this address can read what the host's processes are called and do; \
+             set auth.tokens or auth.users"
+        );
+    } else if !security.is_encrypted() {
+        tracing::warn!(
+            %address,
+            "tokens and passwords go through the network in the clear; set tls.certificate and tls.key"
+        );
+    }
+}
+
 /// Hands new configurations on to the tick loop, as far as they can be in force. Never completes.
 async fn hand_on(
-    mut config: Config,
-    mut reloads: mpsc::Receiver<Config>,
+    (address, mut config): (SocketAddr, Config),
+    mut reloads: mpsc::Receiver<Plan>,
     configs: &std::sync::mpsc::Sender<Config>,
+    security: &watch::Sender<Arc<Security>>,
 ) {
     while let Some(new) = reloads.recv().await {
-        config = reload::settle(&config, new);
+        warn_of_strangers(address, &new.security);
+        // Connections that come from now on.
+        security.send_replace(Arc::new(new.security));
+        config = reload::settle(&config, new.config);
         // A tick loop that has ended is noticed by its views.
         let _ = configs.send(config.clone());
     }

@@ -1,31 +1,25 @@
 //! `monitor top`: the busiest processes of a running daemon, refreshed.
 
+mod client;
+
 use std::{
     fmt::Write as _,
-    io::{IsTerminal as _, Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    io::{IsTerminal as _, Write as _},
     process::ExitCode,
     thread,
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use clap::Args;
 use serde::Deserialize;
 
-/// How long the daemon may take to answer.
-const TIMEOUT: Duration = Duration::from_secs(5);
+use self::client::{Client, DaemonArgs};
 
 #[derive(Args)]
 pub(super) struct TopArgs {
-    /// Address and port of the daemon
-    #[arg(
-        long,
-        env = "MONITOR_LISTEN",
-        default_value = "127.0.0.1:9464",
-        value_name = "ADDRESS:PORT"
-    )]
-    address: SocketAddr,
+    #[command(flatten)]
+    daemon: DaemonArgs,
     /// Time between tables
     #[arg(long, default_value = "1s", value_parser = humantime::parse_duration)]
     interval: Duration,
@@ -62,18 +56,19 @@ struct Row {
 
 /// Prints tables until interrupted, or as many as were asked for.
 pub(super) fn run(args: &TopArgs) -> Result<ExitCode> {
+    let client = Client::new(&args.daemon)?;
     let mut shown = 0;
     loop {
-        let body = get(args.address, &format!("/api/v1/processes?limit={}", args.limit))?;
+        let body = client.get(&format!("/api/v1/processes?limit={}", args.limit))?;
         let answer: Processes = serde_json::from_str(&body)
-            .with_context(|| format!("{} does not answer as monitor does", args.address))?;
+            .with_context(|| format!("{} does not answer as monitor does", client.address))?;
         let mut out = std::io::stdout().lock();
         if out.is_terminal() {
             // To the top left, and clear what is below.
             write!(out, "\x1b[H\x1b[J")?;
         }
         writeln!(out, "{}", table(&answer.processes))?;
-        writeln!(out, "metrics: http://{}/metrics", args.address)?;
+        writeln!(out, "metrics: {}", client.url("/metrics"))?;
         out.flush()?;
         shown += 1;
         if args.count.is_some_and(|count| shown >= count) {
@@ -132,21 +127,6 @@ fn seconds(value: f64) -> String {
         v if v < 1.0 => format!("{:.1}ms", v * 1e3),
         v => format!("{v:.1}s"),
     }
-}
-
-/// The body of an HTTP answer. One request on a connection of its own needs no library.
-fn get(address: SocketAddr, path: &str) -> Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)
-        .with_context(|| format!("no daemon answers on {address}; start one with `monitor run`"))?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    if head.split(' ').nth(1) != Some("200") {
-        bail!("{address} answers {}: {body}", head.lines().next().unwrap_or("nothing"));
-    }
-    Ok(body.to_owned())
 }
 
 #[cfg(test)]

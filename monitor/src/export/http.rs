@@ -4,6 +4,8 @@
 //! reads slowly, or says nothing, holds one of few connections for a few seconds and no more.
 
 mod answer;
+mod auth;
+mod security;
 #[cfg(test)]
 mod tests;
 
@@ -17,12 +19,15 @@ use std::{
 use hyper::server::conn::http1;
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
     task::JoinSet,
     time,
 };
+use tokio_rustls::TlsAcceptor;
 
+pub use self::security::{Security, SecurityError, authorization};
 use super::prometheus::Prometheus;
 use crate::view::View;
 
@@ -53,16 +58,24 @@ pub struct State {
     prometheus: Arc<Prometheus>,
     renderings: Arc<Semaphore>,
     views: watch::Receiver<Arc<View>>,
+    /// Of connections that come from now on.
+    security: watch::Receiver<Arc<Security>>,
     started: Instant,
 }
 
 impl State {
-    /// Serves the published views, and their metrics as `prometheus` renders them.
-    pub fn new(prometheus: Prometheus, views: watch::Receiver<Arc<View>>) -> Self {
+    /// Serves the published views, and their metrics as `prometheus` renders them, to whom `security`
+    /// allows it.
+    pub fn new(
+        prometheus: Prometheus,
+        views: watch::Receiver<Arc<View>>,
+        security: watch::Receiver<Arc<Security>>,
+    ) -> Self {
         Self {
             prometheus: Arc::new(prometheus),
             renderings: Arc::new(Semaphore::new(MAX_RENDERINGS)),
             views,
+            security,
             started: Instant::now(),
         }
     }
@@ -70,6 +83,7 @@ impl State {
 
 /// Serves until `shutdown` is ready, and then returns within a second.
 pub async fn serve(listener: TcpListener, state: State, shutdown: impl Future<Output = ()>) {
+    let security = state.security.clone();
     let service = TowerToHyperService::new(answer::router(state));
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
@@ -79,7 +93,9 @@ pub async fn serve(listener: TcpListener, state: State, shutdown: impl Future<Ou
             Some(_) = connections.join_next() => {}
             accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(time::timeout(DEADLINE, converse(stream, service.clone())));
+                    let tls = security.borrow().tls.clone();
+                    let conversation = receive(stream, tls, service.clone());
+                    connections.spawn(time::timeout(DEADLINE, conversation));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "HTTP connection not accepted");
@@ -95,12 +111,30 @@ pub async fn serve(listener: TcpListener, state: State, shutdown: impl Future<Ou
     }
 }
 
-/// Answers one request.
-async fn converse(stream: TcpStream, service: TowerToHyperService<axum::Router>) {
+/// Answers one request, encrypted or not.
+async fn receive(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    service: TowerToHyperService<axum::Router>,
+) {
     // Without it, the end of an answer may wait for the client to acknowledge what came before.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY not set");
     }
+    match tls {
+        None => converse(stream, service).await,
+        Some(tls) => match tls.accept(stream).await {
+            Ok(stream) => converse(stream, service).await,
+            Err(error) => tracing::debug!(%error, "TLS connection refused"),
+        },
+    }
+}
+
+/// Answers one request.
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    service: TowerToHyperService<axum::Router>,
+) {
     let connection = http1::Builder::new()
         .keep_alive(false)
         .header_read_timeout(None)

@@ -11,6 +11,7 @@ mod pairs;
 mod program;
 mod reload;
 mod scrape;
+mod security;
 mod stop;
 mod storm;
 mod sums;

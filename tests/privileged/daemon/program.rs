@@ -188,9 +188,8 @@ impl Daemon {
         let deadline = Instant::now() + LIMIT;
         let address = loop {
             let text = fs::read_to_string(&log).unwrap_or_default();
-            let address = text
-                .split_once("http://")
-                .and_then(|(_, rest)| rest.split_once('/')?.0.parse().ok());
+            let address =
+                text.split_once("://").and_then(|(_, rest)| rest.split_once('/')?.0.parse().ok());
             if let Some(address) = address {
                 break address;
             }

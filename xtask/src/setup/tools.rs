@@ -12,7 +12,9 @@ const UNIT: [Tool; 3] =
     [("free", "procps"), ("prometheus", "prometheus"), ("promtool", "prometheus")];
 
 /// What tests as root and measurements take besides.
-const PRIVILEGED: [Tool; 12] = [
+const PRIVILEGED: [Tool; 14] = [
+    ("curl", "curl"),
+    ("openssl", "openssl"),
     ("bpftool", "bpftool"),
     ("bpftrace", "bpftrace"),
     ("ip", "iproute2"),

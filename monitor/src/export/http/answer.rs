@@ -9,9 +9,13 @@ use axum::{
     Json, Router,
     extract::{self, Query, rejection::QueryRejection},
     http::{
-        HeaderMap, StatusCode,
-        header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName},
+        HeaderMap, HeaderValue, StatusCode,
+        header::{
+            ACCEPT, AUTHORIZATION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName,
+            WWW_AUTHENTICATE,
+        },
     },
+    middleware::{self, Next},
     response::{Html, IntoResponse, Response},
     routing::get,
 };
@@ -38,7 +42,32 @@ pub(super) fn router(state: State) -> Router {
         .route("/ready", get(ready))
         .route("/api/v1/processes", get(processes))
         .fallback(nothing)
+        .layer(middleware::from_fn_with_state(state.clone(), authorize))
         .with_state(state)
+}
+
+/// The one path that everybody may ask for, as who restarts the daemon has no secrets, and that says
+/// nothing of the host.
+const OPEN: &str = "/ready";
+
+/// Answers only who is allowed to read.
+async fn authorize(
+    extract::State(state): extract::State<State>,
+    request: extract::Request,
+    next: Next,
+) -> Response {
+    let security = state.security.borrow().clone();
+    let sent = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
+    if request.uri().path() == OPEN || security.auth.allows(sent) {
+        return next.run(request).await;
+    }
+    let error = "this daemon answers only who sends a token or password it knows";
+    let mut response = failure(StatusCode::UNAUTHORIZED, &error);
+    for challenge in security.auth.challenges() {
+        let challenge = HeaderValue::from_static(challenge);
+        response.headers_mut().append(WWW_AUTHENTICATE, challenge);
+    }
+    response
 }
 
 async fn live_page() -> ([(HeaderName, &'static str); 1], Html<&'static str>) {

@@ -8,7 +8,9 @@ use tokio::{runtime::Runtime, sync::oneshot, task::JoinHandle};
 
 use super::{super::testing, *};
 use crate::{
+    config::{AuthConfig, TlsConfig},
     export::resource,
+    host::scratch::Scratch,
     metric::{AGENT_TICK_DURATION, PROCESS_CPU_TIME},
     view::{ProbeState, ProbeStatus},
 };
@@ -25,9 +27,17 @@ struct Server {
 
 impl Server {
     fn start(view: View) -> Self {
+        Self::secured(view, Security::default())
+    }
+
+    fn secured(view: View, security: Security) -> Self {
         let runtime = Runtime::new().unwrap();
         let (sender, views) = testing::publish(view);
-        let state = State::new(Prometheus::new(views.clone(), resource()).unwrap(), views);
+        let state = State::new(
+            Prometheus::new(views.clone(), resource()).unwrap(),
+            views,
+            watch::channel(Arc::new(security)).1,
+        );
         let renderings = state.renderings.clone();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
@@ -265,4 +275,58 @@ fn a_shutdown_with_nothing_to_answer_is_at_once() {
     let server = Server::start(testing::view(Vec::new()));
     assert_eq!(server.get("/ready").code, 200);
     assert!(server.stop() < GRACE);
+}
+
+#[test]
+fn who_has_no_secret_gets_nothing_but_that_the_daemon_is_ready() {
+    let scratch = Scratch::new("http-auth");
+    scratch.write("tokens", "# of Prometheus\nsecret\n");
+    scratch.write("users", "eve:open sesame\n");
+    let auth =
+        AuthConfig { tokens: Some(scratch.path("tokens")), users: Some(scratch.path("users")) };
+    let security = Security::read(&TlsConfig::default(), &auth).unwrap();
+    assert!(!format!("{security:?}").contains("secret"));
+    let server = Server::secured(testing::view(Vec::new()), security);
+    let ask = |path: &str, header: &str| {
+        server.ask(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{header}\r\n"))
+    };
+    for path in ["/", "/metrics", "/health", "/api/v1/processes", "/nothing", "//ready", "/ready/"]
+    {
+        for header in ["", "Authorization: Bearer secre\r\n", "Authorization: Basic secret\r\n"] {
+            let answer = ask(path, header);
+            assert_eq!(answer.code, 401, "{path} with {header:?}");
+            for challenge in ["basic realm=", "bearer realm="] {
+                assert!(answer.head.contains(&format!("www-authenticate: {challenge}")));
+            }
+        }
+    }
+    assert_eq!(ask("/ready", "").code, 200);
+    let user = "Authorization: Basic ZXZlOm9wZW4gc2VzYW1l\r\n";
+    for header in ["Authorization: Bearer secret\r\n", user] {
+        assert_eq!(ask("/metrics", header).code, 200);
+        assert_eq!(ask("/nothing", header).code, 404);
+    }
+    assert_eq!(authorization(&auth).unwrap().as_deref(), Some("Bearer secret"));
+}
+
+#[test]
+fn files_that_let_nobody_in_are_errors_with_their_keys() {
+    let scratch = Scratch::new("http-files");
+    let error =
+        |tls: TlsConfig, auth: AuthConfig| Security::read(&tls, &auth).unwrap_err().to_string();
+    let file = |name: &str, text: &str| {
+        scratch.write(name, text);
+        Some(scratch.path(name))
+    };
+    let tokens = |tokens| AuthConfig { tokens, users: None };
+    let message = error(TlsConfig::default(), tokens(Some("/nonexistent".into())));
+    assert!(message.starts_with("cannot read auth.tokens = \"/nonexistent\": No such file"));
+    let message = error(TlsConfig::default(), tokens(file("empty", "# nothing\n\n")));
+    assert!(message.ends_with("has no token, one a line"), "{message}");
+    let users = AuthConfig { tokens: None, users: file("users", "eve\n") };
+    assert!(error(TlsConfig::default(), users).ends_with("has no user:password in each line"));
+    let tls = |certificate, key| TlsConfig { certificate, key };
+    let garbage = file("garbage.pem", "garbage\n");
+    let message = error(tls(garbage.clone(), garbage), AuthConfig::default());
+    assert!(message.ends_with("has no certificate in PEM form"), "{message}");
 }
