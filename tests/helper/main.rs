@@ -38,7 +38,10 @@ fn main() {
         "exec-once" => threads::exec_once(),
         "execs" => threads::execs(number(1), number(2)),
         "exec" => threads::exec_from_another(),
-        "forks" => processes::forks(number(1), Duration::from_micros(number(2))),
+        "forks" => {
+            join(text(3));
+            processes::forks(number(1), Duration::from_micros(number(2)));
+        }
         "exits" => exits::codes(number(1)),
         "exits-threads" => exits::threads(number(1)),
         "storm" => processes::storm(Duration::from_secs(number(1))),
@@ -68,13 +71,18 @@ fn pin(cpu: &str) {
     }
 }
 
-/// Uses CPU time and does nothing else.
-fn hog(cpu: &str, cgroup: &str, milliseconds: u64) {
-    pin(cpu);
-    if cgroup != "-" {
+/// Moves this process to a cgroup, if one is named.
+fn join(cgroup: &str) {
+    if !["", "-"].contains(&cgroup) {
         let path = format!("{cgroup}/cgroup.procs");
         std::fs::write(&path, "0").unwrap_or_else(|error| panic!("cannot join {path}: {error}"));
     }
+}
+
+/// Uses CPU time and does nothing else.
+fn hog(cpu: &str, cgroup: &str, milliseconds: u64) {
+    pin(cpu);
+    join(cgroup);
     sys::burn(Duration::from_millis(milliseconds));
     done(&[]);
 }

@@ -56,6 +56,12 @@ impl Container {
         names.iter().find_map(value)
     }
 
+    /// A process in it that starts so many others, one after the other, which each use a CPU for 1 ms.
+    fn forks(&self, children: u32) -> Workload {
+        let directory = self.directory.to_str().expect("plain letters");
+        Workload::start("mt-forks", ["forks", &children.to_string(), "1000", directory])
+    }
+
     /// A process in it that has used so much of a CPU.
     pub(crate) fn run(&self, name: &str, milliseconds: u32) -> Workload {
         let directory = self.directory.to_str().expect("plain letters");
@@ -122,6 +128,35 @@ fn containers_are_told_apart_and_outlive_their_processes() {
     let after = cpu_time(&containers[0]).expect("the series stays") - between;
     assert!(after <= more + 1e-6 && after > more - 0.05, "{after} s of {more} s");
     adds_up(&Scrape::text(&daemon));
+}
+
+#[test]
+fn storms_of_the_same_command_in_two_containers_are_told_apart() {
+    let _serial = serial();
+    let daemon = Daemon::start(["--interval", "250ms"]);
+    let containers = [1, 2].map(Container::new);
+    let storms = [containers[0].forks(1500), containers[1].forks(500)];
+    for _ in 0..8 {
+        adds_up(&Scrape::text(&daemon));
+        thread::sleep(Duration::from_millis(200));
+    }
+    // What the children used by RUSAGE_CHILDREN, and their parent.
+    let used = storms.each_ref().map(|storm| {
+        let children = *storm.done().last().expect("it reports what they used");
+        (children + Counters::of_idle_process(storm.pid()).cpu_ns) as f64 / 1e9
+    });
+    daemon.wait_ticks(2);
+    let scrape = Scrape::text(&daemon);
+    adds_up(&scrape);
+    for ((container, used), children) in containers.iter().zip(used).zip([1500.0, 500.0]) {
+        let labels = [("process_executable_name", "mt-forked"), ("container_id", &container.id)];
+        let counted = scrape.value(CPU_TIME, &labels).expect("it has a series");
+        println!("{children} children: {counted} s counted of {used} s");
+        assert!((counted / used - 1.0).abs() < 0.02, "{counted} s of {used} s");
+        let exits = scrape.values("monitor_process_exits_total", &labels).iter().sum::<f64>();
+        assert_eq!(exits, children);
+    }
+    storms.into_iter().for_each(Workload::end);
 }
 
 #[test]

@@ -1,14 +1,15 @@
 //! SIGHUP: a new configuration without a restart, and without losing what was counted.
 
-use std::{process::Command, time::Duration};
+use std::{process::Command, sync::atomic::AtomicBool, thread, time::Duration};
 
+use monitor::{export::name::metric_name, metric::of_probe, probe::PROBES};
 use monitor_tests::{Workload, serial, sys};
 use serde_json::Value;
 
 use super::{
     program::Daemon,
     scrape::{Labels, Scrape},
-    sums::adds_up,
+    sums::{Stop, adds_up, nothing_went_down, traffic},
 };
 
 const CPU_TIME: &str = "monitor_process_cpu_time_seconds_total";
@@ -153,6 +154,48 @@ fn probes_are_switched_off_and_on() {
     assert!(second > 0.0 && second < first + 1.0, "{first} s before, {second} s since");
 }
 
+/// Whether a series is of a probe: one that it alone measures, or one about it.
+fn is_of(probe: &str, name: &str, labels: &Labels) -> bool {
+    let measured = of_probe(probe).iter().map(|metric| metric_name(metric));
+    let parts = ["", "_count", "_sum", "_bucket"];
+    measured.into_iter().any(|metric| parts.iter().any(|part| *name == format!("{metric}{part}")))
+        || labels.get("monitor_probe").is_some_and(|it| it == probe)
+}
+
+/// A scrape without the series of a probe.
+fn without(mut scrape: Scrape, probe: &str) -> Scrape {
+    scrape.series.retain(|(name, labels), _| !is_of(probe, name, labels));
+    scrape
+}
+
+#[test]
+fn a_probe_that_is_switched_touches_no_other() {
+    let _serial = serial();
+    let daemon = Daemon::start(["--interval", "200ms"]);
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| traffic(&stop));
+        let _stop = Stop(&stop);
+        daemon.wait_ticks(2);
+        for probe in PROBES.iter().map(|probe| probe.name) {
+            let before = without(next(&daemon), probe);
+            assert!(before.series.len() > 100, "{}", before.series.len());
+            daemon.reload(&format!("[probes]\n{probe} = false\n"));
+            daemon.wait_ticks(1);
+            let off = Scrape::text(&daemon);
+            let state = |(name, _): &&(String, Labels)| name != "monitor_agent_probe_state";
+            let left: Vec<_> = off.series.keys().filter(state).collect();
+            let left = left.iter().find(|(name, labels)| is_of(probe, name, labels));
+            assert!(left.is_none(), "{probe} is off, and there is {left:?}");
+            nothing_went_down(&before, &off);
+            daemon.reload("");
+            let on = next(&daemon);
+            nothing_went_down(&off, &without(on, probe));
+        }
+        assert_eq!(daemon.get("/health").json()["status"], "ok");
+    });
+}
+
 /// How long nothing may be taken for stuck.
 const WHILE: Duration = Duration::from_secs(2);
 
@@ -163,14 +206,14 @@ fn the_interval_changes_and_a_long_one_is_not_taken_for_stuck() {
     let tick = || daemon.get("/health").json()["tick"].as_u64().expect("ticks are numbered");
     daemon.reload("interval = \"100ms\"\n");
     let first = tick();
-    std::thread::sleep(WHILE);
+    thread::sleep(WHILE);
     let ticks = tick() - first;
     assert!((10..=21).contains(&ticks), "{ticks} ticks of 100 ms in {WHILE:?}");
     daemon.reload("interval = \"60s\"\n");
     // The tick that shows it, and no more.
-    std::thread::sleep(WHILE / 4);
+    thread::sleep(WHILE / 4);
     let first = tick();
-    std::thread::sleep(WHILE);
+    thread::sleep(WHILE);
     let health = daemon.get("/health");
     assert_eq!((tick(), health.status), (first, 200), "{}", health.text());
 }

@@ -106,7 +106,7 @@ fn a_daemon_that_starts_under_load_adds_up_from_the_first_tick() {
 }
 
 /// Says when to stop.
-struct Stop<'a>(&'a AtomicBool);
+pub(crate) struct Stop<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for Stop<'_> {
     fn drop(&mut self) {
@@ -132,7 +132,7 @@ fn storm() {
 }
 
 /// Connections over the loopback device, each with a request and an answer.
-fn traffic(stop: &AtomicBool) {
+pub(crate) fn traffic(stop: &AtomicBool) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("there are free ports");
     let address = listener.local_addr().expect("it is bound");
     let mut buffer = vec![7; 64 << 10];
@@ -221,7 +221,7 @@ fn native(scrape: &Scrape, name: &str) -> Buckets {
 }
 
 /// Fails when a counter is lower than it was a moment ago.
-fn nothing_went_down(last: &Scrape, scrape: &Scrape) {
+pub(crate) fn nothing_went_down(last: &Scrape, scrape: &Scrape) {
     const COUNTERS: [&str; 4] = ["_total", "_count", "_sum", "_bucket"];
     for ((name, labels), value) in &scrape.series {
         if !COUNTERS.iter().any(|end| name.ends_with(end)) {
