@@ -33,12 +33,15 @@ const OPTIONS: [(&str, &str); 4] =
 
 /// Replaces what looks like a secret.
 pub(super) fn mask(words: &mut [String]) {
-    let program = words.first().map(|word| word.rsplit('/').next().unwrap_or(word).to_owned());
-    let program = program.unwrap_or_default();
+    let mut program = "";
     let mut is_value = false;
     for word in words.iter_mut() {
+        // It may be started by another, such as `env` or `sudo`.
+        let name = word.rsplit('/').next().unwrap_or(word);
+        let mut known = OPTIONS.iter().map(|(of, _)| *of).chain(DASH_P);
+        program = known.find(|known| *known == name).unwrap_or(program);
         let was_value = std::mem::take(&mut is_value);
-        match option(&program, word) {
+        match option(program, word) {
             Option::Value(kept) => {
                 word.truncate(kept);
                 word.push_str(MASK);
@@ -80,35 +83,62 @@ fn option(program: &str, word: &str) -> Option {
 }
 
 /// Replaces what follows the name of a secret and a sign of assignment, to the end of the text: what
-/// ends a secret is known to its reader alone. Then passwords in addresses.
+/// ends a secret is known to its reader alone. What comes before is masked as the command that it may be.
 fn mask_text(text: &str) -> String {
-    // In a text of several words, such as a command for a shell, options have their values too.
-    if let Some((head, rest)) = text.split_once(' ')
-        && matches!(option("", head), Option::Next)
-    {
-        let kept = rest.trim_start().split_once(' ').map(|(_, kept)| mask_text(kept));
-        return [Some(format!("{head} {MASK}")), kept]
-            .into_iter()
-            .flatten()
-            .collect::<Vec<_>>()
-            .join(" ");
-    }
     for (at, sign) in text.char_indices().filter(|(_, c)| ['=', ':'].contains(c)) {
-        let quotes = ['"', '\'', ' '];
-        let before = text[..at].trim_end_matches(quotes);
-        let start = before.rfind(|c: char| !c.is_alphanumeric() && !"-_.".contains(c));
-        let start = start
-            .map_or(0, |start| start + before[start..].chars().next().map_or(1, char::len_utf8));
-        // A single dash and letter only count at the beginning.
-        if is_secret_name(&before[start..]) && text.len() > at + 1 && !text[at..].starts_with("://")
-        {
-            return format!("{}{sign}{MASK}", mask_addresses(&text[..at]));
+        let before = text[..at].trim_end_matches(['"', '\'', ' ']);
+        let name = before.rsplit(|c: char| !c.is_alphanumeric() && !"-_.".contains(c)).next();
+        let is_value = text.len() > at + 1 && !text[at..].starts_with("://");
+        if is_value && name.is_some_and(is_secret_name) {
+            return format!("{}{sign}{MASK}", mask_words(&text[..at]));
         }
     }
-    match text.split_once(' ') {
-        Some((head, rest)) => format!("{} {}", mask_addresses(head), mask_text(rest)),
-        None => mask_addresses(text),
+    mask_words(text)
+}
+
+/// Masks a text of several words as the command that it may be; one word for the addresses in it.
+fn mask_words(text: &str) -> String {
+    if !text.contains(char::is_whitespace) {
+        return mask_addresses(text);
     }
+    let mut words = split(text);
+    if words.len() == 1 {
+        // All of it is in quotes: the command is within.
+        let mut within = text.chars();
+        if let Some(quote) = within.next().filter(|c| QUOTES.contains(c)) {
+            let within = within.as_str();
+            let end = if within.ends_with(quote) { quote.len_utf8() } else { 0 };
+            let (within, end) = within.split_at(within.len() - end);
+            return format!("{quote}{}{end}", mask_words(within));
+        }
+        words = text.split(char::is_whitespace).map(str::to_owned).collect();
+    }
+    mask(&mut words);
+    words.join(" ")
+}
+
+/// What holds words together.
+const QUOTES: [char; 2] = ['"', '\''];
+
+/// The words of a command. A quote that has no end goes on to the end of the text.
+fn split(text: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quote = None;
+    for c in text.chars() {
+        if quote.is_none() && c.is_whitespace() {
+            words.push(String::new());
+            continue;
+        }
+        if quote == Some(c) {
+            quote = None;
+        } else if quote.is_none() && QUOTES.contains(&c) {
+            quote = Some(c);
+        }
+        if let Some(word) = words.last_mut() {
+            word.push(c);
+        }
+    }
+    words
 }
 
 /// Replaces the password in every `scheme://user:password@host`.

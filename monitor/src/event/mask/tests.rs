@@ -24,6 +24,12 @@ const CASES: &[(&str, &str)] = &[
     // Commands in one argument.
     ("sh|-c|DB_PASS=x ./run", "sh|-c|DB_PASS=***"),
     ("sh|-c|app --token abc --port 80", "sh|-c|app --token *** --port 80"),
+    ("sh|-c|cd / && mysql -uroot -psecret db", "sh|-c|cd / && mysql -uroot -p*** db"),
+    ("sh|-c|run --token abc; DB_PASS='a b' run", "sh|-c|run --token *** DB_PASS=***"),
+    ("sh|-c|app --password 'a b' c", "sh|-c|app --password *** c"),
+    ("su|-c|'app --token \"a b\" c'", "su|-c|'app --token *** c'"),
+    ("sh|-c|app --token 'a b", "sh|-c|app --token ***"),
+    ("bash|-c|curl\t-u me:pw http://h\nls", "bash|-c|curl -u *** http://h ls"),
     ("curl|-H|Authorization: Bearer abc", "curl|-H|Authorization:***"),
     ("curl|-d|{\"user\":\"a\",\"password\":\"b\"}", "curl|-d|{\"user\":\"a\",\"password\":***"),
     // Addresses.
@@ -33,6 +39,8 @@ const CASES: &[(&str, &str)] = &[
     ("app|https://h/?token=abc", "app|https://h/?token=***"),
     // Programs with options of their own.
     ("/usr/bin/mysql|-uroot|-psecret", "/usr/bin/mysql|-uroot|-p***"),
+    ("sudo|mysql|-psecret", "sudo|mysql|-p***"),
+    ("docker|exec|db|/usr/bin/mysqldump|-px|all", "docker|exec|db|/usr/bin/mysqldump|-p***|all"),
     ("sshpass|-p|x|ssh|-p|22|h", "sshpass|-p|***|ssh|-p|***|h"),
     ("sshpass|-px|ssh", "sshpass|-p***|ssh"),
     ("curl|-u|me:pw|http://h", "curl|-u|***|http://h"),
@@ -57,7 +65,21 @@ fn secrets_are_masked_and_nothing_else() {
 
 #[test]
 fn no_text_is_too_strange() {
-    for text in ["=", ":", "://", "://@", "a://:@", "é=é", "-", "--", "password=", "\u{fffd}:="] {
+    for text in [
+        "=",
+        ":",
+        "://",
+        "://@",
+        "a://:@",
+        "é=é",
+        "-",
+        "--",
+        "password=",
+        "\u{fffd}:=",
+        "' \"",
+        "\" ",
+        "a'b c",
+    ] {
         let mut words = vec![text.to_owned(); 2];
         mask(&mut words);
         assert!(words.iter().all(|word| word.contains("***") || word == text), "{words:?}");
