@@ -3,7 +3,9 @@
 use core::ptr;
 
 use aya_ebpf::{
-    bindings::BPF_RB_NO_WAKEUP, btf_maps::RingBuf, helpers::generated::bpf_ringbuf_output,
+    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_NO_WAKEUP},
+    btf_maps::RingBuf,
+    helpers::generated::{bpf_ringbuf_output, bpf_ringbuf_query},
 };
 use monitor_common::event::{Header, Kind};
 
@@ -25,6 +27,16 @@ pub fn send<T: 'static, const BYTES: usize>(ring: &Ring<BYTES>, event: T) -> boo
     room.write(event);
     room.submit(BPF_RB_NO_WAKEUP.into());
     true
+}
+
+/// Sends an event as long as at least half of the ring buffer is free, so that what happens most, and
+/// says least, leaves room for the rest.
+#[inline(always)]
+pub fn send_minor<T: 'static, const BYTES: usize>(ring: &Ring<BYTES>, event: T) -> bool {
+    let map = ptr::from_ref(ring).cast_mut().cast();
+    // SAFETY: the loader puts the map's address here.
+    let used = unsafe { bpf_ringbuf_query(map, BPF_RB_AVAIL_DATA.into()) };
+    used < BYTES as u64 / 2 && send(ring, event)
 }
 
 /// Sends the first `bytes` of an event.

@@ -46,7 +46,7 @@ static HOST: Array<HostBank, BANKS> = Array::new();
 static EVENTS: Ring<{ 1 << 16 }> = Ring::new();
 /// Processes that were chosen a moment ago.
 #[btf_map]
-static VICTIMS: LruHashMap<Victim, u8, 4096> = LruHashMap::new();
+static VICTIMS: LruHashMap<Victim, u8, 1024> = LruHashMap::new();
 
 /// The first value of an entry of [`KEPT`].
 static NOTHING: Kept = Kept::EMPTY;

@@ -42,7 +42,7 @@ static EVENTS: Ring<{ 1 << 21 }> = Ring::new();
 static SCRATCH: PerCpuArray<Exec, 1> = PerCpuArray::new();
 /// Processes of several threads that ended a moment ago.
 #[btf_map]
-static ENDED: LruHashMap<Ended, u8, 4096> = LruHashMap::new();
+static ENDED: LruHashMap<Ended, u8, 1024> = LruHashMap::new();
 
 /// The first value of an entry of [`COUNTS`].
 static NOTHING: Counts = Counts::EMPTY;
@@ -62,7 +62,7 @@ pub fn sched_process_fork(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: has no arguments.
     let now = unsafe { bpf_ktime_get_ns() };
     let header = events::header(Kind::Fork, parent, parent.leader().parent().tgid(), now);
-    sent(events::send(&EVENTS, Fork { header, child: pid, unused: 0 }));
+    sent(events::send_minor(&EVENTS, Fork { header, child: pid, unused: 0 }));
     0
 }
 

@@ -1,9 +1,19 @@
 //! Telling events: as structured records among the daemon's logs.
 
+use tracing::Level;
+
 use crate::{
     attribution::Group,
     event::{Argv, Ending, Event, What, signal_name},
 };
+
+/// Whether anybody listens to events of a kind. There may be thousands of those that nobody does.
+pub(super) fn is_wanted(event: &Event) -> bool {
+    match event.what {
+        What::OomKill(_) => tracing::enabled!(target: "monitor::event", Level::INFO),
+        _ => tracing::enabled!(target: "monitor::event", Level::DEBUG),
+    }
+}
 
 /// Tells an event. What happens all the time is told at the level `debug`; a process that was killed
 /// for want of memory at `info`. The target of all is `monitor::event`.

@@ -131,6 +131,9 @@ impl Ticker {
                 });
             });
             probe.events(&mut |mut event| {
+                if !events::is_wanted(&event) {
+                    return;
+                }
                 self.config.events.argv.apply(&mut event);
                 events::tell(&event, &self.attributor.group(&event.process));
             });

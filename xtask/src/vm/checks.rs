@@ -1,5 +1,7 @@
 //! Judging what a machine said.
 
+mod memory;
+
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
@@ -25,6 +27,8 @@ const CONTAINED: [&str; 2] = ["waker", "echoer"];
 const CONTAINER: &str = "0123456789abcdef";
 /// The least time that `sleeper` was blocked in seconds, by what it does.
 const SLEPT: f64 = 3.0;
+/// Processes that live for a moment.
+const FORKS: f64 = 300.0;
 /// What the scheduler's probe has to account for.
 const LOSSES: [&str; 4] = ["unmatched", "implausible", "no_storage", "exited_full"];
 /// What a healthy kernel never says.
@@ -59,6 +63,9 @@ pub(super) fn all(transcript: &Transcript) -> Result<Vec<Check>> {
         blocked(&after),
         forks(&after, &Facts::of("forks", facts)?),
         container(&after),
+        ends(&after),
+        memory::victims(&after, transcript.part("memory")?, transcript.part("log")?),
+        memory::reclaim(&after, transcript.part("memory")?),
         top(transcript.part("top")?),
         stop(transcript.part("stop")?, transcript.part("log")?),
         console(&transcript.console),
@@ -103,7 +110,10 @@ fn hooks(part: &Part) -> Result<Check> {
         .flatten()
         .flat_map(|probe| probe["hooks"].as_array().into_iter().flatten())
         .collect();
-    let refused: Vec<_> = hooks.iter().filter(|hook| hook["state"] != "attached").collect();
+    let refused: Vec<_> = hooks
+        .iter()
+        .filter(|hook| hook["state"] != "attached" && hook["state"] != "unavailable")
+        .collect();
     Ok(match refused[..] {
         [] if part.code != 0 || hooks.is_empty() => {
             check("hooks", false, format!("`monitor check` failed: {}", part.text.trim()))
@@ -196,6 +206,13 @@ fn forks(after: &Exposition, facts: &Facts) -> Check {
     let ours = of(after, CPU, "forks") + of(after, CPU, "true");
     // The kernel says it in four numbers, each cut to hundredths of a second.
     near("forks: CPU time of all", ours, facts.cpu_of_all, 0.02 + 0.04 / facts.cpu_of_all)
+}
+
+/// Every process that lived for a moment has ended.
+fn ends(after: &Exposition) -> Check {
+    let labels = [(EXECUTABLE, "true"), ("monitor_exit_class", "success")];
+    let ends = after.sum("monitor_process_exits_total", &labels);
+    check("forks: ends", ends == FORKS, format!("{ends} of {FORKS}"))
 }
 
 /// The cgroup of a process is read right.

@@ -80,6 +80,14 @@ for n in $(seq 300); do read -t 0.01 x <&5; done
 echo sleeper >&6
 read x <&5
 END
+# Wants more memory than it can get: than the cgroup may have that is named, or than there is.
+mkdir /sys/fs/cgroup/small
+echo +memory >/sys/fs/cgroup/cgroup.subtree_control
+echo 16M >/sys/fs/cgroup/small/memory.max
+script hungry <<'END'
+[ -z "$1" ] || echo $$ >/sys/fs/cgroup/$1/cgroup.procs
+exec /bin/tail /dev/zero
+END
 # Many processes that live for a moment.
 script forks <<'END'
 for n in $(seq 300); do /bin/true; done
@@ -105,6 +113,8 @@ part top monitor top --count 1
 # after the tick that is under way and one more.
 kill -STOP $hog1 $hog2 $waker $echoer $sleeper $forks
 read -r stopped idle </proc/uptime
+/bin/hungry small
+/bin/hungry
 sleep 3
 facts() {
     echo "stopped $stopped"
@@ -117,6 +127,7 @@ facts() {
 }
 part after counts
 part facts facts
+part memory grep -E '^(allocstall|oom_kill )' /proc/vmstat
 part health get health
 kill -TERM $daemon
 part stop wait $daemon
