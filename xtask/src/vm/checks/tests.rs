@@ -16,6 +16,7 @@ fn every_hook_counts() {
     let holds = |code, text: &str| hooks(&part(code, text)).unwrap().result.is_ok();
     assert!(holds(0, &one("attached")));
     assert!(!holds(0, &one("failed")));
+    assert!(!holds(0, &one("unavailable")), "there are others");
     assert!(!holds(1, &one("attached")));
     assert!(!holds(0, r#"{"probes": []}"#));
     assert!(hooks(&part(139, "Segmentation fault")).is_err());
@@ -69,4 +70,40 @@ fn a_panic_or_an_alarm_is_noticed() {
     assert!(stop(&part(0, ""), &part(0, "thread 'tick' panicked at")).result.is_err());
     assert!(console("[ 1.0] Run /init as init process").result.is_ok());
     assert!(console("[ 1.0] WARNING: CPU: 0 PID: 1 at kernel/bpf").result.is_err());
+}
+
+#[test]
+fn victims_are_counted_and_told() {
+    let kernel = part(0, "allocstall_normal 3\noom_kill 2\n");
+    let told = "INFO killed event=\"process.oom_kill\" comm=tail memory_cgroup=";
+    let log = part(0, &format!("{told}\"small\"\n{told}\"\"\n"));
+    let counted = |count| {
+        let labels = "process_executable_name=\"tail\"";
+        scrape(&format!("monitor_process_oom_kills_total{{{labels}}} {count}\n"))
+    };
+    assert!(memory::victims(&counted(2), &kernel, &log).result.is_ok());
+    assert!(memory::victims(&counted(1), &kernel, &log).result.is_err());
+    assert!(memory::victims(&counted(2), &part(0, "oom_kill 3\n"), &log).result.is_err());
+    assert!(memory::victims(&counted(2), &kernel, &part(0, told)).result.is_err());
+}
+
+#[test]
+fn reclaim_is_seen_when_the_kernel_counts_some() {
+    let kernel = part(0, "allocstall_normal 3\nallocstall_movable 1\noom_kill 2\n");
+    let text = |host: [u32; 2], groups: [u32; 2]| {
+        let lines = [("", host), ("process_", groups)].into_iter().flat_map(|(whose, counts)| {
+            ["direct", "memcg"].into_iter().zip(counts).map(move |(kind, count)| {
+                let label = format!("{{monitor_reclaim_type=\"{kind}\"}}");
+                format!("monitor_{whose}memory_reclaim_latency_seconds_count{label} {count}\n")
+            })
+        });
+        scrape(&lines.collect::<String>())
+    };
+    let holds = |after: &Exposition, kernel: &Part| memory::reclaim(after, kernel).result.is_ok();
+    assert!(holds(&text([4, 5], [4, 5]), &kernel));
+    assert!(!holds(&text([5, 5], [5, 5]), &kernel));
+    assert!(!holds(&text([4, 5], [4, 4]), &kernel));
+    assert!(!holds(&text([0, 5], [0, 5]), &kernel));
+    assert!(!holds(&text([0, 0], [0, 0]), &part(0, "oom_kill 2\n")));
+    assert!(holds(&text([0, 5], [0, 5]), &part(0, "oom_kill 2\n")));
 }
