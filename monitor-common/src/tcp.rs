@@ -90,6 +90,16 @@ pub mod flag {
     pub const ADOPTED: u64 = 8;
 }
 
+/// A socket and the process that was the last to use it, and so owns it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// Address of the socket.
+    pub sock: u64,
+    /// Process id; 0 for none.
+    pub tgid: u64,
+}
+
 /// A port that is listened on.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

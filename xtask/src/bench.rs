@@ -21,6 +21,7 @@ mod rounds;
 mod scrape;
 mod service;
 mod sysctl;
+mod tcp;
 mod web;
 
 use std::{
@@ -64,6 +65,9 @@ enum Helper {
     /// Be many processes
     #[command(hide = true)]
     Crowd(crowd::Crowd),
+    /// Make requests by TCP
+    #[command(hide = true)]
+    RoundTrips(tcp::RoundTrips),
 }
 
 /// What can be measured.
@@ -81,6 +85,8 @@ enum Benchmark {
     Idle,
     /// CPU time and size of a scrape
     Scrape,
+    /// How much slower requests by TCP become
+    Tcp,
     /// A web server and its load on one CPU
     Web,
     /// 10,000 processes, and connections that come and go
@@ -99,8 +105,10 @@ struct Setup {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    if let Some(Helper::Crowd(crowd)) = &args.helper {
-        return crowd::run(crowd);
+    match &args.helper {
+        Some(Helper::Crowd(crowd)) => return crowd::run(crowd),
+        Some(Helper::RoundTrips(requests)) => return tcp::make(requests),
+        None => {}
     }
     const PURPOSE: &str = "measuring the kernel's part";
     privilege::require(PURPOSE)?;
@@ -178,6 +186,7 @@ impl Benchmark {
             Self::Memory => memory::run(setup),
             Self::Idle => idle::run(setup),
             Self::Scrape => scrape::run(setup),
+            Self::Tcp => tcp::run(setup),
             Self::Web => web::run(setup),
             Self::Load => load::run(setup),
         }

@@ -1,6 +1,6 @@
 //! A request to a block device.
 
-use core::{arch::asm, ffi::c_void};
+use core::ffi::c_void;
 
 use aya_ebpf::programs::BtfTracePointContext;
 use monitor_common::{
@@ -8,7 +8,7 @@ use monitor_common::{
     offsets::{ABSENT, RequestOffsets},
 };
 
-use super::task::{constant, is_hierarchy_2, member};
+use super::task::{constant, is_hierarchy_2, low_half, member};
 
 /// Written by userspace before loading.
 #[unsafe(no_mangle)]
@@ -67,12 +67,7 @@ impl Request {
     /// which cannot be shifted.
     #[inline(always)]
     pub fn low_address(self) -> u32 {
-        let low: u64;
-        // SAFETY: copies a register.
-        unsafe {
-            asm!("w0 = w1", in("r1") self.address(), lateout("r0") low, options(pure, nomem, nostack))
-        };
-        low as u32
+        low_half(self.address())
     }
 
     /// What it is for. One that only flushes is a write of nothing, and whether it is of nothing can

@@ -5,7 +5,7 @@ use core::ffi::c_void;
 use aya_ebpf::helpers::generated::{bpf_skc_to_tcp_sock, bpf_sock_from_file};
 use monitor_common::offsets::{ABSENT, SockOffsets};
 
-use super::task::{constant, member};
+use super::task::{constant, low_half, member};
 
 /// Written by userspace before loading.
 #[unsafe(no_mangle)]
@@ -73,6 +73,19 @@ impl Sock {
         self.0
     }
 
+    /// Tells it from every other socket that exists.
+    #[inline(always)]
+    pub fn address(self) -> u64 {
+        self.0 as u64
+    }
+
+    /// The lower half of the address, to calculate with: the verifier takes the whole for a pointer,
+    /// which cannot be shifted.
+    #[inline(always)]
+    pub fn low_address(self) -> u32 {
+        low_half(self.address())
+    }
+
     /// Whether it is one of IP's, and for TCP.
     #[inline(always)]
     pub fn is_tcp(self) -> bool {
@@ -104,7 +117,7 @@ impl Sock {
     pub fn remote(self) -> Endpoint {
         let port: u16 = self.read(offset!(remote_port));
         Endpoint {
-            address: self.address(offset!(remote_v4), offset!(remote_v6)),
+            address: self.ip(offset!(remote_v4), offset!(remote_v6)),
             port: u16::from_be(port),
         }
     }
@@ -113,7 +126,7 @@ impl Sock {
     #[inline(always)]
     pub fn local(self) -> Endpoint {
         Endpoint {
-            address: self.address(offset!(local_v4), offset!(local_v6)),
+            address: self.ip(offset!(local_v4), offset!(local_v6)),
             port: self.read(offset!(local_port)),
         }
     }
@@ -127,7 +140,7 @@ impl Sock {
     }
 
     #[inline(always)]
-    fn address(self, v4: usize, v6: usize) -> [u32; 4] {
+    fn ip(self, v4: usize, v6: usize) -> [u32; 4] {
         let family: u16 = self.read(offset!(family));
         if family == AF_INET6 && v6 != ABSENT as usize {
             return [self.read(v6), self.read(v6 + 4), self.read(v6 + 8), self.read(v6 + 12)];

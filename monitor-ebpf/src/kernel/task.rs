@@ -4,7 +4,7 @@
 //! them as constants and the type of every pointer, so each access is one plain load that cannot
 //! fault: a pointer that went stale reads as 0.
 
-use core::{ffi::c_void, ptr};
+use core::{arch::asm, ffi::c_void, ptr};
 
 use aya_ebpf::{
     bindings::task_struct, helpers::generated::bpf_get_current_task_btf,
@@ -49,6 +49,15 @@ pub(super) fn constant(value: &'static u32) -> u32 {
 #[inline(always)]
 pub(super) fn is_hierarchy_2() -> bool {
     constant(&CGROUP_SUBSYS) == ABSENT
+}
+
+/// The lower half of an address.
+#[inline(always)]
+pub(super) fn low_half(address: u64) -> u32 {
+    let low: u64;
+    // SAFETY: copies a register.
+    unsafe { asm!("w0 = w1", in("r1") address, lateout("r0") low, options(pure, nomem, nostack)) };
+    low as u32
 }
 
 /// Reads the member at `offset` of the kernel structure at `base`.

@@ -46,6 +46,7 @@ fn begin(sock: Sock, side: usize) {
     let connection = connection.as_ptr();
     // SAFETY: the socket's storage.
     unsafe {
+        owner::unsettle(sock);
         (*connection).owner = owner::current();
         (*connection).service = service(sock, side);
         (*connection).flags = flag::CLAIMED;
@@ -83,6 +84,7 @@ pub fn opened(sock: Sock, before: u8) {
             if is_unknown(connection) {
                 (*connection).owner = ProcessKey::other(0);
             }
+            owner::unsettle(sock);
             (*connection).service = service(sock, SERVER);
             (*connection).flags = flag::OPEN;
             if let Some(tcp) = sock.tcp() {

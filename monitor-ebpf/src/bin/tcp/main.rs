@@ -22,7 +22,9 @@ use aya_ebpf::{
 };
 use monitor_common::{
     key::{BANKS, ProcessKey},
-    tcp::{Connection, DIRECTIONS, Listener, Lost, RECEIVE, ServiceKey, TRANSMIT, Traffic},
+    tcp::{
+        Connection, DIRECTIONS, Listener, Lost, RECEIVE, ServiceKey, Settled, TRANSMIT, Traffic,
+    },
 };
 use monitor_ebpf::{
     kernel::{FileIter, Sock, SockIter},
@@ -46,9 +48,15 @@ static SERVICES: HashMap<ServiceKey, Traffic, 4096, { BPF_F_NO_PREALLOC as usize
 /// The ports that were listened on when the probe was loaded.
 #[btf_map]
 static LISTENERS: HashMap<Listener, u64, 4096, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
+/// The last socket of each slot that a process used, and that process.
+#[btf_map]
+static SETTLED: Array<Settled, SETTLED_SLOTS> = Array::new();
 /// What was not measured, by bank.
 #[btf_map]
 static LOST: Array<Lost, BANKS> = Array::new();
+
+/// A power of two. Sockets that share a slot are looked up whenever it changes hands.
+const SETTLED_SLOTS: usize = 8192;
 
 /// States of a connection, by the numbers of the kernel.
 mod state {

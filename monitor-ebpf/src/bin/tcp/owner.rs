@@ -5,7 +5,7 @@ use core::ffi::c_void;
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
 use monitor_common::{
     key::ProcessKey,
-    tcp::{ACCEPT, CLIENT, Connection, DIRECTIONS, Listener, Loss, SERVER, flag},
+    tcp::{ACCEPT, CLIENT, Connection, DIRECTIONS, Listener, Loss, SERVER, Settled, flag},
 };
 use monitor_ebpf::{
     bank,
@@ -14,7 +14,7 @@ use monitor_ebpf::{
 };
 
 use crate::{
-    CONNECTIONS, LISTENERS,
+    CONNECTIONS, LISTENERS, SETTLED, SETTLED_SLOTS,
     connection::{is_unknown, service},
     record::{Entries, flush, lost, skip},
     state,
@@ -34,13 +34,15 @@ fn of(task: Task) -> ProcessKey {
 /// A process uses a socket, by which it has just sent or received as many `bytes`.
 #[inline(always)]
 pub fn used(sock: *const c_void, bytes: [u64; DIRECTIONS]) -> i32 {
+    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
     if let Some(sock) = Sock::from_ptr(sock)
+        && !is_settled(sock, tgid)
         && sock.is_tcp()
     {
+        settle(sock, tgid);
         match CONNECTIONS.get(sock) {
             // SAFETY: the socket's storage.
             Some(connection) => unsafe {
-                let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
                 let connection = connection.as_ptr();
                 if (*connection).owner.tgid != tgid || (*connection).flags & flag::CLAIMED == 0 {
                     claim(sock, connection, tgid, bytes);
@@ -51,6 +53,41 @@ pub fn used(sock: *const c_void, bytes: [u64; DIRECTIONS]) -> i32 {
         }
     }
     0
+}
+
+/// Whether a process is known to own a socket: nothing is to be done then, and nothing is found as
+/// fast as this.
+#[inline(always)]
+fn is_settled(sock: Sock, tgid: u32) -> bool {
+    // SAFETY: a map value.
+    slot(sock).is_some_and(|slot| unsafe {
+        (*slot).sock == sock.address() && (*slot).tgid == u64::from(tgid)
+    })
+}
+
+/// Notes that a process owns a socket. Should two do so at once, one may be taken for the owner of the
+/// other's until the next message.
+#[inline(always)]
+fn settle(sock: Sock, tgid: u32) {
+    if let Some(slot) = slot(sock) {
+        // SAFETY: a map value.
+        unsafe {
+            (*slot).tgid = tgid.into();
+            (*slot).sock = sock.address();
+        }
+    }
+}
+
+/// Has the next process that uses a socket looked at: what was here is another connection.
+#[inline(always)]
+pub fn unsettle(sock: Sock) {
+    settle(sock, 0);
+}
+
+#[inline(always)]
+fn slot(sock: Sock) -> Option<*mut Settled> {
+    // The bits in which sockets differ most.
+    SETTLED.get_ptr_mut(sock.low_address() >> 6 & (SETTLED_SLOTS as u32 - 1))
 }
 
 /// Gives a socket to the process that runs now. What it carried so far, but for the last `bytes`, was
@@ -85,6 +122,7 @@ pub fn accepted(sock: Sock) {
         let waited = bpf_ktime_get_ns().wrapping_sub((*connection).stamp);
         (*connection).owner = current();
         (*connection).flags |= flag::CLAIMED;
+        unsettle(sock);
         // It may have been closed by the other end meanwhile, and still is accepted.
         if (*connection).stamp != 0 {
             let bank = bank::active();
