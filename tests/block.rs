@@ -1,11 +1,8 @@
-//! Block devices of our own, what fio and the kernel count of them, and a recorder of the `block`
-//! probe.
+//! Runs the `block` probe as the daemon does, and adds up what it reports.
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs,
-    path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Output},
     thread,
     time::Duration,
 };
@@ -20,9 +17,13 @@ use monitor::{
     probe::{PROBES, Probe, wait_for_programs},
     sample::{Owner, Process, Sample, Value},
 };
-use serde_json::Value as Json;
 
-use crate::{Hist, cgroup, session::read, workload::scratch};
+use crate::{
+    Hist,
+    bpftrace::Counting,
+    disk::{DiskStats, Loop},
+    session::read,
+};
 
 /// Time between ticks while something is waited for.
 const TICK: Duration = Duration::from_millis(100);
@@ -185,6 +186,9 @@ impl BlockRecorder {
         self.probe.snapshot().unwrap_or_else(|error| panic!("{error}"));
         let totals = &mut self.totals;
         self.probe.decode(&mut |sample| totals.add(&sample));
+        let missed =
+            self.probe.accounts().programs().map(|(_, stats)| stats.recursion_misses).sum();
+        totals.lost.insert("recursion_misses".to_owned(), missed);
         totals
     }
 
@@ -201,103 +205,6 @@ impl BlockRecorder {
     }
 }
 
-/// A loop device over a file or another device.
-pub struct Loop {
-    /// Its name.
-    pub name: String,
-    /// Its device file.
-    pub path: String,
-    /// What holds its file, to be unmounted at the end.
-    mount: Option<PathBuf>,
-}
-
-impl Loop {
-    /// One over a file of that size in memory.
-    pub fn in_memory(mebibytes: u32) -> Self {
-        let mount = scratch("disk");
-        let directory = mount.to_str().expect("plain letters");
-        run(
-            "mount",
-            &["-t", "tmpfs", "-o", &format!("size={}m", mebibytes + 8), "none", directory],
-        );
-        let file = mount.join("image");
-        let image = fs::File::create(&file).expect("the directory is ours");
-        image.set_len(u64::from(mebibytes) << 20).expect("there is room");
-        let mut disk = Self::over(&file, &[]);
-        disk.mount = Some(mount);
-        disk
-    }
-
-    /// One over another.
-    pub fn over_device(below: &Self) -> Self {
-        Self::over(Path::new(&below.path), &["--direct-io=on"])
-    }
-
-    /// One that has the partitions found in it, which are `<path>p1` and so on.
-    pub fn scan_partitions(&self) {
-        run("partx", &["--update", &self.path]);
-    }
-
-    fn over(file: &Path, args: &[&str]) -> Self {
-        let file = file.to_str().expect("plain letters");
-        let path = run("losetup", &[&["--find", "--show"], args, &[file]].concat());
-        let path = path.trim().to_owned();
-        Self { name: path.trim_start_matches("/dev/").to_owned(), path, mount: None }
-    }
-
-    /// What the kernel counts of it.
-    pub fn stats(&self) -> DiskStats {
-        DiskStats::of(&self.name)
-    }
-}
-
-impl Drop for Loop {
-    fn drop(&mut self) {
-        let _ = Command::new("losetup").args(["--detach", &self.path]).status();
-        if let Some(mount) = &self.mount {
-            let _ = Command::new("umount").arg("--lazy").arg(mount).status();
-            let _ = fs::remove_dir(mount);
-        }
-    }
-}
-
-/// What `/proc/diskstats` counts: operations and sectors of each kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DiskStats {
-    /// Reads, and sectors of 512 bytes.
-    pub read: (u64, u64),
-    /// Writes; requests that only flush are among them.
-    pub write: (u64, u64),
-    /// Discards.
-    pub discard: (u64, u64),
-    /// Flushes of the device.
-    pub flush: u64,
-}
-
-impl DiskStats {
-    fn of(device: &str) -> Self {
-        let text = read("/proc/diskstats");
-        let line = text.lines().find(|line| line.split_whitespace().nth(2) == Some(device));
-        let line = line.unwrap_or_else(|| panic!("no {device} in /proc/diskstats"));
-        let columns: Vec<u64> =
-            line.split_whitespace().skip(3).filter_map(|word| word.parse().ok()).collect();
-        let at = |column: usize| columns[column];
-        let (read, write, discard) = ((at(0), at(2)), (at(4), at(6)), (at(11), at(13)));
-        Self { read, write, discard, flush: at(15) }
-    }
-
-    /// What was added since `before`.
-    pub fn since(&self, before: &Self) -> Self {
-        let since = |(a, b): (u64, u64), (c, d): (u64, u64)| (a - c, b - d);
-        Self {
-            read: since(self.read, before.read),
-            write: since(self.write, before.write),
-            discard: since(self.discard, before.discard),
-            flush: self.flush - before.flush,
-        }
-    }
-}
-
 /// What was recorded of a whole device, in the form of the kernel's own counters. A device's flushes
 /// are not recorded but in the requests that wait for them.
 pub fn recorded(totals: &BlockTotals, device: &Loop) -> DiskStats {
@@ -311,100 +218,28 @@ pub fn recorded(totals: &BlockTotals, device: &Loop) -> DiskStats {
     DiskStats { read: of("read"), write, discard: of("discard"), flush: 0 }
 }
 
-/// A limit on what a cgroup's processes may move to and from a device; it works with version 1 and 2.
-pub struct Throttle(PathBuf);
-
-impl Throttle {
-    /// That many operations a second.
-    pub fn operations(device: &Loop, per_second: u32) -> Self {
-        let number = read(&format!("/sys/block/{}/dev", device.name));
-        let number = number.trim();
-        let name = format!("monitor-tests-throttle-{}", std::process::id());
-        let (root, files) = match cgroup::controller("blkio") {
-            Some(root) => {
-                let rule = format!("{number} {per_second}");
-                let file = |kind| (format!("blkio.throttle.{kind}_iops_device"), rule.clone());
-                (root, vec![file("read"), file("write")])
-            }
-            None => {
-                let root = cgroup::version_2().expect("this host has cgroups");
-                // Refused where the root is not ours to change; then it has been done already.
-                let _ = fs::write(root.join("cgroup.subtree_control"), "+io");
-                let rule = format!("{number} riops={per_second} wiops={per_second}");
-                (root, vec![("io.max".to_owned(), rule)])
-            }
-        };
-        let directory = root.join(name);
-        fs::create_dir(&directory).unwrap_or_else(|error| panic!("{directory:?}: {error}"));
-        for (file, rule) in files {
-            let path = directory.join(file);
-            fs::write(&path, rule).unwrap_or_else(|error| panic!("cannot set {path:?}: {error}"));
-        }
-        Self(directory)
-    }
+/// Has bpftrace measure the requests to a device, none of which may be where another one is: a reader
+/// that shares nothing with ours, with a clock of its own. The sums of both latencies are called `queue`
+/// and `device`, in nanoseconds, and the number of requests `count`.
+pub fn trace_queue(device: &Loop) -> Counting {
+    let number = read(&format!("/sys/block/{}/dev", device.name));
+    let (major, minor) = number.trim().split_once(':').expect("two numbers");
+    let number = |text: &str| text.parse::<u32>().expect("a number");
+    let number = number(major) << 20 | number(minor);
+    Counting::start(&QUEUE_SCRIPT.replace("DEVICE", &number.to_string()))
 }
 
-impl Drop for Throttle {
-    fn drop(&mut self) {
-        for _ in 0..50 {
-            if fs::remove_dir(&self.0).is_ok() {
-                return;
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-    }
+const QUEUE_SCRIPT: &str = "
+tracepoint:block:block_io_start /args->dev == DEVICE/ { @start[args->sector] = nsecs; }
+tracepoint:block:block_rq_issue /args->dev == DEVICE && @start[args->sector]/ {
+  @queue = sum(nsecs - @start[args->sector]);
+  delete(@start[args->sector]);
+  @issue[args->sector] = nsecs;
 }
-
-/// A run of fio on a device, without its cache.
-pub struct Fio<'a> {
-    /// What it works on.
-    pub path: &'a str,
-    /// Its other arguments.
-    pub args: &'a [&'a str],
-    /// Its limit, if it has one.
-    pub throttle: Option<&'a Throttle>,
+tracepoint:block:block_rq_complete /args->dev == DEVICE && @issue[args->sector]/ {
+  @device = sum(nsecs - @issue[args->sector]);
+  @count = count();
+  delete(@issue[args->sector]);
 }
-
-impl Fio<'_> {
-    /// Starts it. Its requests are those of the process that is returned.
-    pub fn start(&self) -> Child {
-        let procs = self.throttle.map(|throttle| throttle.0.join("cgroup.procs"));
-        let join = procs.map_or_else(String::new, |path| format!("echo $$ >{}; ", path.display()));
-        let mut command = Command::new("sh");
-        command.args(["-c", &format!("{join}exec fio \"$@\""), "sh"]);
-        command.args(["--name=test", "--thread", "--direct=1", "--output-format=json"]);
-        command.arg(format!("--filename={}", self.path)).args(self.args);
-        spawn(&mut command)
-    }
-}
-
-/// The part of what fio printed that is about `read`, `write` or `trim`.
-pub fn fio_result(output: &Output, direction: &str) -> Json {
-    let text = String::from_utf8_lossy(&output.stdout);
-    let json = text.find('{').map(|begin| &text[begin..]).unwrap_or_default();
-    let json: Json = serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {text}"));
-    json["jobs"][0][direction].clone()
-}
-
-/// A number in what fio printed.
-pub fn number(json: &Json, name: &str) -> u64 {
-    json[name].as_u64().unwrap_or_else(|| panic!("no {name} in {json}"))
-}
-
-/// Starts a program whose output is wanted.
-pub fn spawn(command: &mut Command) -> Child {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.spawn().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"))
-}
-
-/// Runs a program that must succeed; what it printed.
-pub fn run(program: &str, args: &[&str]) -> String {
-    let output = Command::new(program).args(args).stdin(Stdio::null()).output();
-    let output = output.unwrap_or_else(|error| panic!("cannot run {program}: {error}; install it"));
-    assert!(
-        output.status.success(),
-        "{program} {args:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
+END { clear(@start); clear(@issue); }
+";

@@ -9,6 +9,7 @@ pub mod bpftrace;
 pub mod cgroup;
 pub mod collector;
 pub mod counts;
+pub mod disk;
 pub mod network;
 pub mod proc;
 pub mod recorder;

@@ -93,8 +93,9 @@ pub struct Pending {
     pub key: Key,
     /// Where to look for its entry first.
     pub hash: u64,
-    /// The rest of the cache line.
-    pub unused: u64,
+    /// When it was last issued, in monotonic nanoseconds; 0 where that is not needed, as the kernel
+    /// notes it.
+    pub issued: u64,
 }
 
 /// Places for requests, a power of two.
@@ -155,7 +156,9 @@ pub struct Flush {
 pub enum Loss {
     /// A request ended whose start was not seen, so it was added to `(other)`.
     Unmatched,
-    /// The kernel did not note when a request was issued, so it has no latencies.
+    /// The kernel did not note when a request was made, so it has no latencies.
+    NoStartTime,
+    /// It was not noted when a request was issued, so it has no latencies.
     NoIssueTime,
     /// A latency was negative, or longer than [`crate::hist::MAX_NS`], so the request has none.
     Implausible,
@@ -169,10 +172,11 @@ pub enum Loss {
 
 impl Loss {
     /// Number of reasons.
-    pub const COUNT: usize = 6;
+    pub const COUNT: usize = 7;
     /// All reasons with the value of their `monitor.loss.reason` attribute.
     pub const ALL: [(Self, &'static str); Self::COUNT] = [
         (Self::Unmatched, "unmatched"),
+        (Self::NoStartTime, "no_start_time"),
         (Self::NoIssueTime, "no_issue_time"),
         (Self::Implausible, "implausible"),
         (Self::TableFull, "table_full"),

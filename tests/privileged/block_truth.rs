@@ -1,12 +1,12 @@
 //! What the `block` probe reports, against fio's own results and the kernel's counters of the device.
 
-use std::process::Command;
+use std::{process::Command, thread, time::Duration};
 
 use monitor_tests::{
     Hist,
-    block::{
-        BlockRecorder, DiskStats, Fio, Loop, Throttle, fio_result, number, recorded, run, spawn,
-    },
+    block::{BlockRecorder, recorded, trace_queue},
+    cgroup,
+    disk::{DiskStats, Fio, Loop, Mounted, Throttle, fio_result, number, run, spawn},
     kernel, repeatable, serial,
 };
 use serde_json::Value as Json;
@@ -67,13 +67,16 @@ fn latencies() {
     repeatable(|| {
         let below = Loop::in_memory(64);
         let disk = Loop::over_device(&below);
-        let throttle = Throttle::operations(&below, 300);
+        // So few that nobody goes on at once, in however long a time the kernel counts them.
+        let throttle = Throttle::operations(&below, 120, 40);
         let mut recorder = BlockRecorder::start(&kernel());
         for (direction, args) in [
-            ("read", ["--rw=randread", "--iodepth=16", "--number_ios=1000"]),
-            ("write", ["--rw=randwrite", "--iodepth=5", "--number_ios=1000"]),
+            ("read", ["--rw=randread", "--number_ios=30"]),
+            ("write", ["--rw=randwrite", "--number_ios=12"]),
         ] {
-            let args = [&args[..], &["--ioengine=libaio", "--bs=4k", APART]].concat();
+            // By threads that wait for each operation: else fio looks late at the last ones.
+            let args = [&args[..], &["--ioengine=psync", "--numjobs=16", "--bs=4k"]].concat();
+            let args = [&args[..], &["--group_reporting", APART]].concat();
             let fio = Fio { path: &disk.path, args: &args, throttle: Some(&throttle) }.start();
             let pid = fio.id();
             let clat = &fio_result(&recorder.wait(fio), direction)["clat_ns"];
@@ -155,6 +158,133 @@ fn partitions() {
     assert_eq!((counts.operations, counts.bytes), (700, 700 * 4096));
     assert_eq!(recorded(totals, &disk), stats);
     assert!(totals.host.keys().all(|(device, _)| !device.starts_with(&format!("{}p", disk.name))));
+    totals.check_sums();
+    totals.check_nothing_lost();
+}
+
+/// Requests of which more are made than the device takes at once, so that they wait in the queue.
+#[test]
+fn time_in_the_queue() {
+    let _serial = serial();
+    repeatable(|| {
+        let below = Loop::in_memory(64);
+        let disk = Loop::over_device(&below);
+        disk.set_scheduler("mq-deadline");
+        let throttle = Throttle::operations(&below, 400, 400);
+        let mut recorder = BlockRecorder::start(&kernel());
+        let tracer = trace_queue(&disk);
+        // None where another is: bpftrace tells requests apart by where they are.
+        let args = ["--rw=read:60k", "--bs=4k", "--number_ios=1000", "--ioengine=libaio"];
+        let args = [&args[..], &["--iodepth=224"]].concat();
+        let fio = Fio { path: &disk.path, args: &args, throttle: Some(&throttle) }.start();
+        let pid = fio.id();
+        recorder.wait(fio);
+        let traced = tracer.stop();
+        let totals = recorder.tick();
+        println!("lost: {:?}", totals.lost);
+        let counts = totals.of_pid(&disk, "read", pid);
+        assert_eq!((counts.operations, traced["count"]), (1000, 1000));
+        for (name, sum) in [("queue", counts.queue.sum), ("device", counts.device.sum)] {
+            let expected = traced[name];
+            println!("{name}: {sum} ns, by bpftrace {expected} ns");
+            assert!((sum as f64 / expected as f64 - 1.0).abs() < 0.02, "{name}: {sum}, {expected}");
+        }
+        assert!(counts.queue.sum * 5 > counts.device.sum, "they did not wait: {counts:?}");
+    });
+}
+
+/// Requests that are under way when the probe is attached are counted, and said to be nobody's.
+#[test]
+fn requests_under_way_when_it_starts() {
+    let _serial = serial();
+    let below = Loop::in_memory(64);
+    let disk = Loop::over_device(&below);
+    let throttle = Throttle::operations(&below, 60, 60);
+    let before = disk.stats();
+    let args = ["--rw=randread", "--ioengine=libaio", "--iodepth=8", "--number_ios=200", "--bs=4k"];
+    let args = [&args[..], &[APART]].concat();
+    let fio = Fio { path: &disk.path, args: &args, throttle: Some(&throttle) }.start();
+    while disk.stats().since(&before).read.0 < 20 {
+        thread::sleep(Duration::from_millis(10));
+    }
+    let pid = fio.id();
+    let earlier = disk.stats().since(&before).read.0;
+    let mut recorder = BlockRecorder::start(&kernel());
+    let attached = disk.stats().since(&before).read.0;
+    recorder.wait(fio);
+    let totals = recorder.tick();
+    let (mine, rest) = (totals.of_pid(&disk, "read", pid), totals.of_rest(&disk, "read"));
+    println!("{earlier} before, {} at first, {} then", rest.operations, mine.operations);
+    let ended = mine.operations + rest.operations;
+    assert!((200 - attached..=200 - earlier).contains(&ended), "{ended} after {earlier} of 200");
+    assert!((1..=8).contains(&rest.operations), "{rest:?}");
+    assert_eq!(rest.device.count(), rest.operations, "they have latencies all the same");
+    assert!(totals.lost["unmatched"] >= rest.operations);
+    totals.check_sums();
+}
+
+/// What is only written to memory is written to the device by the kernel, for the cgroup that wrote it
+/// where the kernel can tell.
+#[test]
+fn writeback() {
+    const BYTES: u64 = 16 << 20;
+    let _serial = serial();
+    let disk = Loop::in_memory(64);
+    run("mkfs.ext4", &["-q", "-O", "^has_journal", &disk.path]);
+    let mounted = Mounted::new(&disk);
+    let throttle = Throttle::operations(&disk, 1_000_000, 1_000_000);
+    let mut recorder = BlockRecorder::start(&kernel());
+    let before = disk.stats();
+    let file = mounted.path().join("file");
+    let script = format!(
+        "echo $$ >{}; exec dd if=/dev/zero of={} bs=1M count={}",
+        throttle.procs(),
+        file.display(),
+        BYTES >> 20
+    );
+    recorder.wait(spawn(Command::new("sh").args(["-c", &script])));
+    run("sync", &["--file-system", file.to_str().expect("plain letters")]);
+    let stats = disk.stats().since(&before);
+    let totals = recorder.tick();
+    let by_kernel = totals.of(&disk, "write", |process| process.kernel_thread);
+    println!("{stats:?}, {} bytes by the kernel", by_kernel.bytes);
+    assert!(by_kernel.bytes >= BYTES, "{by_kernel:?}");
+    assert_eq!(recorded(totals, &disk), DiskStats { flush: 0, ..stats });
+    if cgroup::controller("blkio").is_none() {
+        let by_cgroup = totals.of(&disk, "write", |process| process.cgroup_id == throttle.id());
+        assert!(by_cgroup.bytes >= BYTES, "they belong to who wrote them: {by_cgroup:?}");
+    }
+    totals.check_sums();
+    totals.check_nothing_lost();
+}
+
+/// Neighbouring operations that the kernel makes one request of are one operation, as it counts them,
+/// with all their bytes.
+#[test]
+fn merged_requests() {
+    let _serial = serial();
+    let below = Loop::in_memory(64);
+    let disk = Loop::over_device(&below);
+    disk.set_scheduler("mq-deadline");
+    let throttle = Throttle::operations(&below, 100, 100);
+    let mut recorder = BlockRecorder::start(&kernel());
+    let before = disk.stats();
+    let args = ["--rw=write", "--ioengine=libaio", "--iodepth=256", "--bs=4k", "--size=8m"];
+    let args = [&args[..], &["--iodepth_batch_submit=64"]].concat();
+    let fio = Fio { path: &disk.path, args: &args, throttle: Some(&throttle) }.start();
+    let pid = fio.id();
+    let written = fio_result(&recorder.wait(fio), "write");
+    let stats = disk.stats().since(&before);
+    let totals = recorder.tick();
+    let counts = totals.of_pid(&disk, "write", pid);
+    println!(
+        "{} operations of fio in {} requests",
+        number(&written, "total_ios"),
+        counts.operations
+    );
+    assert!(counts.operations * 2 < number(&written, "total_ios"), "none were merged");
+    assert_eq!(counts.bytes, number(&written, "io_bytes"));
+    assert_eq!(recorded(totals, &disk), stats);
     totals.check_sums();
     totals.check_nothing_lost();
 }

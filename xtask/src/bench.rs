@@ -4,6 +4,7 @@
 //! Nothing is compared across runs: whatever is compared takes turns within one, and the median over
 //! the turns counts. Everything that is started here ends with this program, whatever ends it.
 
+mod block;
 mod bpf;
 mod clock;
 mod crowd;
@@ -77,6 +78,8 @@ enum Benchmark {
     Pingpong,
     /// Time in the programs that run at a context switch
     Programs,
+    /// Time in the programs that run for a request to a block device
+    Block,
     /// One pass over 10,000 threads
     Pass,
     /// Memory, with few processes and with many
@@ -182,6 +185,7 @@ impl Benchmark {
         match self {
             Self::Pingpong => pingpong::run(setup),
             Self::Programs => programs::run(setup),
+            Self::Block => block::run(setup),
             Self::Pass => pass::run(setup),
             Self::Memory => memory::run(setup),
             Self::Idle => idle::run(setup),

@@ -31,6 +31,7 @@ struct Device {
 
 struct Disk {
     device: Attributes,
+    in_flight: u64,
     active_ms: u64,
     /// Reads, writes.
     directions: [(Attributes, Direction); 2],
@@ -95,6 +96,7 @@ impl Part for Disks {
 
     fn emit(&self, emit: &mut Emit<'_>) {
         for disk in self.devices.values().filter_map(|device| device.disk.as_ref()) {
+            emit.gauge(&metric::DISK_IN_FLIGHT, &disk.device, disk.in_flight as f64);
             emit.total(&metric::SYSTEM_DISK_IO_TIME, &disk.device, seconds(disk.active_ms));
             for (attributes, did) in &disk.directions {
                 let bytes = did.sectors * SECTOR;
@@ -117,6 +119,7 @@ impl Disk {
         };
         Self {
             device: Attributes::new([device]),
+            in_flight: 0,
             active_ms: 0,
             directions: [direction("read"), direction("write")],
         }
@@ -127,8 +130,8 @@ impl Disk {
             let &[operations, merged, sectors, spent_ms] = columns else { return };
             *did = Direction { operations, merged, sectors, spent_ms };
         }
-        let [.., _in_flight, active_ms] = columns;
-        self.active_ms = active_ms;
+        let [.., in_flight, active_ms] = columns;
+        (self.in_flight, self.active_ms) = (in_flight, active_ms);
     }
 }
 

@@ -36,6 +36,8 @@ pub struct Alternative {
 pub enum Target {
     /// A tracepoint, with typed arguments.
     TpBtf(&'static str),
+    /// A tracepoint too; it is only loaded here, and attached once it is needed.
+    TpBtfOnDemand(&'static str),
     /// The beginning of a function, with typed arguments.
     FEntry(&'static str),
     /// The end of a function, with typed arguments.
@@ -50,6 +52,7 @@ impl fmt::Display for Target {
             Self::TpBtf(name) => write!(f, "tp_btf/{name}"),
             Self::FEntry(name) => write!(f, "fentry/{name}"),
             Self::FExit(name) => write!(f, "fexit/{name}"),
+            Self::TpBtfOnDemand(name) => write!(f, "tp_btf/{name}, when needed"),
             Self::Iter(name) => write!(f, "iter/{name}"),
         }
     }
@@ -160,10 +163,21 @@ fn attach_one(ebpf: &mut Ebpf, btf: &Btf, alternative: &Alternative) -> Result<(
             program.load(function, btf)?;
             program.attach()?;
         }
+        (Program::BtfTracePoint(program), Target::TpBtfOnDemand(tracepoint)) => {
+            program.load(tracepoint, btf)?;
+        }
         (Program::Iter(program), Target::Iter(kind)) => program.load(kind, btf)?,
         _ => return Err(ProgramError::UnexpectedProgramType),
     }
     Ok(())
+}
+
+/// Attaches a program that was only loaded until now.
+pub fn attach_loaded(ebpf: &mut Ebpf, program: &str) -> Result<(), ProgramError> {
+    match ebpf.program_mut(program).ok_or(ProgramError::NotLoaded)? {
+        Program::BtfTracePoint(program) => program.attach().map(drop),
+        _ => Err(ProgramError::UnexpectedProgramType),
+    }
 }
 
 fn refusal(error: &ProgramError, target: Target) -> HookState {

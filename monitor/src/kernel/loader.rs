@@ -189,7 +189,7 @@ impl Kernel {
                 .inspect_err(|error| tracing::warn!(object, "no logs of its programs: {error}"))
                 .ok();
         }
-        Ok(Object { ebpf, verdicts: Vec::new(), accounts, log })
+        Ok(Object { ebpf, verdicts: Vec::new(), accounts, log, on_demand: Vec::new() })
     }
 
     /// Attaches a hook of an object and notes what came of it.
@@ -216,9 +216,24 @@ pub struct Object {
     /// What its programs and maps cost.
     pub accounts: Accounts,
     log: Option<EbpfLogger<&'static dyn log::Log>>,
+    /// What was to be attached when needed, and was needed.
+    on_demand: Vec<&'static str>,
 }
 
 impl Object {
+    /// Attaches a program that was loaded to be attached when needed, if it is not attached yet.
+    pub fn attach_on_demand(&mut self, program: &'static str) {
+        if self.on_demand.contains(&program) {
+            return;
+        }
+        // Once is enough: what fails now fails again.
+        self.on_demand.push(program);
+        match attach::attach_loaded(&mut self.ebpf, program) {
+            Ok(()) => tracing::info!(program, "attached, as it is needed on this host"),
+            Err(error) => tracing::warn!(program, "cannot be attached: {}", chain(&error)),
+        }
+    }
+
     /// Hands on what its programs had to say.
     pub fn flush_log(&mut self) {
         if let Some(log) = &mut self.log {

@@ -29,6 +29,7 @@ pub(super) const HOST_ALL: &[&MetricDesc] = &[
     &SYSTEM_DISK_IO_TIME,
     &SYSTEM_DISK_OPERATION_TIME,
     &SYSTEM_DISK_MERGED,
+    &DISK_IN_FLIGHT,
     &SYSTEM_FILESYSTEM_LIMIT,
     &SYSTEM_FILESYSTEM_USAGE,
     &SYSTEM_FILESYSTEM_UTILIZATION,
@@ -263,6 +264,16 @@ pub static SYSTEM_DISK_IO_TIME: MetricDesc = MetricDesc {
     kind: Kind::Counter,
     attributes: &["system.device"],
     help: "Time in which a block device had anything to do",
+    source: "/proc/diskstats",
+};
+
+/// Disk queues.
+pub static DISK_IN_FLIGHT: MetricDesc = MetricDesc {
+    name: "monitor.disk.in_flight",
+    unit: "{operation}",
+    kind: Kind::UpDownCounter,
+    attributes: &["system.device"],
+    help: "Requests to a block device that were made and have not ended",
     source: "/proc/diskstats",
 };
 

@@ -7,7 +7,7 @@ mod devices;
 
 use aya::maps::{Array, MapData, MapError};
 use monitor_common::{
-    block::{ENTRIES, Entry, Losses, Used},
+    block::{ENTRIES, Entry, Loss, Losses, Used},
     offsets::{RequestOffsets, TaskOffsets},
 };
 
@@ -35,6 +35,9 @@ const FLUSH_SEQUENCE_BEFORE: u32 = 4;
 const ISSUE: Alternative =
     Alternative { program: "block_rq_issue", target: Target::TpBtf("block_rq_issue") };
 
+/// The program that notes when requests are issued.
+const ISSUE_TIME: &str = "block_rq_issue_time";
+
 /// In the order of attaching: where requests start before where they end, so that none ends without
 /// its start having been seen but those that are under way now.
 const HOOKS: &[Hook] = &[
@@ -61,6 +64,17 @@ const HOOKS: &[Hook] = &[
             target: Target::TpBtf("block_rq_complete"),
         }],
         without: None,
+    },
+    // The kernel itself notes when requests are issued, but only for devices that something of its own
+    // wants statistics of, such as its limits on writeback, which are there by default. As this costs
+    // more than all else, it is attached only once there are requests without.
+    Hook {
+        name: "block_rq_issue",
+        alternatives: &[Alternative {
+            program: ISSUE_TIME,
+            target: Target::TpBtfOnDemand("block_rq_issue"),
+        }],
+        without: Some("latencies of devices for which the kernel keeps no statistics"),
     },
 ];
 
@@ -169,6 +183,9 @@ impl Probe for Block {
         let bank = self.banks.ended().into();
         self.take_entries(bank).map_err(|source| map_error("COUNTED", source))?;
         self.take_losses(bank).map_err(|source| map_error("LOST", source))?;
+        if self.snapshot.lost[Loss::NoIssueTime as usize] > 0 {
+            self.object.attach_on_demand(ISSUE_TIME);
+        }
         for entry in &self.snapshot.entries {
             let device = entry.key.device;
             self.snapshot.names.entry(device).or_insert_with(|| self.devices.name(device));

@@ -8,8 +8,8 @@ use monitor::{
 };
 use monitor_tests::{
     Workload,
-    block::{Loop, run},
     cgroup::Cgroup,
+    disk::{Loop, run},
     proc::Counters,
     serial,
 };

@@ -12,7 +12,7 @@ const UNIT: [Tool; 3] =
     [("free", "procps"), ("prometheus", "prometheus"), ("promtool", "prometheus")];
 
 /// What tests as root and measurements take besides.
-const PRIVILEGED: [Tool; 14] = [
+const PRIVILEGED: [Tool; 15] = [
     ("curl", "curl"),
     ("openssl", "openssl"),
     ("bpftool", "bpftool"),
@@ -27,6 +27,7 @@ const PRIVILEGED: [Tool; 14] = [
     ("losetup", "mount"),
     ("blkdiscard", "util-linux"),
     ("sfdisk", "fdisk"),
+    ("mkfs.ext4", "e2fsprogs"),
 ];
 
 /// What measurements take besides.

@@ -2,7 +2,7 @@
 
 use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns};
 use monitor_common::{
-    block::{DEVICE, Entry, Loss, Operation, QUEUE},
+    block::{DEVICE, Entry, Loss, Operation, Pending, QUEUE},
     hist::{self, FINE_SLOTS},
 };
 use monitor_ebpf::{
@@ -48,14 +48,14 @@ pub fn complete(request: Request, failed: bool, bytes: u32) {
         if bytes < request.remaining() {
             return;
         }
+        let started = request.started();
+        let mut issued = issued(request, place);
+        if operation == Operation::Flush as u16 {
+            issued = flush_issued(request, started);
+        }
         match place {
             Some(place) => (*place).request = 0,
             None => lost(Loss::Unmatched),
-        }
-        let started = request.started();
-        let mut issued = request.issued();
-        if operation == Operation::Flush as u16 {
-            issued = flush_issued(request, started);
         }
         record(entry, started, issued);
     }
@@ -79,13 +79,16 @@ fn without_start(request: Request, operation: Operation) -> Operation {
 unsafe fn record(entry: *mut Entry, started: u64, issued: u64) {
     // SAFETY: has no arguments.
     let now = unsafe { bpf_ktime_get_ns() };
+    // Who issues requests of others may note the time it read for its own before: then this one was
+    // issued as soon as it was made.
+    let issued = if issued < started && issued != 0 { started } else { issued };
     let (queue_ns, device_ns) = (issued.wrapping_sub(started), now.wrapping_sub(issued));
     let (queue, device) = (hist::slot(queue_ns), hist::slot(device_ns));
     // SAFETY: a map value, and the slots are checked.
     unsafe {
         if started == 0 || issued == 0 {
             atomic::add(&raw mut (*entry).untimed, 1);
-            return lost(Loss::NoIssueTime);
+            return lost(if started == 0 { Loss::NoStartTime } else { Loss::NoIssueTime });
         }
         let possible = queue_ns <= hist::MAX_NS && device_ns <= hist::MAX_NS;
         if !possible || queue >= FINE_SLOTS || device >= FINE_SLOTS {
@@ -119,8 +122,19 @@ fn remember_flush(request: Request) {
         // SAFETY: a map value that only this CPU uses.
         unsafe {
             (*flush).queue = request.queue();
-            (*flush).issued = request.issued();
+            (*flush).issued = issued(request, pending::place_of(request));
         }
+    }
+    pending::end(request);
+}
+
+/// When a request was last issued, as the kernel noted it or else a program of ours; 0 if neither did.
+#[inline(always)]
+fn issued(request: Request, place: Option<*mut Pending>) -> u64 {
+    match (request.issued(), place) {
+        // SAFETY: a map value, which this request owns.
+        (0, Some(place)) => unsafe { (*place).issued },
+        (issued, _) => issued,
     }
 }
 

@@ -13,6 +13,7 @@ mod pending;
 
 use aya_ebpf::{
     btf_maps::Array,
+    helpers::bpf_ktime_get_ns,
     macros::{btf_map, btf_tracepoint},
     programs::BtfTracePointContext,
 };
@@ -64,6 +65,15 @@ pub fn block_rq_issue(ctx: BtfTracePointContext) -> i32 {
     if pending::place_of(request).is_none() {
         pending::start(request);
     }
+    0
+}
+
+/// A request was given to the device that the kernel does not note the time for. It does so only for
+/// devices that something of its own wants statistics of, as its limits on writeback do by default.
+#[btf_tracepoint(function = "block_rq_issue")]
+pub fn block_rq_issue_time(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: has no arguments.
+    pending::issue(Request::from_arg(&ctx, 0), unsafe { bpf_ktime_get_ns() });
     0
 }
 

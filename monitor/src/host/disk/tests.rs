@@ -33,6 +33,8 @@ fn whole_devices_are_counted_once() {
     let mut disks = Disks::new(&elsewhere(&scratch));
     let values = read(&mut disks);
     assert_eq!(devices(&values), ["cciss/c0d0", "dm-0", "nvme0n1"], "no partition, no empty loop");
+    let in_flight = value(&values, &metric::DISK_IN_FLIGHT, "system.device=nvme0n1");
+    assert_eq!(in_flight, 1.0);
     for (metric, read, write) in [
         (&metric::SYSTEM_DISK_OPERATIONS, 100.0, 200.0),
         (&metric::SYSTEM_DISK_MERGED, 5.0, 6.0),
