@@ -102,6 +102,9 @@ impl Aggregate {
     /// Adds a sample; `group` finds the group of its process.
     pub fn add(&mut self, sample: &Sample<'_>, group: impl FnOnce() -> Arc<Group>) {
         if sample.owner == Owner::Host {
+            if let Value::Retired(to) = sample.value {
+                return self.host.retire(sample.attributes, to, self.since);
+            }
             match (&sample.value, self.sum_of(sample.metric, |(host, _)| host)) {
                 (Value::Histogram(durations), Some(settled)) => settled.record(durations),
                 _ => self.host.add(sample, self.since),

@@ -60,6 +60,9 @@ pub enum Value<'a> {
     Gauge(f64),
     /// Adds to a histogram.
     Histogram(Durations<'a>),
+    /// Ends all of the host's series whose attributes begin with the sample's. What they counted goes
+    /// to those that begin with these instead.
+    Retired(&'a Attributes),
 }
 
 /// Durations of one tick, by bucket.
@@ -90,6 +93,12 @@ impl Attributes {
             (_, true) => self.clone(),
             _ => Self(self.0.iter().chain(&*more.0).cloned().collect()),
         }
+    }
+
+    /// The same with `to` in the place of `from`, if these begin with that.
+    pub fn replaced(&self, from: &Self, to: &Self) -> Option<Self> {
+        let rest = self.0.strip_prefix(&*from.0)?;
+        Some(Self(to.0.iter().chain(rest).cloned().collect()))
     }
 
     /// The pairs.

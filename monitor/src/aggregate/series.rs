@@ -88,6 +88,19 @@ impl SeriesSet {
         }
     }
 
+    /// Ends the series whose attributes begin with `from`, and adds what they counted to those that
+    /// begin with `to` instead.
+    pub(super) fn retire(&mut self, from: &Attributes, to: &Attributes, since: SystemTime) {
+        let retired = self.series.extract_if(.., |entry| {
+            entry.key.replaced(from, to).is_some_and(|key| {
+                entry.key = key;
+                true
+            })
+        });
+        let retired = Self { common: Attributes::default(), series: retired.collect() };
+        self.merge(retired, since);
+    }
+
     /// Removes the series that `is_gone` says so of, by their metric and the sample's attributes.
     pub(super) fn remove(&mut self, is_gone: &dyn Fn(&MetricDesc, &Attributes) -> bool) {
         self.series.retain(|entry| !is_gone(entry.metric, &entry.key));
@@ -150,7 +163,7 @@ impl Total {
             Value::Histogram(Durations { shift, .. }) => {
                 Some(Self::Histogram(Histogram { shift: *shift, sum_ns: 0, slots: Vec::new() }))
             }
-            Value::Total(_) | Value::Gauge(_) => None,
+            Value::Total(_) | Value::Gauge(_) | Value::Retired(_) => None,
         }
     }
 

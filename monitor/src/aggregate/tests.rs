@@ -315,3 +315,38 @@ fn what_a_probe_measured_is_forgotten_and_all_else_stays() {
     assert_eq!(left, [OTHER.name; 2], "of a and of the rest");
     assert!(series.iter().all(|series| matches!(series.value, Point::Number(2.0))), "{series:?}");
 }
+
+#[test]
+fn what_retired_series_counted_stays_in_the_sum() {
+    static BYTES: MetricDesc = MetricDesc {
+        name: "test",
+        unit: "By",
+        kind: Kind::Counter,
+        attributes: &[],
+        help: "",
+        source: "",
+    };
+    let place = |place: &str| Attributes::new([("place", place)]);
+    let way = |place: &str| Attributes::new([("place", place), ("way", "in")]);
+    let mut feed = Feed::new(1);
+    let mut add = |attributes: &Attributes, value: Value<'_>| {
+        feed.0
+            .add(&Sample { metric: &BYTES, owner: Owner::Host, attributes, value }, || group("a"));
+    };
+    for (name, bytes) in [("a", 5), ("b", 7), ("c", 11)] {
+        add(&way(name), Value::Increase(bytes));
+    }
+    let gone = place("(retired)");
+    add(&place("a"), Value::Retired(&gone));
+    add(&place("b"), Value::Retired(&gone));
+    let series = feed.finish(1);
+    let values: Vec<_> = series
+        .iter()
+        .filter(|series| std::ptr::eq(series.metric, &BYTES))
+        .map(|series| (series.attributes.clone(), format!("{:?}", series.value)))
+        .collect();
+    assert_eq!(
+        values,
+        [(way("c"), "Number(11.0)".to_owned()), (way("(retired)"), "Number(12.0)".to_owned())]
+    );
+}

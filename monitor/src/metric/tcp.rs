@@ -58,7 +58,7 @@ macro_rules! pair {
             help: concat!(
                 $help,
                 "; by the listening end of the connections, `(other)` for the services that are too \
-                 many. The sum is that of ",
+                 many, `(retired)` for what those counted that had to make room. The sum is that of ",
                 $process_name
             ),
             source: $source,

@@ -126,7 +126,14 @@ impl Decoder {
             let zeros = owner == Owner::Rest;
             self.traffic(&PROCESSES, (owner, &none, zeros), traffic, sink);
         }
-        self.services.meet(&snapshot.services);
+        for retired in self.services.meet(&snapshot.services) {
+            sink(Sample {
+                metric: &TCP_IO,
+                owner: Owner::Host,
+                attributes: &retired.attributes,
+                value: Value::Retired(&retired.becomes),
+            });
+        }
         for (key, traffic) in &snapshot.services {
             let attributes = self.services.attributes(key);
             let zeros = key.side == NO_SIDE;

@@ -12,33 +12,74 @@ const TOP: usize = 50;
 /// The name of all others.
 const OTHER: &str = "(other)";
 
-/// The attributes of services.
+/// The name of what services counted that had series of their own and lost them.
+const RETIRED: &str = "(retired)";
+
+/// What of a service's cost is left after a tick: what it did long ago does not keep its name.
+const KEPT: f64 = 0.99;
+
+/// A service gets the name of another when it costs this much more.
+const MARGIN: f64 = 2.0;
+
+/// The services that have series of their own.
 #[derive(Default)]
 pub(super) struct Services {
-    known: HashMap<ServiceKey, Attributes>,
+    known: HashMap<ServiceKey, Known>,
+}
+
+struct Known {
+    attributes: Attributes,
+    cost: f64,
+}
+
+/// A service that has no series of its own any more: its attributes, and those that what it counted
+/// has from now on.
+pub(super) struct Retired {
+    pub(super) attributes: Attributes,
+    pub(super) becomes: Attributes,
 }
 
 impl Services {
-    /// Gives names to services that did something in this tick, the busiest first, as long as there
-    /// are names left.
-    pub(super) fn meet(&mut self, services: &[(ServiceKey, Traffic)]) {
-        let mut unknown: Vec<_> = services
-            .iter()
-            .map(|(key, traffic)| (without_bank(*key), cost(traffic)))
-            .filter(|(key, cost)| *cost > 0 && key.side != NO_SIDE && !self.known.contains_key(key))
-            .collect();
-        unknown.sort_by_key(|(_, cost)| std::cmp::Reverse(*cost));
-        unknown.truncate(TOP - self.known.len());
-        for (key, _) in unknown {
-            self.known.insert(key, attributes(&key));
+    /// Takes note of a tick. The busiest of the services without a name get one, as long as there are
+    /// some left, and then that of a service which matters far less.
+    pub(super) fn meet(&mut self, services: &[(ServiceKey, Traffic)]) -> Vec<Retired> {
+        self.known.values_mut().for_each(|known| known.cost *= KEPT);
+        let mut unknown = Vec::new();
+        for (key, traffic) in services {
+            let (key, cost) = (without_bank(*key), cost(traffic) as f64);
+            if let Some(known) = self.known.get_mut(&key) {
+                known.cost += cost;
+            } else if cost > 0.0 && key.side != NO_SIDE {
+                unknown.push((key, cost));
+            }
         }
+        unknown.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+        let mut retired = Vec::new();
+        for (key, cost) in unknown {
+            if self.known.len() >= TOP {
+                let all = self.known.iter();
+                let cheapest = all.min_by(|(_, a), (_, b)| a.cost.total_cmp(&b.cost));
+                let Some((&cheapest, known)) = cheapest else { break };
+                if cost <= MARGIN * known.cost {
+                    break;
+                }
+                let becomes = unnamed(RETIRED, cheapest.side);
+                retired.extend(
+                    self.known
+                        .remove(&cheapest)
+                        .map(|known| Retired { attributes: known.attributes, becomes }),
+                );
+            }
+            self.known.insert(key, Known { attributes: attributes(&key), cost });
+        }
+        retired
     }
 
     /// The attributes of a service.
     pub(super) fn attributes(&self, key: &ServiceKey) -> Attributes {
         match self.known.get(&without_bank(*key)) {
-            Some(attributes) => attributes.clone(),
-            None => other(key),
+            Some(known) => known.attributes.clone(),
+            None => unnamed(OTHER, key.side),
         }
     }
 }
@@ -66,10 +107,11 @@ fn attributes(key: &ServiceKey) -> Attributes {
     ])
 }
 
-fn other(key: &ServiceKey) -> Attributes {
-    match key.side {
-        NO_SIDE => Attributes::new([("server.address", OTHER)]),
-        side => Attributes::new([("server.address", OTHER), ("monitor.tcp.role", role(side))]),
+/// The attributes of what has no name of its own.
+fn unnamed(name: &str, side: u16) -> Attributes {
+    match side {
+        NO_SIDE => Attributes::new([("server.address", name)]),
+        side => Attributes::new([("server.address", name), ("monitor.tcp.role", role(side))]),
     }
 }
 

@@ -126,3 +126,25 @@ fn too_many_services_are_others_and_the_busiest_are_not() {
     let samples = decode(&mut decoder, &snapshot);
     assert!(samples[0].contains("(other)") && samples[1].contains("10.0.0.1,60"), "{samples:?}");
 }
+
+#[test]
+fn a_name_goes_to_a_service_that_matters_far_more() {
+    let mut traffic = Traffic::EMPTY;
+    traffic.bytes[0] = 1000;
+    let mut snapshot = Snapshot::default();
+    snapshot
+        .services
+        .extend((1..=50).map(|port| (service([10, 0, 0, 1], port, CLIENT, 0), traffic)));
+    let mut decoder = Decoder::default();
+    decode(&mut decoder, &snapshot);
+    snapshot.services.truncate(49);
+    snapshot.services.push((service([10, 0, 0, 2], 99, CLIENT, 0), traffic));
+    // No more than the others: it is one of many.
+    let samples = decode(&mut decoder, &snapshot);
+    assert!(samples[49].contains(" (other),client,"), "{samples:?}");
+    snapshot.services[49].1.bytes[0] = 1_000_000;
+    let samples = decode(&mut decoder, &snapshot);
+    let retired = "tcp.io host 10.0.0.1,50,client Retired";
+    assert!(samples[0].starts_with(retired) && samples[0].contains("(retired)"), "{samples:?}");
+    assert!(samples[50].contains("10.0.0.2,99,client"), "{samples:?}");
+}
