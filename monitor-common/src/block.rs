@@ -122,7 +122,9 @@ pub struct Entry {
     pub errors: u64,
     /// Exact sums of the latencies, in nanoseconds.
     pub sums: [u64; LATENCIES],
-    /// Latencies by slot at scale 3, see [`crate::hist::slot`]. An operation with latencies is in both.
+    /// Latencies by slot at scale 3, see [`crate::hist::slot`]. An operation with latencies has both, but
+    /// one that did not wait in its queue is only among those of the device, as that costs less: slot 0
+    /// of the queue follows from there.
     pub slots: [[u32; FINE_SLOTS]; LATENCIES],
     /// The verifier cannot tell that the last pair of slots is not followed by another half.
     pub unused: u64,

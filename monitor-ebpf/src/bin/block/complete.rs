@@ -95,7 +95,10 @@ unsafe fn record(entry: *mut Entry, started: u64, issued: u64) {
             atomic::add(&raw mut (*entry).untimed, 1);
             return lost(Loss::Implausible);
         }
-        add(entry, QUEUE, queue, queue_ns);
+        // That it did not wait follows from its being among those of the device alone.
+        if queue != 0 {
+            add(entry, QUEUE, queue, queue_ns);
+        }
         add(entry, DEVICE, device, device_ns);
     }
 }

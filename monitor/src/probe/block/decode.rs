@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use monitor_common::{
-    block::{Entry, Key, LATENCIES, Loss, Losses, Operation},
+    block::{DEVICE, Entry, Key, LATENCIES, Loss, Losses, Operation, QUEUE},
     hist::{COARSE_SHIFT, FINE_SLOTS},
 };
 
@@ -72,6 +72,7 @@ impl Decoder {
         }
         let mut host: BTreeMap<(u32, u16), Entry> = BTreeMap::new();
         for entry in &snapshot.entries {
+            let entry = &with_those_that_did_not_wait(entry);
             let attributes = self.attributes(snapshot, &entry.key);
             self.entry(entry, (&OF_PROCESS, owner(&entry.key)), &attributes, sink);
             let place = (entry.key.device, entry.key.operation);
@@ -150,6 +151,14 @@ impl Decoder {
             }
         }
     }
+}
+
+/// The entry with the operations in slot 0 of the queue that the kernel leaves out there.
+fn with_those_that_did_not_wait(entry: &Entry) -> Entry {
+    let count = |latency: usize| -> u32 { entry.slots[latency].iter().sum() };
+    let mut entry = *entry;
+    entry.slots[QUEUE][0] = count(DEVICE) - count(QUEUE);
+    entry
 }
 
 /// Whose requests an entry counts.

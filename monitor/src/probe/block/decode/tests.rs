@@ -1,5 +1,5 @@
 use monitor_common::{
-    block::{DEVICE, QUEUE, READY, device},
+    block::{READY, device},
     hist,
 };
 
@@ -25,7 +25,10 @@ fn entry(key: Key, latencies: &[(u64, u64)]) -> Entry {
     for &(queue_ns, device_ns) in latencies {
         for (latency, ns) in [(QUEUE, queue_ns), (DEVICE, device_ns)] {
             entry.sums[latency] += ns;
-            entry.slots[latency][hist::slot(ns)] += 1;
+            // As the kernel does it.
+            if ns > 0 || latency != QUEUE {
+                entry.slots[latency][hist::slot(ns)] += 1;
+            }
         }
     }
     entry
@@ -79,6 +82,11 @@ fn groups_add_up_to_the_host() {
     ] {
         assert_eq!(number(&seen, host, read), number(&seen, process, read), "{}", host.name);
     }
+    // The one that did not wait is in the zero bucket.
+    let waits =
+        seen.iter().find(|seen| seen.0 == BLOCK_QUEUE_LATENCY.name && seen.2 == read).unwrap();
+    assert_eq!(waits.4[0], (0, 1));
+    assert_eq!(waits.4.iter().map(|(_, count)| count).sum::<u32>(), 4);
     let rest: Vec<_> = seen.iter().filter(|seen| seen.1 == Owner::Rest).collect();
     assert_eq!(rest.len(), 5);
     assert_eq!(number(&seen, &BLOCK_OPERATIONS, "nvme0n1 write"), 1);
