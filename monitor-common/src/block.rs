@@ -65,9 +65,10 @@ impl Key {
         Self { cgroup_id, comm, tgid, kernel_thread: 0, operation, device, state: READY }
     }
 
-    /// Whether its requests are those of nobody known.
-    pub fn is_other(&self) -> bool {
-        *self == Self::other(self.device, self.operation)
+    /// Whose they are.
+    pub const fn process(&self) -> ProcessKey {
+        let Self { cgroup_id, comm, tgid, kernel_thread, .. } = *self;
+        ProcessKey { cgroup_id, comm, tgid, bank: 0, kernel_thread }
     }
 }
 

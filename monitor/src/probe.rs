@@ -7,6 +7,7 @@
 mod banks;
 mod block;
 mod events;
+mod ledger;
 mod maps;
 mod memory;
 mod process;
@@ -19,7 +20,7 @@ use crate::{
     event::Event,
     kernel::{
         attach::{Hook, Verdict},
-        loader::{Kernel, LoadError},
+        loader::{Kernel, LoadError, Object},
         stats::Accounts,
     },
     sample::Sample,
@@ -45,11 +46,18 @@ pub struct ProbeDesc {
 
 /// A loaded probe.
 pub trait Probe: Send {
+    /// Its programs and maps.
+    fn object(&self) -> &Object;
+
     /// What came of its hooks.
-    fn verdicts(&self) -> &[Verdict];
+    fn verdicts(&self) -> &[Verdict] {
+        &self.object().verdicts
+    }
 
     /// What its programs and maps cost.
-    fn accounts(&self) -> &Accounts;
+    fn accounts(&self) -> &Accounts {
+        &self.object().accounts
+    }
 
     /// Ends a tick in the kernel: from now on programs write elsewhere, and once those that are
     /// running have ended the tick's records can be taken.
@@ -78,6 +86,27 @@ pub struct MapEntries {
     /// Memory of storage that is kept with its owners, where the kernel does not count it as the
     /// map's.
     pub storage_bytes: u64,
+}
+
+/// Fails when a hook is missing that cannot be done without.
+fn require(
+    probe: &'static str,
+    hooks: &'static [Hook],
+    verdicts: &[Verdict],
+) -> Result<(), ProbeError> {
+    let needed = |verdict: &&Verdict| {
+        let mut hooks = hooks.iter().filter(|hook| hook.without.is_none());
+        hooks.any(|hook| hook.name == verdict.hook)
+    };
+    match verdicts.iter().filter(needed).find(|verdict| !verdict.state.is_attached()) {
+        None => Ok(()),
+        Some(verdict) => Err(ProbeError::Hook {
+            probe,
+            hook: verdict.hook,
+            reason: verdict.state.to_string(),
+            verdicts: verdicts.to_vec(),
+        }),
+    }
 }
 
 /// Why a probe does not work.

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use monitor_common::key::COMM_LEN;
+use monitor_common::key::{COMM_LEN, ProcessKey};
 
 use crate::metric::MetricDesc;
 
@@ -32,6 +32,20 @@ pub enum Owner {
     Process(Process),
     /// Processes that are no longer known one by one.
     Rest,
+}
+
+impl From<&ProcessKey> for Owner {
+    fn from(key: &ProcessKey) -> Self {
+        if *key == ProcessKey::other(key.bank) {
+            return Self::Rest;
+        }
+        Self::Process(Process {
+            pid: key.tgid,
+            comm: key.comm,
+            cgroup_id: key.cgroup_id,
+            kernel_thread: key.kernel_thread != 0,
+        })
+    }
 }
 
 /// A process as the kernel names it.

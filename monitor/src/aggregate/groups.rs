@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    ptr,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -9,7 +10,7 @@ use std::{
 use super::series::SeriesSet;
 use crate::{
     attribution::Group,
-    metric::{MetricDesc, PROCESS_RUNQUEUE_LATENCY},
+    metric::{MetricDesc, PROCESS_OFFCPU_LATENCY, PROCESS_TCP_RTT},
     sample::{Attributes, Sample, Value},
     view::Series,
 };
@@ -202,14 +203,16 @@ fn is_reserved(group: &Group) -> bool {
         && pid.is_none()
 }
 
-/// What a sample says of how much its group matters: time on a CPU and time waiting for one; of a
-/// container or unit, time for which it was held up.
+/// What a sample says of how much its group matters: time on a CPU, and time waiting for a CPU, a
+/// disk, a connection or memory; of a container or unit, time for which it was held up. Being blocked
+/// is no cost, as idle threads are, nor is how far away the other end of a connection is.
 fn cost(sample: &Sample<'_>) -> f64 {
+    let is_wait = |metric| {
+        ![&PROCESS_OFFCPU_LATENCY, &PROCESS_TCP_RTT].iter().any(|other| ptr::eq(*other, metric))
+    };
     match sample.value {
         Value::Increase(ns) if sample.metric.unit == "s" => ns as f64,
-        Value::Histogram(durations) if std::ptr::eq(sample.metric, &PROCESS_RUNQUEUE_LATENCY) => {
-            durations.sum_ns as f64
-        }
+        Value::Histogram(durations) if is_wait(sample.metric) => durations.sum_ns as f64,
         _ => 0.0,
     }
 }

@@ -58,6 +58,22 @@ impl fmt::Display for Target {
     }
 }
 
+/// A hook at a tracepoint, with a program of the same name, and what is not measured without it.
+macro_rules! tracepoint {
+    ($name:literal, $without:expr) => {
+        $crate::kernel::attach::Hook {
+            name: $name,
+            alternatives: &[$crate::kernel::attach::Alternative {
+                program: $name,
+                target: $crate::kernel::attach::Target::TpBtf($name),
+            }],
+            without: $without,
+        }
+    };
+}
+
+pub(crate) use tracepoint;
+
 /// What came of a hook.
 #[derive(Clone, Debug, Serialize)]
 pub struct Verdict {

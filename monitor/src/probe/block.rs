@@ -18,9 +18,8 @@ use self::{
 use super::{MapEntries, Probe, ProbeDesc, ProbeError, banks::Banks, maps};
 use crate::{
     kernel::{
-        attach::{Alternative, Hook, Target, Verdict},
+        attach::{Alternative, Hook, Target, tracepoint},
         loader::{Kernel, Object, Raw, Setup},
-        stats::Accounts,
     },
     sample::Sample,
 };
@@ -41,14 +40,10 @@ const ISSUE_TIME: &str = "block_rq_issue_time";
 /// In the order of attaching: where requests start before where they end, so that none ends without
 /// its start having been seen but those that are under way now.
 const HOOKS: &[Hook] = &[
-    Hook {
-        name: "block_rq_merge",
-        alternatives: &[Alternative {
-            program: "block_rq_merge",
-            target: Target::TpBtf("block_rq_merge"),
-        }],
-        without: Some("whose some requests are, as places for requests are not given back"),
-    },
+    tracepoint!(
+        "block_rq_merge",
+        Some("whose some requests are, as places for requests are not given back")
+    ),
     Hook {
         name: "block_io_start",
         alternatives: &[
@@ -57,14 +52,7 @@ const HOOKS: &[Hook] = &[
         ],
         without: Some("whose requests are: all are in (other)"),
     },
-    Hook {
-        name: "block_rq_complete",
-        alternatives: &[Alternative {
-            program: "block_rq_complete",
-            target: Target::TpBtf("block_rq_complete"),
-        }],
-        without: None,
-    },
+    tracepoint!("block_rq_complete", None),
     // The kernel itself notes when requests are issued, but only for devices that something of its own
     // wants statistics of, such as its limits on writeback, which are there by default. As this costs
     // more than all else, it is attached only once there are requests without.
@@ -80,14 +68,10 @@ const HOOKS: &[Hook] = &[
 
 /// Wanted too where there is no `block_io_start`: requests that wait are issued by others than made
 /// them.
-const INSERT: Hook = Hook {
-    name: "block_rq_insert",
-    alternatives: &[Alternative {
-        program: "block_rq_insert",
-        target: Target::TpBtf("block_rq_insert"),
-    }],
-    without: Some("whose requests are that wait for the device: they are in the kernel's threads"),
-};
+const INSERT: Hook = tracepoint!(
+    "block_rq_insert",
+    Some("whose requests are that wait for the device: they are in the kernel's threads")
+);
 
 /// The entry in the table of probes.
 pub(super) const DESC: ProbeDesc = ProbeDesc {
@@ -122,7 +106,7 @@ impl Block {
             },
         )?;
         for hook in HOOKS {
-            let attached = kernel.attach(&mut object, hook);
+            kernel.attach(&mut object, hook);
             let by_issue = object
                 .verdicts
                 .last()
@@ -130,10 +114,8 @@ impl Block {
             if by_issue {
                 kernel.attach(&mut object, &INSERT);
             }
-            if !attached && hook.without.is_none() {
-                return Err(missing(object.verdicts));
-            }
         }
+        super::require(NAME, HOOKS, &object.verdicts)?;
         Ok(Self {
             banks: Banks::take(&mut object, NAME)?,
             counted: maps::take(&mut object, (NAME, "COUNTED"))?,
@@ -165,12 +147,8 @@ impl Block {
 }
 
 impl Probe for Block {
-    fn verdicts(&self) -> &[Verdict] {
-        &self.object.verdicts
-    }
-
-    fn accounts(&self) -> &Accounts {
-        &self.object.accounts
+    fn object(&self) -> &Object {
+        &self.object
     }
 
     fn end_tick(&mut self) -> Result<(), ProbeError> {
@@ -205,15 +183,4 @@ impl Probe for Block {
 
 fn map_error(map: &'static str, source: MapError) -> ProbeError {
     ProbeError::Map { probe: NAME, map, source }
-}
-
-/// The error for the hook that was tried last.
-fn missing(verdicts: Vec<Verdict>) -> ProbeError {
-    let last = verdicts.last();
-    ProbeError::Hook {
-        probe: NAME,
-        hook: last.map_or("", |verdict| verdict.hook),
-        reason: last.map_or_else(String::new, |verdict| verdict.state.to_string()),
-        verdicts,
-    }
 }

@@ -17,9 +17,8 @@ use super::{
 use crate::{
     event::Event,
     kernel::{
-        attach::{Alternative, Hook, Target, Verdict},
+        attach::{Alternative, Hook, Target, tracepoint},
         loader::{Kernel, Object, Raw, Setup},
-        stats::Accounts,
     },
     sample::Sample,
 };
@@ -27,29 +26,18 @@ use crate::{
 const NAME: &str = "memory";
 const HOST: &str = "HOST";
 
-/// A hook at a tracepoint, with a program of the same name.
-macro_rules! tracepoint {
-    ($name:literal, $without:expr) => {
-        Hook {
-            name: $name,
-            alternatives: &[Alternative { program: $name, target: Target::TpBtf($name) }],
-            without: Some($without),
-        }
-    };
-}
-
 const DIRECT: &str = "time kept to free memory as the host is short of it";
 const MEMCG: &str = "time kept to free memory as a cgroup has reached a limit";
 const COMPACTION: &str = "time kept to move pages together";
 
 /// Ends before beginnings: of what begins with a hook attached the end is seen.
 const HOOKS: &[Hook] = &[
-    tracepoint!("mm_vmscan_direct_reclaim_end", DIRECT),
-    tracepoint!("mm_vmscan_direct_reclaim_begin", DIRECT),
-    tracepoint!("mm_vmscan_memcg_reclaim_end", MEMCG),
-    tracepoint!("mm_vmscan_memcg_reclaim_begin", MEMCG),
-    tracepoint!("mm_compaction_end", COMPACTION),
-    tracepoint!("mm_compaction_begin", COMPACTION),
+    tracepoint!("mm_vmscan_direct_reclaim_end", Some(DIRECT)),
+    tracepoint!("mm_vmscan_direct_reclaim_begin", Some(DIRECT)),
+    tracepoint!("mm_vmscan_memcg_reclaim_end", Some(MEMCG)),
+    tracepoint!("mm_vmscan_memcg_reclaim_begin", Some(MEMCG)),
+    tracepoint!("mm_compaction_end", Some(COMPACTION)),
+    tracepoint!("mm_compaction_begin", Some(COMPACTION)),
     Hook {
         name: "oom_victim",
         alternatives: &[
@@ -133,12 +121,8 @@ impl Memory {
 }
 
 impl Probe for Memory {
-    fn verdicts(&self) -> &[Verdict] {
-        &self.object.verdicts
-    }
-
-    fn accounts(&self) -> &Accounts {
-        &self.object.accounts
+    fn object(&self) -> &Object {
+        &self.object
     }
 
     fn end_tick(&mut self) -> Result<(), ProbeError> {

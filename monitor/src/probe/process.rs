@@ -17,9 +17,8 @@ use super::{
 use crate::{
     event::Event,
     kernel::{
-        attach::{Alternative, Hook, Target, Verdict},
+        attach::{Hook, tracepoint},
         loader::{Kernel, Object, Raw, Setup},
-        stats::Accounts,
     },
     sample::Sample,
 };
@@ -27,21 +26,10 @@ use crate::{
 const NAME: &str = "process";
 const LOST: &str = "LOST";
 
-/// A hook at a tracepoint, with a program of the same name.
-macro_rules! tracepoint {
-    ($name:literal, $without:literal) => {
-        Hook {
-            name: $name,
-            alternatives: &[Alternative { program: $name, target: Target::TpBtf($name) }],
-            without: Some($without),
-        }
-    };
-}
-
 const HOOKS: &[Hook] = &[
-    tracepoint!("sched_process_exit", "how processes end"),
-    tracepoint!("sched_process_exec", "which programs are executed"),
-    tracepoint!("sched_process_fork", "which processes are made"),
+    tracepoint!("sched_process_exit", Some("how processes end")),
+    tracepoint!("sched_process_exec", Some("which programs are executed")),
+    tracepoint!("sched_process_fork", Some("which processes are made")),
 ];
 
 /// The entry in the table of probes.
@@ -92,12 +80,8 @@ impl Processes {
 }
 
 impl Probe for Processes {
-    fn verdicts(&self) -> &[Verdict] {
-        &self.object.verdicts
-    }
-
-    fn accounts(&self) -> &Accounts {
-        &self.object.accounts
+    fn object(&self) -> &Object {
+        &self.object
     }
 
     fn end_tick(&mut self) -> Result<(), ProbeError> {

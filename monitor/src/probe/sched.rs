@@ -20,9 +20,8 @@ use super::{MapEntries, Probe, ProbeDesc, ProbeError, maps, table::Table};
 use crate::{
     error::chain,
     kernel::{
-        attach::{Alternative, Hook, Target, Verdict},
+        attach::{Alternative, Hook, Target, tracepoint},
         loader::{Kernel, Object, Raw, Setup},
-        stats::Accounts,
     },
     sample::Sample,
 };
@@ -41,17 +40,6 @@ const CONTROL: &str = ".bss";
 /// between.
 const PASSES: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(2);
-
-/// A hook at a tracepoint, with a program of the same name.
-macro_rules! tracepoint {
-    ($name:literal, $without:expr) => {
-        Hook {
-            name: $name,
-            alternatives: &[Alternative { program: $name, target: Target::TpBtf($name) }],
-            without: $without,
-        }
-    };
-}
 
 /// In the order of attaching: what frees comes first, then storage for new threads, then for all there
 /// are, and only then the hooks that look for it. Switches before wakeups: a stamp that is not taken away by a switch
@@ -112,9 +100,7 @@ impl Sched {
                 make_storage(&mut object, &mut control)?;
             }
         }
-        if let Some(missing) = missing(&object.verdicts) {
-            return Err(missing);
-        }
+        super::require(NAME, HOOKS, &object.verdicts)?;
         let mut sched = Self {
             control,
             host: maps::take(&mut object, (NAME, "HOST"))?,
@@ -134,12 +120,8 @@ impl Sched {
 }
 
 impl Probe for Sched {
-    fn verdicts(&self) -> &[Verdict] {
-        &self.object.verdicts
-    }
-
-    fn accounts(&self) -> &Accounts {
-        &self.object.accounts
+    fn object(&self) -> &Object {
+        &self.object
     }
 
     fn end_tick(&mut self) -> Result<(), ProbeError> {
@@ -228,19 +210,4 @@ fn pass(object: &mut Object, records: &mut Vec<u8>) -> Result<(), ProbeError> {
 
 fn map_error(map: &'static str, source: MapError) -> ProbeError {
     ProbeError::Map { probe: NAME, map, source }
-}
-
-/// The error for the first hook that is missing and cannot be done without.
-fn missing(verdicts: &[Verdict]) -> Option<ProbeError> {
-    let verdict = verdicts
-        .iter()
-        .zip(HOOKS)
-        .find(|(verdict, hook)| !verdict.state.is_attached() && hook.without.is_none())?
-        .0;
-    Some(ProbeError::Hook {
-        probe: NAME,
-        hook: verdict.hook,
-        reason: verdict.state.to_string(),
-        verdicts: verdicts.to_vec(),
-    })
 }

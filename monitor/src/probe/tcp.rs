@@ -26,10 +26,9 @@ use super::{
 use crate::{
     error::chain,
     kernel::{
-        attach::{Alternative, Hook, Target, Verdict},
+        attach::{Alternative, Hook, Target, tracepoint},
         iter,
         loader::{Kernel, Object, Raw, Setup},
-        stats::Accounts,
     },
     sample::Sample,
 };
@@ -39,17 +38,6 @@ const NAME: &str = "tcp";
 const ADOPTION: &str = "adopt_sockets";
 /// Reports what each socket has counted.
 const PASS: &str = "report_sockets";
-
-/// A hook at a tracepoint, with a program of the same name.
-macro_rules! tracepoint {
-    ($name:literal, $without:expr) => {
-        Hook {
-            name: $name,
-            alternatives: &[Alternative { program: $name, target: Target::TpBtf($name) }],
-            without: $without,
-        }
-    };
-}
 
 /// In the order of attaching: sockets that were there before are taken in last, so that none is
 /// missed.
@@ -154,20 +142,7 @@ impl Tcp {
                 }
             }
         }
-        let missing = tcp
-            .object
-            .verdicts
-            .iter()
-            .zip(HOOKS)
-            .find(|(verdict, hook)| !verdict.state.is_attached() && hook.without.is_none());
-        if let Some((verdict, _)) = missing {
-            return Err(ProbeError::Hook {
-                probe: NAME,
-                hook: verdict.hook,
-                reason: verdict.state.to_string(),
-                verdicts: tcp.object.verdicts.clone(),
-            });
-        }
+        super::require(NAME, HOOKS, &tcp.object.verdicts)?;
         // What was recorded while some hooks were missing is not reported.
         tcp.end_tick()?;
         super::wait_for_programs();
@@ -178,12 +153,8 @@ impl Tcp {
 }
 
 impl Probe for Tcp {
-    fn verdicts(&self) -> &[Verdict] {
-        &self.object.verdicts
-    }
-
-    fn accounts(&self) -> &Accounts {
-        &self.object.accounts
+    fn object(&self) -> &Object {
+        &self.object
     }
 
     fn end_tick(&mut self) -> Result<(), ProbeError> {

@@ -9,11 +9,12 @@ use monitor_common::{
 
 use crate::{
     metric::{
-        AGENT_LOST, BLOCK_DEVICE_LATENCY, BLOCK_ERRORS, BLOCK_IO, BLOCK_OPERATIONS,
-        BLOCK_QUEUE_LATENCY, MetricDesc, PROCESS_BLOCK_DEVICE_LATENCY, PROCESS_BLOCK_ERRORS,
-        PROCESS_BLOCK_IO, PROCESS_BLOCK_OPERATIONS, PROCESS_BLOCK_QUEUE_LATENCY,
+        BLOCK_DEVICE_LATENCY, BLOCK_ERRORS, BLOCK_IO, BLOCK_OPERATIONS, BLOCK_QUEUE_LATENCY,
+        MetricDesc, PROCESS_BLOCK_DEVICE_LATENCY, PROCESS_BLOCK_ERRORS, PROCESS_BLOCK_IO,
+        PROCESS_BLOCK_OPERATIONS, PROCESS_BLOCK_QUEUE_LATENCY,
     },
-    sample::{Attributes, Durations, Owner, Process, Sample, Value},
+    probe::ledger::Ledger,
+    sample::{Attributes, Durations, Owner, Sample, Value},
 };
 
 /// The metrics that one entry, or the sum of some, gives values to.
@@ -55,14 +56,24 @@ pub(super) struct Snapshot {
 }
 
 /// Decodes snapshots. It keeps the attributes it gives to samples and room for a histogram.
-#[derive(Default)]
 pub(super) struct Decoder {
     attributes: HashMap<(String, u16), Attributes>,
+    ledger: Ledger,
     slots: Vec<(u16, u32)>,
 }
 
 /// How many sets of attributes are kept.
 const KEPT: usize = 4096;
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self {
+            attributes: HashMap::new(),
+            ledger: Ledger::new(super::NAME, Loss::ALL),
+            slots: Vec::new(),
+        }
+    }
+}
 
 impl Decoder {
     /// Calls `sink` with every sample of a snapshot.
@@ -74,7 +85,7 @@ impl Decoder {
         for entry in &snapshot.entries {
             let entry = &with_those_that_did_not_wait(entry);
             let attributes = self.attributes(snapshot, &entry.key);
-            self.entry(entry, (&OF_PROCESS, owner(&entry.key)), &attributes, sink);
+            self.entry(entry, (&OF_PROCESS, Owner::from(&entry.key.process())), &attributes, sink);
             let place = (entry.key.device, entry.key.operation);
             add(host.entry(place).or_insert(Entry { key: entry.key, ..Entry::EMPTY }), entry);
         }
@@ -82,15 +93,7 @@ impl Decoder {
             let attributes = self.attributes(snapshot, &sum.key);
             self.entry(sum, (&OF_HOST, Owner::Host), &attributes, sink);
         }
-        for (loss, reason) in Loss::ALL {
-            let pairs = [("monitor.probe", super::NAME), ("monitor.loss.reason", reason)];
-            sink(Sample {
-                metric: &AGENT_LOST,
-                owner: Owner::Host,
-                attributes: &Attributes::new(pairs),
-                value: Value::Increase(snapshot.lost[loss as usize]),
-            });
-        }
+        self.ledger.decode(&snapshot.lost, sink);
     }
 
     fn attributes(&mut self, snapshot: &Snapshot, key: &Key) -> Attributes {
@@ -159,19 +162,6 @@ fn with_those_that_did_not_wait(entry: &Entry) -> Entry {
     let mut entry = *entry;
     entry.slots[QUEUE][0] = count(DEVICE) - count(QUEUE);
     entry
-}
-
-/// Whose requests an entry counts.
-fn owner(key: &Key) -> Owner {
-    if key.is_other() {
-        return Owner::Rest;
-    }
-    Owner::Process(Process {
-        pid: key.tgid,
-        comm: key.comm,
-        cgroup_id: key.cgroup_id,
-        kernel_thread: key.kernel_thread != 0,
-    })
 }
 
 /// Adds what another entry counted.

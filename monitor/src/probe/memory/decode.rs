@@ -8,10 +8,11 @@ use monitor_common::{
 
 use crate::{
     metric::{
-        AGENT_LOST, MEMORY_COMPACTION_LATENCY, MEMORY_RECLAIM_LATENCY, MetricDesc,
+        MEMORY_COMPACTION_LATENCY, MEMORY_RECLAIM_LATENCY, MetricDesc,
         PROCESS_MEMORY_COMPACTION_LATENCY, PROCESS_MEMORY_RECLAIM_LATENCY, PROCESS_OOM_KILLS,
     },
-    sample::{Attributes, Durations, Owner, Process, Sample, Value},
+    probe::ledger::Ledger,
+    sample::{Attributes, Durations, Owner, Sample, Value},
 };
 
 /// The metrics of processes, by the latencies' places.
@@ -31,7 +32,7 @@ pub(super) struct Decoder {
     latencies: [Attributes; LATENCIES],
     /// Which latencies are measured.
     measured: [bool; LATENCIES],
-    losses: Vec<Attributes>,
+    ledger: Ledger,
     slots: Vec<(u16, u32)>,
 }
 
@@ -43,14 +44,11 @@ impl Decoder {
         latencies[MEMCG] = Attributes::new([("monitor.reclaim.type", "memcg")]);
         // There is one kind of it.
         latencies[COMPACTION] = Attributes::default();
-        let lost = |(_, reason): &(Loss, &'static str)| {
-            Attributes::new([("monitor.probe", super::NAME), ("monitor.loss.reason", reason)])
-        };
         Self {
             none: Attributes::default(),
             latencies,
             measured,
-            losses: Loss::ALL.iter().map(lost).collect(),
+            ledger: Ledger::new(super::NAME, Loss::ALL),
             slots: Vec::new(),
         }
     }
@@ -63,7 +61,7 @@ impl Decoder {
         sink: &mut dyn FnMut(Sample<'_>),
     ) {
         for (key, kept) in taken {
-            let owner = owner(key);
+            let owner = Owner::from(key);
             for (latency, metric) in PROCESS_LATENCIES.into_iter().enumerate() {
                 let (sum, slots) = (kept.sums[latency], &kept.slots[latency]);
                 if self.take_used(slots) {
@@ -86,10 +84,7 @@ impl Decoder {
                 self.histogram((metric, Owner::Host, latency), 0, sum, sink);
             }
         }
-        for ((loss, _), attributes) in Loss::ALL.iter().zip(&self.losses) {
-            let value = Value::Increase(host.lost[*loss as usize]);
-            sink(Sample { metric: &AGENT_LOST, owner: Owner::Host, attributes, value });
-        }
+        self.ledger.decode(&host.lost, sink);
     }
 
     /// Takes the slots that are in use; whether there are any.
@@ -111,19 +106,6 @@ impl Decoder {
         let value = Value::Histogram(Durations { shift, sum_ns, slots: &self.slots });
         sink(Sample { metric, owner, attributes: &self.latencies[latency], value });
     }
-}
-
-/// Whom an entry belongs to.
-fn owner(key: &ProcessKey) -> Owner {
-    if *key == ProcessKey::other(key.bank) {
-        return Owner::Rest;
-    }
-    Owner::Process(Process {
-        pid: key.tgid,
-        comm: key.comm,
-        cgroup_id: key.cgroup_id,
-        kernel_thread: key.kernel_thread != 0,
-    })
 }
 
 #[cfg(test)]

@@ -7,8 +7,9 @@ use monitor_common::{
 
 use crate::{
     event::signal_name,
-    metric::{AGENT_LOST, PROCESS_EXECS, PROCESS_EXITS, PROCESS_FORKS},
-    sample::{Attributes, Owner, Process, Sample, Value},
+    metric::{PROCESS_EXECS, PROCESS_EXITS, PROCESS_FORKS},
+    probe::ledger::Ledger,
+    sample::{Attributes, Owner, Sample, Value},
 };
 
 /// Decodes snapshots. It keeps the attributes it gives to samples.
@@ -17,7 +18,7 @@ pub(super) struct Decoder {
     failed: Attributes,
     /// By signal; place 0 is for success.
     ended: Vec<Attributes>,
-    losses: Vec<Attributes>,
+    ledger: Ledger,
 }
 
 impl Decoder {
@@ -29,14 +30,11 @@ impl Decoder {
             Attributes::new([(CLASS, "signal".to_owned()), signal])
         };
         let signals = (1..SIGNALS as u8).map(signal);
-        let lost = |(_, reason): &(Loss, &'static str)| {
-            Attributes::new([("monitor.probe", super::NAME), ("monitor.loss.reason", reason)])
-        };
         Self {
             none: Attributes::default(),
             failed: class("failure"),
             ended: std::iter::once(class("success")).chain(signals).collect(),
-            losses: Loss::ALL.iter().map(lost).collect(),
+            ledger: Ledger::new(super::NAME, Loss::ALL),
         }
     }
 
@@ -48,7 +46,7 @@ impl Decoder {
         sink: &mut dyn FnMut(Sample<'_>),
     ) {
         for (key, counts) in taken {
-            let owner = owner(key);
+            let owner = Owner::from(key);
             let ended = self.ended.iter().zip(counts.ended);
             let others = [
                 (&PROCESS_FORKS, &self.none, counts.forks),
@@ -62,24 +60,8 @@ impl Decoder {
                 }
             }
         }
-        for ((loss, _), attributes) in Loss::ALL.iter().zip(&self.losses) {
-            let value = Value::Increase(lost.0[*loss as usize]);
-            sink(Sample { metric: &AGENT_LOST, owner: Owner::Host, attributes, value });
-        }
+        self.ledger.decode(&lost.0, sink);
     }
-}
-
-/// Whom an entry belongs to.
-fn owner(key: &ProcessKey) -> Owner {
-    if *key == ProcessKey::other(key.bank) {
-        return Owner::Rest;
-    }
-    Owner::Process(Process {
-        pid: key.tgid,
-        comm: key.comm,
-        cgroup_id: key.cgroup_id,
-        kernel_thread: key.kernel_thread != 0,
-    })
 }
 
 #[cfg(test)]

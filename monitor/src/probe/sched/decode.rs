@@ -1,5 +1,7 @@
 //! From the raw records of the `sched` probe to samples. No input or output here.
 
+use std::array;
+
 use monitor_common::{
     hist::COARSE_SHIFT,
     key::ProcessKey,
@@ -8,11 +10,12 @@ use monitor_common::{
 
 use crate::{
     metric::{
-        AGENT_LOST, MetricDesc, PROCESS_CONTEXT_SWITCHES, PROCESS_CPU_TIME, PROCESS_MEMORY_FAULTS,
+        MetricDesc, PROCESS_CONTEXT_SWITCHES, PROCESS_CPU_TIME, PROCESS_MEMORY_FAULTS,
         PROCESS_OFFCPU_LATENCY, PROCESS_RUNQUEUE_LATENCY, SCHED_CONTEXT_SWITCHES,
         SCHED_OFFCPU_LATENCY, SCHED_RUNQUEUE_LATENCY,
     },
-    sample::{Attributes, Durations, Owner, Process, Sample, Value},
+    probe::ledger::Ledger,
+    sample::{Attributes, Durations, Owner, Sample, Value},
 };
 
 /// The metrics of a process's latencies, by the latencies' places.
@@ -51,7 +54,7 @@ pub(super) struct Decoder {
     minor: Attributes,
     major: Attributes,
     cpus: Vec<Attributes>,
-    losses: Vec<Attributes>,
+    ledger: Ledger,
     slots: Vec<(u16, u32)>,
 }
 
@@ -69,15 +72,7 @@ impl Decoder {
             cpus: (0..cpus)
                 .map(|cpu| Attributes::new([("cpu.logical_number", cpu.to_string())]))
                 .collect(),
-            losses: Loss::ALL
-                .iter()
-                .map(|(_, reason)| {
-                    Attributes::new([
-                        ("monitor.probe", super::NAME),
-                        ("monitor.loss.reason", reason),
-                    ])
-                })
-                .collect(),
+            ledger: Ledger::new(super::NAME, Loss::ALL),
             slots: Vec::new(),
         }
     }
@@ -101,15 +96,7 @@ impl Decoder {
         (summaries, slots): (&[Summary; LATENCIES], &TaskSlots),
         sink: &mut dyn FnMut(Sample<'_>),
     ) {
-        let owner = match key.comm == ProcessKey::other(key.bank).comm && key.cgroup_id == 0 {
-            true => Owner::Rest,
-            false => Owner::Process(Process {
-                pid: key.tgid,
-                comm: key.comm,
-                cgroup_id: key.cgroup_id,
-                kernel_thread: key.kernel_thread != 0,
-            }),
-        };
+        let owner = Owner::from(key);
         for (metric, attributes, increase) in [
             (&PROCESS_CPU_TIME, &self.none, usage.cpu_time),
             (&PROCESS_CONTEXT_SWITCHES, &self.voluntary, usage.voluntary),
@@ -141,15 +128,9 @@ impl Decoder {
                 value: Value::Increase(bank.switches),
             });
         }
-        for ((loss, _), attributes) in Loss::ALL.iter().zip(&self.losses) {
-            let lost = cpus.iter().map(|bank| bank.lost[*loss as usize]).sum();
-            sink(Sample {
-                metric: &AGENT_LOST,
-                owner: Owner::Host,
-                attributes,
-                value: Value::Increase(lost),
-            });
-        }
+        let lost: [u64; Loss::COUNT] =
+            array::from_fn(|reason| cpus.iter().map(|bank| bank.lost[reason]).sum());
+        self.ledger.decode(&lost, sink);
         for bank in cpus {
             for (metric, (sum, slots)) in
                 HOST_LATENCIES.into_iter().zip(bank.sums.iter().zip(&bank.slots))

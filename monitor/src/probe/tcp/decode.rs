@@ -9,13 +9,14 @@ use monitor_common::{
 use super::services::{Services, role};
 use crate::{
     metric::{
-        AGENT_LOST, MetricDesc, PROCESS_TCP_ACCEPT_LATENCY, PROCESS_TCP_ACTIVE, PROCESS_TCP_CLOSED,
+        MetricDesc, PROCESS_TCP_ACCEPT_LATENCY, PROCESS_TCP_ACTIVE, PROCESS_TCP_CLOSED,
         PROCESS_TCP_CONNECT_LATENCY, PROCESS_TCP_FAILED, PROCESS_TCP_IO, PROCESS_TCP_OPENED,
         PROCESS_TCP_RESETS, PROCESS_TCP_RETRANSMITS, PROCESS_TCP_RTT, TCP_ACCEPT_LATENCY,
         TCP_ACTIVE, TCP_CLOSED, TCP_CONNECT_LATENCY, TCP_FAILED, TCP_IO, TCP_OPENED, TCP_RESETS,
         TCP_RETRANSMITS, TCP_RTT,
     },
-    sample::{Attributes, Durations, Owner, Process, Sample, Value},
+    probe::ledger::Ledger,
+    sample::{Attributes, Durations, Owner, Sample, Value},
 };
 
 /// The raw contents of the maps at the end of one tick.
@@ -97,7 +98,7 @@ pub(super) struct Decoder {
     /// By direction.
     directions: [Attributes; 2],
     failures: [Attributes; Failure::COUNT],
-    losses: [Attributes; Loss::COUNT],
+    ledger: Ledger,
     slots: Vec<(u16, u32)>,
 }
 
@@ -110,9 +111,7 @@ impl Default for Decoder {
             directions: ["transmit", "receive"]
                 .map(|direction| Attributes::new([("network.io.direction", direction)])),
             failures: Failure::ALL.map(|(_, error)| Attributes::new([("error.type", error)])),
-            losses: Loss::ALL.map(|(_, reason)| {
-                Attributes::new([("monitor.probe", super::NAME), ("monitor.loss.reason", reason)])
-            }),
+            ledger: Ledger::new(super::NAME, Loss::ALL),
             slots: Vec::new(),
         }
     }
@@ -122,7 +121,7 @@ impl Decoder {
     /// Calls `sink` with every sample of a snapshot.
     pub(super) fn decode(&mut self, snapshot: &Snapshot, sink: &mut dyn FnMut(Sample<'_>)) {
         for (key, traffic) in &snapshot.processes {
-            let (owner, none) = (owner(key), self.none.clone());
+            let (owner, none) = (Owner::from(key), self.none.clone());
             let zeros = owner == Owner::Rest;
             self.traffic(&PROCESSES, (owner, &none, zeros), traffic, sink);
         }
@@ -139,10 +138,7 @@ impl Decoder {
             let zeros = key.side == NO_SIDE;
             self.traffic(&SERVICES, (Owner::Host, &attributes, zeros), traffic, sink);
         }
-        for (attributes, lost) in self.losses.iter().zip(snapshot.lost.counts) {
-            let value = Value::Increase(lost);
-            sink(Sample { metric: &AGENT_LOST, owner: Owner::Host, attributes, value });
-        }
+        self.ledger.decode(&snapshot.lost.counts, sink);
     }
 
     /// What the connections of `owner` did that have the attributes `common`; with `zeros` for what
@@ -186,19 +182,6 @@ impl Decoder {
             }
         }
     }
-}
-
-/// Whom a key stands for.
-fn owner(key: &ProcessKey) -> Owner {
-    if *key == ProcessKey::other(key.bank) {
-        return Owner::Rest;
-    }
-    Owner::Process(Process {
-        pid: key.tgid,
-        comm: key.comm,
-        cgroup_id: key.cgroup_id,
-        kernel_thread: key.kernel_thread != 0,
-    })
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use monitor_common::{
 };
 
 use super::*;
+use crate::metric::AGENT_LOST;
 
 const DISK: u32 = device(259, 1);
 
@@ -130,6 +131,6 @@ fn what_has_no_latencies_counts_all_the_same() {
 fn who_is_called_other_is_not_the_rest() {
     let mut key = key(5, Operation::Read);
     key.comm = Key::other(DISK, 0).comm;
-    assert!(matches!(owner(&key), Owner::Process(_)));
-    assert_eq!(owner(&Key::other(DISK, 1)), Owner::Rest);
+    assert!(matches!(Owner::from(&key.process()), Owner::Process(_)));
+    assert_eq!(Owner::from(&Key::other(DISK, 1).process()), Owner::Rest);
 }

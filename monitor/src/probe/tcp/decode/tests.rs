@@ -6,6 +6,7 @@ use monitor_common::{
 };
 
 use super::*;
+use crate::metric::AGENT_LOST;
 
 fn key(name: &str, bank: u16) -> ProcessKey {
     let mut comm = [0; COMM_LEN];
