@@ -1,6 +1,7 @@
 //! The daemon: the one place that knows every stage, from loading probes to serving what they found.
 
 mod events;
+mod heap;
 mod reload;
 mod tick;
 
@@ -209,7 +210,11 @@ impl Loaded {
 /// Loads the probes that are configured to run. `mount` is where cgroups tell processes apart.
 pub fn load_probes(config: &Config, mount: Option<&CgroupMount>) -> Vec<Loaded> {
     let kernel = read_kernel(config, mount);
-    PROBES.iter().map(|desc| load_probe(desc, config.runs(desc.name), &kernel)).collect()
+    let probes = PROBES.iter().map(|desc| load_probe(desc, config.runs(desc.name), &kernel));
+    let probes = probes.collect();
+    drop(kernel);
+    heap::give_back();
+    probes
 }
 
 fn read_kernel(config: &Config, mount: Option<&CgroupMount>) -> Result<Kernel, LoadError> {
@@ -239,6 +244,8 @@ fn switch_probes(
     for loaded in &mut changed {
         **loaded = load_probe(loaded.desc, config.runs(loaded.desc.name), &kernel);
     }
+    drop(kernel);
+    heap::give_back();
     changed.into_iter().filter(|loaded| !runs(loaded)).map(|loaded| loaded.desc.name).collect()
 }
 
