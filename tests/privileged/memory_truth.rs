@@ -191,9 +191,10 @@ fn a_hog_in_a_cgroup_is_one_victim() {
     let name = memory.path().file_name().and_then(|name| name.to_str());
     assert_eq!(Some(victim.memory_cgroup.as_str()), name);
     if let Some(sizes) = victim.sizes {
-        // The limit is of all that the cgroup has, of which nearly all is this. Single CPUs may have
-        // counted some pages that have not been added up.
-        let anonymous = LIMIT * 3 / 4..=LIMIT + (1 << 20);
+        // The limit is of all that the cgroup has: mostly this, but also file pages that were read and
+        // what the kernel keeps for it. Single CPUs may have counted some pages that have not been
+        // added up.
+        let anonymous = LIMIT / 4..=LIMIT + (1 << 20);
         assert!(anonymous.contains(&sizes.anonymous_bytes), "{sizes:?}");
         assert!(sizes.virtual_bytes >= 128 << 20, "{sizes:?}");
     }
