@@ -50,8 +50,7 @@ pub unsafe fn send_part<T, const BYTES: usize>(
     bytes: u64,
 ) -> bool {
     let map = ptr::from_ref(ring).cast_mut().cast();
-    // SAFETY: as above, and the loader puts the map's address here.
-    let code =
-        unsafe { bpf_ringbuf_output(map, event.cast_mut().cast(), bytes, BPF_RB_NO_WAKEUP.into()) };
-    code == 0
+    let event = event.cast_mut().cast();
+    // SAFETY: by the caller's promise, and the loader puts the map's address here.
+    unsafe { bpf_ringbuf_output(map, event, bytes, BPF_RB_NO_WAKEUP.into()) == 0 }
 }

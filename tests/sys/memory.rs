@@ -21,12 +21,12 @@ impl Mapping {
 
     /// Memory that is a file's, of which nothing is read ahead, nor left in memory.
     pub fn file(file: &File, pages: usize) -> Self {
-        let mapping = Self::new(pages, libc::MAP_SHARED, file.as_raw_fd());
+        let file = file.as_raw_fd();
+        let mapping = Self::new(pages, libc::MAP_SHARED, file);
         mapping.advise(libc::MADV_RANDOM);
         #[expect(unsafe_code, reason = "the standard library does not advise the kernel")]
         // SAFETY: takes integers only.
-        let result =
-            unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
+        let result = unsafe { libc::posix_fadvise(file, 0, 0, libc::POSIX_FADV_DONTNEED) };
         assert_eq!(result, 0, "{}", io::Error::from_raw_os_error(result));
         mapping
     }

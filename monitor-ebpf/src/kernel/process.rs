@@ -75,9 +75,11 @@ impl Task {
     pub fn argv(self) -> Argv {
         let mm: *const c_void = self.read(offset!(mm));
         // SAFETY: loaded from the member that holds it, so the verifier knows its type.
-        let (start, end): (u64, u64) =
-            unsafe { (member(mm, offset!(arg_start)), member(mm, offset!(arg_end))) };
-        Argv { start, bytes: end.wrapping_sub(start) }
+        unsafe {
+            let start: u64 = member(mm, offset!(arg_start));
+            let end: u64 = member(mm, offset!(arg_end));
+            Argv { start, bytes: end.wrapping_sub(start) }
+        }
     }
 
     #[inline(always)]

@@ -19,9 +19,9 @@ fn header(kind: Kind) -> Header {
 fn bytes<T: Pod>(value: &T) -> Vec<u8> {
     #[expect(unsafe_code, reason = "the kernel's programs write plain bytes")]
     // SAFETY: plain bytes without padding.
-    let bytes =
-        unsafe { std::slice::from_raw_parts(std::ptr::from_ref(value).cast(), size_of::<T>()) };
-    bytes.to_vec()
+    unsafe {
+        std::slice::from_raw_parts(std::ptr::from_ref(value).cast(), size_of::<T>()).to_vec()
+    }
 }
 
 fn what(bytes: &[u8]) -> Option<What> {
