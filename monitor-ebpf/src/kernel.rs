@@ -12,4 +12,4 @@ pub use memory::{CgroupDirectory, Memory};
 pub use process::Argv;
 pub use request::{Purpose, Request};
 pub use sock::{Endpoint, Sock, TcpSock};
-pub use task::Task;
+pub use task::{Task, low_half};

@@ -8,7 +8,7 @@ use monitor_common::{
     offsets::{ABSENT, RequestOffsets},
 };
 
-use super::task::{constant, is_hierarchy_2, low_half, member};
+use super::task::{constant, is_hierarchy_2, member};
 
 /// Written by userspace before loading.
 #[unsafe(no_mangle)]
@@ -61,13 +61,6 @@ impl Request {
     #[inline(always)]
     pub fn address(self) -> u64 {
         self.0 as u64
-    }
-
-    /// The lower half of the address, to calculate with: the verifier takes the whole for a pointer,
-    /// which cannot be shifted.
-    #[inline(always)]
-    pub fn low_address(self) -> u32 {
-        low_half(self.address())
     }
 
     /// What it is for. One that only flushes is a write of nothing, and whether it is of nothing can

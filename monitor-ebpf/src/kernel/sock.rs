@@ -5,7 +5,7 @@ use core::ffi::c_void;
 use aya_ebpf::helpers::generated::{bpf_skc_to_tcp_sock, bpf_sock_from_file};
 use monitor_common::offsets::{ABSENT, SockOffsets};
 
-use super::task::{constant, low_half, member};
+use super::task::{constant, member};
 
 /// Written by userspace before loading.
 #[unsafe(no_mangle)]
@@ -77,13 +77,6 @@ impl Sock {
     #[inline(always)]
     pub fn address(self) -> u64 {
         self.0 as u64
-    }
-
-    /// The lower half of the address, to calculate with: the verifier takes the whole for a pointer,
-    /// which cannot be shifted.
-    #[inline(always)]
-    pub fn low_address(self) -> u32 {
-        low_half(self.address())
     }
 
     /// Whether it is one of IP's, and for TCP.

@@ -51,9 +51,10 @@ pub(super) fn is_hierarchy_2() -> bool {
     constant(&CGROUP_SUBSYS) == ABSENT
 }
 
-/// The lower half of an address.
+/// The lower half of an address, to calculate with: the verifier takes the whole for a pointer, which
+/// cannot be shifted.
 #[inline(always)]
-pub(super) fn low_half(address: u64) -> u32 {
+pub fn low_half(address: u64) -> u32 {
     let low: u64;
     // SAFETY: copies a register.
     unsafe { asm!("w0 = w1", in("r1") address, lateout("r0") low, options(pure, nomem, nostack)) };

@@ -5,7 +5,7 @@ use core::ptr;
 use monitor_common::block::{Key, PENDING, Pending, READY};
 use monitor_ebpf::{
     atomic,
-    kernel::{Purpose, Request, Task},
+    kernel::{Purpose, Request, Task, low_half},
     process,
 };
 
@@ -24,7 +24,7 @@ const PLACES: u32 = 7;
 /// these lie side by side; the others are for those of another device with which they share it.
 #[inline(always)]
 fn place(request: Request, n: u32) -> Option<*mut Pending> {
-    let number = request.low_address() >> REQUEST_SHIFT;
+    let number = low_half(request.address()) >> REQUEST_SHIFT;
     if n == 0 {
         return STARTED.get_ptr_mut(number & (PENDING as u32 - 1));
     }

@@ -9,7 +9,7 @@ use monitor_common::{
 };
 use monitor_ebpf::{
     bank,
-    kernel::{Sock, Task},
+    kernel::{Sock, Task, low_half},
     process,
 };
 
@@ -87,7 +87,7 @@ pub fn unsettle(sock: Sock) {
 #[inline(always)]
 fn slot(sock: Sock) -> Option<*mut Settled> {
     // The bits in which sockets differ most.
-    SETTLED.get_ptr_mut(sock.low_address() >> 6 & (SETTLED_SLOTS as u32 - 1))
+    SETTLED.get_ptr_mut(low_half(sock.address()) >> 6 & (SETTLED_SLOTS as u32 - 1))
 }
 
 /// Gives a socket to the process that runs now. What it carried so far, but for the last `bytes`, was
