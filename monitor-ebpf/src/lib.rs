@@ -8,10 +8,9 @@ pub mod bank;
 pub mod events;
 pub mod histogram;
 pub mod kernel;
+pub mod local_storage;
 pub mod process;
-pub mod sock_storage;
 pub mod table;
-pub mod task_storage;
 
 /// Rust wants one, though nothing here can panic: the verifier refuses programs that may not end.
 #[cfg(target_arch = "bpf")]

@@ -29,7 +29,7 @@ use monitor_common::{
 use monitor_ebpf::{
     atomic,
     kernel::{Task, TaskIter},
-    task_storage::TaskStorage,
+    local_storage::TaskStorage,
 };
 
 #[unsafe(link_section = "license")]

@@ -28,7 +28,7 @@ use monitor_common::{
 };
 use monitor_ebpf::{
     kernel::{FileIter, Sock, SockIter},
-    sock_storage::SockStorage,
+    local_storage::SockStorage,
 };
 
 #[unsafe(link_section = "license")]
