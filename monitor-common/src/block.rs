@@ -5,30 +5,22 @@ use core::mem::offset_of;
 use crate::{
     hist::FINE_SLOTS,
     key::{COMM_LEN, ProcessKey},
+    named::named,
 };
 
-/// What a request does.
-#[repr(u16)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Operation {
-    /// Reads.
-    Read,
-    /// Writes; zeroing and commands to zones too, as in the kernel's own counters.
-    Write,
-    /// Only empties the device's cache.
-    Flush,
-    /// Discards.
-    Discard,
-}
-
-impl Operation {
-    /// All operations with the value of their `disk.io.direction` attribute, by their numbers.
-    pub const ALL: [(Self, &'static str); 4] = [
-        (Self::Read, "read"),
-        (Self::Write, "write"),
-        (Self::Flush, "flush"),
-        (Self::Discard, "discard"),
-    ];
+named! {
+    /// What a request does.
+    /// The names are the values of the attribute `disk.io.direction`.
+    pub enum Operation {
+        /// Reads.
+        Read = "read",
+        /// Writes; zeroing and commands to zones too, as in the kernel's own counters.
+        Write = "write",
+        /// Only empties the device's cache.
+        Flush = "flush",
+        /// Discards.
+        Discard = "discard",
+    }
 }
 
 /// Whose requests an entry counts, and which.
@@ -153,39 +145,25 @@ pub struct Flush {
     pub issued: u64,
 }
 
-/// Why something was not recorded, or not recorded where it belongs.
-#[repr(usize)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loss {
-    /// A request ended whose start was not seen, so it was added to `(other)`.
-    Unmatched,
-    /// The kernel did not note when a request was made, so it has no latencies.
-    NoStartTime,
-    /// It was not noted when a request was issued, so it has no latencies.
-    NoIssueTime,
-    /// A latency was negative, or longer than [`crate::hist::MAX_NS`], so the request has none.
-    Implausible,
-    /// The table was full, so a request was added to `(other)`.
-    TableFull,
-    /// The table was full even for `(other)`, so a request was not recorded at all.
-    OtherFull,
-    /// A command that is no read, write, flush or discard ended.
-    Passthrough,
-}
-
-impl Loss {
-    /// Number of reasons.
-    pub const COUNT: usize = 7;
-    /// All reasons with the value of their `monitor.loss.reason` attribute.
-    pub const ALL: [(Self, &'static str); Self::COUNT] = [
-        (Self::Unmatched, "unmatched"),
-        (Self::NoStartTime, "no_start_time"),
-        (Self::NoIssueTime, "no_issue_time"),
-        (Self::Implausible, "implausible"),
-        (Self::TableFull, "table_full"),
-        (Self::OtherFull, "other_full"),
-        (Self::Passthrough, "passthrough"),
-    ];
+named! {
+    /// Why something was not recorded, or not recorded where it belongs.
+    /// The names are the values of the attribute `monitor.loss.reason`.
+    pub enum Loss {
+        /// A request ended whose start was not seen, so it was added to `(other)`.
+        Unmatched = "unmatched",
+        /// The kernel did not note when a request was made, so it has no latencies.
+        NoStartTime = "no_start_time",
+        /// It was not noted when a request was issued, so it has no latencies.
+        NoIssueTime = "no_issue_time",
+        /// A latency was negative, or longer than [`crate::hist::MAX_NS`], so the request has none.
+        Implausible = "implausible",
+        /// The table was full, so a request was added to `(other)`.
+        TableFull = "table_full",
+        /// The table was full even for `(other)`, so a request was not recorded at all.
+        OtherFull = "other_full",
+        /// A command that is no read, write, flush or discard ended.
+        Passthrough = "passthrough",
+    }
 }
 
 /// What was lost in one bank, by [`Loss`].

@@ -10,6 +10,7 @@ pub mod event;
 pub mod hist;
 pub mod key;
 pub mod memory;
+mod named;
 pub mod offsets;
 pub mod process;
 pub mod sched;
@@ -24,6 +25,10 @@ pub mod tcp;
     reason = "the marker is a promise about layout that the compiler cannot check"
 )]
 pub unsafe trait Pod: Copy + 'static {}
+
+#[expect(unsafe_code, reason = "an array has no more padding than what it is made of")]
+// SAFETY: integers one behind the other.
+unsafe impl<const LEN: usize> Pod for [u64; LEN] {}
 
 /// Declares that types are [`Pod`]; the layout promises are checked where each type is defined, by
 /// assertions on its size.

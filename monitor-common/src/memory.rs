@@ -2,7 +2,10 @@
 
 use core::mem::offset_of;
 
-use crate::hist::{COARSE_SLOTS, FINE_SLOTS};
+use crate::{
+    hist::{COARSE_SLOTS, FINE_SLOTS},
+    named::named,
+};
 
 /// Number of things that threads are kept with. What there is of each comes in arrays with their places.
 pub const LATENCIES: usize = 3;
@@ -63,30 +66,19 @@ impl HostBank {
         Self { slots: [[0; FINE_SLOTS]; LATENCIES], sums: [0; LATENCIES], lost: [0; Loss::COUNT] };
 }
 
-/// Why something was not counted, or not where it belongs, or not told as an event.
-#[repr(usize)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loss {
-    /// An end whose beginning was not seen, or whose slot another thread took.
-    Unmatched,
-    /// A duration was negative, or longer than [`crate::hist::MAX_NS`].
-    Implausible,
-    /// The table was full, so it was counted for `(other)`.
-    TableFull,
-    /// The ring buffer was full, so an event was not sent.
-    RingFull,
-}
-
-impl Loss {
-    /// Number of reasons.
-    pub const COUNT: usize = 4;
-    /// All reasons with the value of their `monitor.loss.reason` attribute.
-    pub const ALL: [(Self, &'static str); Self::COUNT] = [
-        (Self::Unmatched, "unmatched"),
-        (Self::Implausible, "implausible"),
-        (Self::TableFull, "table_full"),
-        (Self::RingFull, "ring_full"),
-    ];
+named! {
+    /// Why something was not counted, or not where it belongs, or not told as an event.
+    /// The names are the values of the attribute `monitor.loss.reason`.
+    pub enum Loss {
+        /// An end whose beginning was not seen, or whose slot another thread took.
+        Unmatched = "unmatched",
+        /// A duration was negative, or longer than [`crate::hist::MAX_NS`].
+        Implausible = "implausible",
+        /// The table was full, so it was counted for `(other)`.
+        TableFull = "table_full",
+        /// The ring buffer was full, so an event was not sent.
+        RingFull = "ring_full",
+    }
 }
 
 /// A process that was chosen, told apart from all others.

@@ -1,5 +1,7 @@
 //! Maps of the `process` probe.
 
+use crate::named::named;
+
 /// Signals, of which 0 is none.
 pub const SIGNALS: usize = 65;
 
@@ -23,36 +25,23 @@ impl Counts {
     pub const EMPTY: Self = Self { forks: 0, execs: 0, failed: 0, ended: [0; SIGNALS] };
 }
 
-/// Why something was not counted, or not where it belongs, or not told as an event.
-#[repr(usize)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loss {
-    /// The table was full, so it was counted for `(other)`.
-    TableFull,
-    /// The ring buffer was full, so an event was not sent.
-    RingFull,
-    /// The arguments of a program could not be read.
-    ArgvUnread,
-    /// A status that no process can end with.
-    Implausible,
-}
-
-impl Loss {
-    /// Number of reasons.
-    pub const COUNT: usize = 4;
-    /// All reasons with the value of their `monitor.loss.reason` attribute.
-    pub const ALL: [(Self, &'static str); Self::COUNT] = [
-        (Self::TableFull, "table_full"),
-        (Self::RingFull, "ring_full"),
-        (Self::ArgvUnread, "argv_unread"),
-        (Self::Implausible, "implausible"),
-    ];
+named! {
+    /// Why something was not counted, or not where it belongs, or not told as an event.
+    /// The names are the values of the attribute `monitor.loss.reason`.
+    pub enum Loss {
+        /// The table was full, so it was counted for `(other)`.
+        TableFull = "table_full",
+        /// The ring buffer was full, so an event was not sent.
+        RingFull = "ring_full",
+        /// The arguments of a program could not be read.
+        ArgvUnread = "argv_unread",
+        /// A status that no process can end with.
+        Implausible = "implausible",
+    }
 }
 
 /// What was lost in one bank, by [`Loss`].
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Lost(pub [u64; Loss::COUNT]);
+pub type Losses = [u64; Loss::COUNT];
 
 /// One process that ended, told apart from all others.
 #[repr(C)]
@@ -64,8 +53,7 @@ pub struct Ended {
     pub tgid: u64,
 }
 
-crate::pod!(Counts, Ended, Lost);
+crate::pod!(Counts, Ended);
 
 const _: () = assert!(size_of::<Counts>() == 8 * (3 + SIGNALS));
-const _: () = assert!(size_of::<Lost>() == 8 * Loss::COUNT);
 const _: () = assert!(size_of::<Ended>() == 16);

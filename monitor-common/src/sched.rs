@@ -5,6 +5,7 @@ use core::mem::offset_of;
 use crate::{
     hist::{COARSE_SLOTS, FINE_SLOTS},
     key::{BANKS, ProcessKey},
+    named::named,
 };
 
 /// Pairs of slots in a thread's histogram; each has a bit in the mask.
@@ -110,30 +111,19 @@ pub struct HostBank {
     pub slots: [[u32; FINE_SLOTS]; LATENCIES],
 }
 
-/// Why an interval was not recorded, or not recorded where it belongs.
-#[repr(usize)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loss {
-    /// A thread came back from blocking and its wakeup was not seen.
-    Unmatched,
-    /// An interval was negative, or longer than [`crate::hist::MAX_NS`].
-    Implausible,
-    /// A thread had no storage, so its switch-in was not recorded.
-    NoStorage,
-    /// The table of exited threads was full, so a thread was added to `(other)`.
-    ExitedFull,
-}
-
-impl Loss {
-    /// Number of reasons.
-    pub const COUNT: usize = 4;
-    /// All reasons with the value of their `monitor.loss.reason` attribute.
-    pub const ALL: [(Self, &'static str); Self::COUNT] = [
-        (Self::Unmatched, "unmatched"),
-        (Self::Implausible, "implausible"),
-        (Self::NoStorage, "no_storage"),
-        (Self::ExitedFull, "exited_full"),
-    ];
+named! {
+    /// Why an interval was not recorded, or not recorded where it belongs.
+    /// The names are the values of the attribute `monitor.loss.reason`.
+    pub enum Loss {
+        /// A thread came back from blocking and its wakeup was not seen.
+        Unmatched = "unmatched",
+        /// An interval was negative, or longer than [`crate::hist::MAX_NS`].
+        Implausible = "implausible",
+        /// A thread had no storage, so its switch-in was not recorded.
+        NoStorage = "no_storage",
+        /// The table of exited threads was full, so a thread was added to `(other)`.
+        ExitedFull = "exited_full",
+    }
 }
 
 /// One thread's news, as the `iter/task` pass writes it; its [`TaskSlots`] follow.

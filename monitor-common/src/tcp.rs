@@ -1,6 +1,6 @@
 //! Maps of the `tcp` probe.
 
-use crate::{hist::COARSE_SLOTS, key::ProcessKey};
+use crate::{hist::COARSE_SLOTS, key::ProcessKey, named::named};
 
 /// The side of a connection that opened it.
 pub const CLIENT: usize = 0;
@@ -149,73 +149,44 @@ impl Traffic {
     };
 }
 
-/// Why a connection could not be opened.
-#[repr(usize)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// The other end answered that nobody listens.
-    Refused,
-    /// Nobody answered.
-    TimedOut,
-    /// There is no way to the other end.
-    Unreachable,
-    /// The process gave up.
-    Aborted,
-    /// Anything else.
-    Other,
-}
-
-impl Failure {
-    /// Number of reasons.
-    pub const COUNT: usize = 5;
-    /// All reasons with the value of their `error.type` attribute.
-    pub const ALL: [(Self, &'static str); Self::COUNT] = [
-        (Self::Refused, "refused"),
-        (Self::TimedOut, "timed_out"),
-        (Self::Unreachable, "unreachable"),
-        (Self::Aborted, "aborted"),
-        (Self::Other, "_OTHER"),
-    ];
+named! {
+    /// Why a connection could not be opened.
+    /// The names are the values of the attribute `error.type`.
+    pub enum Failure {
+        /// The other end answered that nobody listens.
+        Refused = "refused",
+        /// Nobody answered.
+        TimedOut = "timed_out",
+        /// There is no way to the other end.
+        Unreachable = "unreachable",
+        /// The process gave up.
+        Aborted = "aborted",
+        /// Anything else.
+        Other = "_OTHER",
+    }
 }
 
 /// What was not measured, or not where it belongs, by [`Loss`].
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Lost {
-    /// How often.
-    pub counts: [u64; Loss::COUNT],
+pub type Losses = [u64; Loss::COUNT];
+
+named! {
+    /// Why something was not recorded, or not recorded where it belongs.
+    /// The names are the values of the attribute `monitor.loss.reason`.
+    pub enum Loss {
+        /// There was no memory for a socket's storage, so its connection is not measured.
+        NoStorage = "no_storage",
+        /// The table of processes was full, so something was added to `(other)`.
+        ProcessesFull = "processes_full",
+        /// The table of services was full, so something was added to `(other)`.
+        ServicesFull = "services_full",
+        /// A duration was negative, or longer than [`crate::hist::MAX_NS`].
+        Implausible = "implausible",
+        /// Several CPUs reported one connection at once and this one gave up.
+        Contended = "contended",
+    }
 }
 
-/// Why something was not recorded, or not recorded where it belongs.
-#[repr(usize)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loss {
-    /// There was no memory for a socket's storage, so its connection is not measured.
-    NoStorage,
-    /// The table of processes was full, so something was added to `(other)`.
-    ProcessesFull,
-    /// The table of services was full, so something was added to `(other)`.
-    ServicesFull,
-    /// A duration was negative, or longer than [`crate::hist::MAX_NS`].
-    Implausible,
-    /// Several CPUs reported one connection at once and this one gave up.
-    Contended,
-}
-
-impl Loss {
-    /// Number of reasons.
-    pub const COUNT: usize = 5;
-    /// All reasons with the value of their `monitor.loss.reason` attribute.
-    pub const ALL: [(Self, &'static str); Self::COUNT] = [
-        (Self::NoStorage, "no_storage"),
-        (Self::ProcessesFull, "processes_full"),
-        (Self::ServicesFull, "services_full"),
-        (Self::Implausible, "implausible"),
-        (Self::Contended, "contended"),
-    ];
-}
-
-crate::pod!(ServiceKey, Listener, Traffic, Lost);
+crate::pod!(ServiceKey, Listener, Traffic);
 
 /// What the storage of one socket takes in the kernel, which rounds it, with 72 bytes of its own, up
 /// to a power of two.

@@ -8,6 +8,7 @@ pub mod bank;
 pub mod events;
 pub mod histogram;
 pub mod kernel;
+pub mod ledger;
 pub mod local_storage;
 pub mod process;
 pub mod table;

@@ -4,6 +4,7 @@
 //! thought given to it, and [`Probe::decode`] turns the copy into samples, with no more input or
 //! output.
 
+mod banked;
 mod banks;
 mod block;
 mod events;
@@ -13,6 +14,7 @@ mod memory;
 mod process;
 mod sched;
 mod table;
+mod tallies;
 mod tcp;
 
 use crate::{
@@ -20,6 +22,7 @@ use crate::{
     event::Event,
     kernel::{
         attach::{Hook, Verdict},
+        iter::PassError,
         loader::{Kernel, LoadError, Object},
         stats::Accounts,
     },
@@ -138,13 +141,13 @@ pub enum ProbeError {
         source: aya::maps::MapError,
     },
     /// A pass over the tasks failed.
-    #[error("cannot run {pass} of the {probe} probe: {reason}; restart monitor")]
+    #[error("cannot run {pass} of the {probe} probe: {source}; restart monitor")]
     Pass {
         /// The probe.
         probe: &'static str,
         /// The pass.
         pass: &'static str,
         /// The cause.
-        reason: String,
+        source: PassError,
     },
 }

@@ -6,9 +6,8 @@
 #![no_std]
 #![no_main]
 
-use aya_ebpf::bindings::BPF_RB_NO_WAKEUP;
 use aya_ebpf::{
-    bindings::BPF_NOEXIST,
+    bindings::{BPF_NOEXIST, BPF_RB_NO_WAKEUP},
     btf_maps::{Array, HashMap, LruHashMap},
     helpers::bpf_ktime_get_ns,
     macros::{btf_map, btf_tracepoint},

@@ -7,20 +7,21 @@
 
 use aya_ebpf::{
     bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST},
-    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray},
+    btf_maps::{HashMap, LruHashMap, PerCpuArray},
     helpers::bpf_ktime_get_ns,
     macros::{btf_map, btf_tracepoint},
     programs::BtfTracePointContext,
 };
 use monitor_common::{
     event::{EXEC_HEAD, Exec, Exit, Fork, Kind},
-    key::{BANKS, ProcessKey},
-    process::{Counts, Ended, Loss, Lost, SIGNALS},
+    key::ProcessKey,
+    process::{Counts, Ended, Loss, SIGNALS},
 };
 use monitor_ebpf::{
     atomic, bank,
     events::{self, Ring},
     kernel::Task,
+    ledger::{self, Ledger},
     process, table,
 };
 
@@ -33,7 +34,7 @@ static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 static COUNTS: HashMap<ProcessKey, Counts, 4096, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
 /// By bank.
 #[btf_map]
-static LOST: Array<Lost, BANKS> = Array::new();
+static LOST: Ledger<{ Loss::COUNT }> = Ledger::new();
 /// Room for some thousand events; userspace empties it once a tick.
 #[btf_map]
 static EVENTS: Ring<{ 1 << 21 }> = Ring::new();
@@ -167,8 +168,5 @@ fn sent(sent: bool) {
 
 #[inline(always)]
 fn lost(reason: Loss) {
-    if let Some(lost) = LOST.get_ptr_mut(bank::active() as u32) {
-        // SAFETY: a map value, 8-byte aligned.
-        unsafe { atomic::add(&raw mut (*lost).0[reason as usize], 1) };
-    }
+    ledger::lost(&LOST, bank::active(), reason as usize);
 }

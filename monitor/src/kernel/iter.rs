@@ -1,10 +1,16 @@
-//! Passes over what is stored with sockets: aya cannot say which map an iterator is for.
+//! Passes: running an iterator program to its end. aya cannot say which map an iterator is for, so that
+//! is done here.
 
 use std::{
     fs::File,
-    io,
+    io::{self, Read},
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
 };
+
+use aya::programs::{Iter, ProgramError, links::LinkError};
+
+use super::loader::Object;
+use crate::error::chain;
 
 const BPF_LINK_CREATE: libc::c_long = 28;
 const BPF_ITER_CREATE: libc::c_long = 33;
@@ -30,9 +36,50 @@ struct IterCreate {
     flags: u32,
 }
 
-/// Begins a pass of a loaded iterator program over all values of a map. The pass goes on as the file
-/// is read.
-pub fn over_map(program: BorrowedFd<'_>, map: BorrowedFd<'_>) -> io::Result<File> {
+/// Why a pass could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PassError {
+    /// It is not among the object's programs.
+    #[error("there is no such program")]
+    Missing,
+    /// The kernel refuses it.
+    #[error("{}", chain(.0))]
+    Program(#[from] ProgramError),
+    /// It cannot be begun.
+    #[error("{}", chain(.0))]
+    Link(#[from] LinkError),
+    /// It broke off.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Runs a loaded program over all that is of its kind, and appends what it writes to `records`.
+pub fn over_all(
+    object: &mut Object,
+    program: &str,
+    records: &mut Vec<u8>,
+) -> Result<(), PassError> {
+    let program = find(object, program)?;
+    let link = program.attach()?;
+    let mut file = program.take_link(link)?.into_file()?;
+    file.read_to_end(records)?;
+    Ok(())
+}
+
+/// Runs a loaded program, which writes nothing, over all values of a map.
+pub fn over_map(object: &mut Object, program: &str, map: BorrowedFd<'_>) -> Result<(), PassError> {
+    let mut file = begin(find(object, program)?.fd()?.as_fd(), map)?;
+    io::copy(&mut file, &mut io::sink())?;
+    Ok(())
+}
+
+fn find<'a>(object: &'a mut Object, program: &str) -> Result<&'a mut Iter, PassError> {
+    let program = object.ebpf.program_mut(program).ok_or(PassError::Missing)?;
+    Ok(program.try_into()?)
+}
+
+/// Begins a pass over all values of a map, which goes on as the file is read.
+fn begin(program: BorrowedFd<'_>, map: BorrowedFd<'_>) -> io::Result<File> {
     let map = map.as_raw_fd() as u32;
     let link = create(
         BPF_LINK_CREATE,

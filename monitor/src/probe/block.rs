@@ -5,7 +5,6 @@
 mod decode;
 mod devices;
 
-use aya::maps::{Array, MapData, MapError};
 use monitor_common::{
     block::{ENTRIES, Entry, Loss, Losses, Used},
     offsets::{RequestOffsets, TaskOffsets},
@@ -15,11 +14,11 @@ use self::{
     decode::{Decoder, Snapshot},
     devices::Devices,
 };
-use super::{MapEntries, Probe, ProbeDesc, ProbeError, banks::Banks, maps};
+use super::{MapEntries, Probe, ProbeDesc, ProbeError, banked::Banked, banks::Banks};
 use crate::{
     kernel::{
         attach::{Alternative, Hook, Target, tracepoint},
-        loader::{Kernel, Object, Raw, Setup},
+        loader::{Kernel, Object, Setup},
     },
     sample::Sample,
 };
@@ -84,9 +83,9 @@ pub(super) const DESC: ProbeDesc = ProbeDesc {
 struct Block {
     object: Object,
     banks: Banks,
-    counted: Array<MapData, Raw<Entry>>,
-    used: Array<MapData, Used>,
-    lost: Array<MapData, Losses>,
+    counted: Banked<Entry>,
+    used: Banked<Used>,
+    lost: Banked<Losses>,
     devices: Devices,
     snapshot: Snapshot,
     decoder: Decoder,
@@ -118,9 +117,9 @@ impl Block {
         super::require(NAME, HOOKS, &object.verdicts)?;
         Ok(Self {
             banks: Banks::take(&mut object, NAME)?,
-            counted: maps::take(&mut object, (NAME, "COUNTED"))?,
-            used: maps::take(&mut object, (NAME, "USED"))?,
-            lost: maps::take(&mut object, (NAME, "LOST"))?,
+            counted: Banked::take(&mut object, (NAME, "COUNTED"), Entry::EMPTY)?,
+            used: Banked::take(&mut object, (NAME, "USED"), [0; _])?,
+            lost: Banked::take(&mut object, (NAME, "LOST"), Losses::default())?,
             devices: Devices::new(&kernel.sys),
             snapshot: Snapshot::default(),
             decoder: Decoder::default(),
@@ -129,20 +128,13 @@ impl Block {
     }
 
     /// Moves the entries of a bank into the snapshot.
-    fn take_entries(&mut self, bank: u32) -> Result<(), MapError> {
-        let used = self.used.get(&bank, 0)?;
+    fn take_entries(&mut self, bank: u32) -> Result<(), ProbeError> {
+        let used = self.used.drain(bank)?;
         for position in (0..ENTRIES).filter(|n| used[n / 64] >> (n % 64) & 1 == 1) {
-            let index = bank * ENTRIES as u32 + position as u32;
-            let Raw(entry) = self.counted.get(&index, 0)?;
-            self.counted.set(index, Raw(Entry::EMPTY), 0)?;
+            let entry = self.counted.drain(bank * ENTRIES as u32 + position as u32)?;
             self.snapshot.entries.push(entry);
         }
-        self.used.set(bank, [0; _], 0)
-    }
-
-    fn take_losses(&mut self, bank: u32) -> Result<(), MapError> {
-        self.snapshot.lost = self.lost.get(&bank, 0)?;
-        self.lost.set(bank, [0; _], 0)
+        Ok(())
     }
 }
 
@@ -159,8 +151,8 @@ impl Probe for Block {
         self.object.flush_log();
         self.snapshot = Snapshot::default();
         let bank = self.banks.ended().into();
-        self.take_entries(bank).map_err(|source| map_error("COUNTED", source))?;
-        self.take_losses(bank).map_err(|source| map_error("LOST", source))?;
+        self.take_entries(bank)?;
+        self.snapshot.lost = self.lost.drain(bank)?;
         if self.snapshot.lost[Loss::NoIssueTime as usize] > 0 {
             self.object.attach_on_demand(ISSUE_TIME);
         }
@@ -179,8 +171,4 @@ impl Probe for Block {
         let entries = self.snapshot.entries.len() as u64;
         vec![MapEntries { map: "COUNTED", entries, storage_bytes: 0 }]
     }
-}
-
-fn map_error(map: &'static str, source: MapError) -> ProbeError {
-    ProbeError::Map { probe: NAME, map, source }
 }

@@ -10,11 +10,11 @@ pub(super) struct Ledger(Vec<Attributes>);
 
 impl Ledger {
     /// The ledger of a probe with these reasons.
-    pub(super) fn new<L>(probe: &'static str, reasons: impl AsRef<[(L, &'static str)]>) -> Self {
-        let attributes = |(_, reason): &(L, &'static str)| {
+    pub(super) fn new(probe: &'static str, reasons: &[&'static str]) -> Self {
+        let attributes = |reason: &&'static str| {
             Attributes::new([("monitor.probe", probe), ("monitor.loss.reason", *reason)])
         };
-        Self(reasons.as_ref().iter().map(attributes).collect())
+        Self(reasons.iter().map(attributes).collect())
     }
 
     /// Calls `sink` with what was lost in a tick, by the places of the reasons.

@@ -3,28 +3,22 @@
 
 mod decode;
 
-use aya::maps::{Array, MapData};
 use monitor_common::{
-    key::ProcessKey,
     memory::{HostBank, Kept, LATENCIES},
     offsets::{MemoryOffsets, ProcessOffsets, TaskOffsets},
 };
 
 use self::decode::Decoder;
 use super::{
-    MapEntries, Probe, ProbeDesc, ProbeError, banks::Banks, events::Events, maps, table::Table,
+    ProbeDesc, ProbeError,
+    tallies::{Layout, Tallies},
 };
-use crate::{
-    event::Event,
-    kernel::{
-        attach::{Alternative, Hook, Target, tracepoint},
-        loader::{Kernel, Object, Raw, Setup},
-    },
-    sample::Sample,
+use crate::kernel::{
+    attach::{Alternative, Hook, Target, tracepoint},
+    loader::{Kernel, Setup},
 };
 
 const NAME: &str = "memory";
-const HOST: &str = "HOST";
 
 const DIRECT: &str = "time kept to free memory as the host is short of it";
 const MEMCG: &str = "time kept to free memory as a cgroup has reached a limit";
@@ -69,89 +63,29 @@ pub(super) const DESC: ProbeDesc = ProbeDesc {
     name: NAME,
     help: "reclaim, compaction, processes killed for want of memory",
     hooks: HOOKS,
-    load: |kernel| Ok(Box::new(Memory::load(kernel)?)),
+    load: |kernel| Ok(Box::new(load(kernel)?)),
 };
 
-struct Memory {
-    object: Object,
-    banks: Banks,
-    kept: Table<ProcessKey, Kept>,
-    host: Array<MapData, Raw<HostBank>>,
-    events: Events,
-    /// The last snapshot.
-    taken: Vec<(ProcessKey, Kept)>,
-    taken_host: HostBank,
-    decoder: Decoder,
-}
-
-impl Memory {
-    fn load(kernel: &Kernel) -> Result<Self, ProbeError> {
-        let mut object = kernel.load(
-            NAME,
-            aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/memory.o")),
-            &Setup {
-                offsets: &[TaskOffsets::TABLE, ProcessOffsets::TABLE, MemoryOffsets::TABLE],
-                constants: &[("MEMORY_SUBSYS", kernel.subsys("memory"))],
-                ..Setup::default()
-            },
-        )?;
-        let banks = Banks::take(&mut object, NAME)?;
-        let kept = Table::take(&mut object, (NAME, "KEPT"), Kept::EMPTY)?;
-        let host = maps::take(&mut object, (NAME, HOST))?;
-        let events = Events::take(&mut object, (NAME, "EVENTS"))?;
+fn load(kernel: &Kernel) -> Result<Tallies<Kept, HostBank, Decoder>, ProbeError> {
+    let object = kernel.load(
+        NAME,
+        aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/memory.o")),
+        &Setup {
+            offsets: &[TaskOffsets::TABLE, ProcessOffsets::TABLE, MemoryOffsets::TABLE],
+            constants: &[("MEMORY_SUBSYS", kernel.subsys("memory"))],
+            ..Setup::default()
+        },
+    )?;
+    let layout =
+        Layout { probe: NAME, processes: ("KEPT", Kept::EMPTY), host: ("HOST", HostBank::EMPTY) };
+    Tallies::start(object, layout, |object| {
         for hook in HOOKS {
-            kernel.attach(&mut object, hook);
+            kernel.attach(object, hook);
         }
         let is_attached = |name: &str| {
             let mut verdicts = object.verdicts.iter();
             verdicts.any(|verdict| verdict.hook == name && verdict.state.is_attached())
         };
-        let measured = ENDS.map(|[begin, end]| is_attached(begin) && is_attached(end));
-        Ok(Self {
-            object,
-            banks,
-            kept,
-            host,
-            events,
-            taken: Vec::new(),
-            taken_host: HostBank::EMPTY,
-            decoder: Decoder::new(measured),
-        })
-    }
-}
-
-impl Probe for Memory {
-    fn object(&self) -> &Object {
-        &self.object
-    }
-
-    fn end_tick(&mut self) -> Result<(), ProbeError> {
-        self.banks.flip()
-    }
-
-    fn snapshot(&mut self) -> Result<(), ProbeError> {
-        self.object.flush_log();
-        // What is taken from the kernel is gone there: a step that fails must not give it out twice.
-        self.taken.clear();
-        self.taken_host = HostBank::EMPTY;
-        self.events.snapshot();
-        let ended = self.banks.ended();
-        self.kept.drain(ended, &mut self.taken)?;
-        let error = |source| ProbeError::Map { probe: NAME, map: HOST, source };
-        self.taken_host = self.host.get(&ended.into(), 0).map_err(error)?.0;
-        self.host.set(ended.into(), Raw(HostBank::EMPTY), 0).map_err(error)
-    }
-
-    fn decode(&mut self, sink: &mut dyn FnMut(Sample<'_>)) {
-        self.decoder.decode(&self.taken, &self.taken_host, sink);
-    }
-
-    fn events(&mut self, sink: &mut dyn FnMut(Event)) {
-        self.events.decode(sink);
-    }
-
-    fn entries(&self) -> Vec<MapEntries> {
-        let entries = self.taken.len() as u64;
-        vec![MapEntries { map: "KEPT", entries, storage_bytes: 0 }]
-    }
+        Decoder::new(ENDS.map(|[begin, end]| is_attached(begin) && is_attached(end)))
+    })
 }

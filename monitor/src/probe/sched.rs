@@ -3,12 +3,9 @@
 
 mod decode;
 
-use std::{io::Read, thread, time::Duration};
+use std::{thread, time::Duration};
 
-use aya::{
-    maps::{Array, MapData, MapError},
-    programs::Iter,
-};
+use aya::maps::{Array, MapData, MapError};
 use monitor_common::{
     key::{BANKS, NO_BANK, ProcessKey},
     offsets::TaskOffsets,
@@ -16,11 +13,11 @@ use monitor_common::{
 };
 
 use self::decode::{Decoder, Snapshot};
-use super::{MapEntries, Probe, ProbeDesc, ProbeError, maps, table::Table};
+use super::{MapEntries, Probe, ProbeDesc, ProbeError, banked::Banked, maps, table::Table};
 use crate::{
-    error::chain,
     kernel::{
         attach::{Alternative, Hook, Target, tracepoint},
+        iter,
         loader::{Kernel, Object, Raw, Setup},
     },
     sample::Sample,
@@ -71,7 +68,7 @@ pub(super) const DESC: ProbeDesc = ProbeDesc {
 struct Sched {
     object: Object,
     control: Array<MapData, Raw<Control>>,
-    host: Array<MapData, Raw<HostBank>>,
+    host: Banked<HostBank>,
     exited: Table<ProcessKey, Exited>,
     cpus: u32,
     /// The bank that programs write to.
@@ -103,7 +100,7 @@ impl Sched {
         super::require(NAME, HOOKS, &object.verdicts)?;
         let mut sched = Self {
             control,
-            host: maps::take(&mut object, (NAME, "HOST"))?,
+            host: Banked::take(&mut object, (NAME, "HOST"), HostBank::EMPTY)?,
             exited,
             object,
             cpus: kernel.cpus,
@@ -142,11 +139,7 @@ impl Probe for Sched {
         self.snapshot.exited.retain(|(_, exited)| exited.threads > 0);
         for cpu in 0..self.cpus {
             let index = ended * self.cpus + cpu;
-            let Raw(bank) = self.host.get(&index, 0).map_err(|source| map_error("HOST", source))?;
-            self.host
-                .set(index, Raw(HostBank::EMPTY), 0)
-                .map_err(|source| map_error("HOST", source))?;
-            self.snapshot.cpus.push(bank);
+            self.snapshot.cpus.push(self.host.drain(index)?);
         }
         Ok(())
     }
@@ -188,26 +181,23 @@ fn make_storage(
 /// Has programs write to a bank from now on.
 fn set_bank(control: &mut Array<MapData, Raw<Control>>, bank: u32) -> Result<(), ProbeError> {
     let value = Control { bank: bank.into(), ..Control::default() };
-    control.set(0, Raw(value), 0).map_err(|source| map_error(CONTROL, source))
+    control.set(0, Raw(value), 0).map_err(control_error)
 }
 
 fn read_control(control: &Array<MapData, Raw<Control>>) -> Result<Control, ProbeError> {
-    let value = control.get(&0, 0).map_err(|source| map_error(CONTROL, source))?;
+    let value = control.get(&0, 0).map_err(control_error)?;
     Ok(value.0)
 }
 
 /// Runs the program over all tasks once, and keeps what it writes.
 fn pass(object: &mut Object, records: &mut Vec<u8>) -> Result<(), ProbeError> {
-    let error = |reason: String| ProbeError::Pass { probe: NAME, pass: PASS, reason };
-    let program = object.ebpf.program_mut(PASS).ok_or_else(|| error("no such program".into()))?;
-    let program: &mut Iter = program.try_into().map_err(|e| error(format!("{e}")))?;
-    let link = program.attach().map_err(|e| error(chain(&e)))?;
-    let link = program.take_link(link).map_err(|e| error(chain(&e)))?;
-    let mut file = link.into_file().map_err(|e| error(chain(&e)))?;
-    file.read_to_end(records).map_err(|e| error(e.to_string()))?;
-    Ok(())
+    iter::over_all(object, PASS, records).map_err(|source| ProbeError::Pass {
+        probe: NAME,
+        pass: PASS,
+        source,
+    })
 }
 
-fn map_error(map: &'static str, source: MapError) -> ProbeError {
-    ProbeError::Map { probe: NAME, map, source }
+fn control_error(source: MapError) -> ProbeError {
+    ProbeError::Map { probe: NAME, map: CONTROL, source }
 }

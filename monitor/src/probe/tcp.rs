@@ -4,31 +4,27 @@
 mod decode;
 mod services;
 
-use std::{io::Read, os::fd::AsFd};
+use std::os::fd::AsFd;
 
-use aya::{
-    maps::{Array, Map, MapData, MapError},
-    programs::Iter,
-};
+use aya::maps::{Map, MapData, MapError};
 use monitor_common::{
     key::ProcessKey,
     offsets::{SockOffsets, TaskOffsets},
-    tcp::{CLIENT, CONNECTION_BYTES, Lost, SERVER, ServiceKey, Traffic},
+    tcp::{CLIENT, CONNECTION_BYTES, Losses, SERVER, ServiceKey, Traffic},
 };
 
 use self::decode::{Decoder, Snapshot};
 use super::{
     MapEntries, Probe, ProbeDesc, ProbeError,
+    banked::Banked,
     banks::Banks,
-    maps,
     table::{Key, Table},
 };
 use crate::{
-    error::chain,
     kernel::{
         attach::{Alternative, Hook, Target, tracepoint},
-        iter,
-        loader::{Kernel, Object, Raw, Setup},
+        iter::{self, PassError},
+        loader::{Kernel, Object, Setup},
     },
     sample::Sample,
 };
@@ -108,7 +104,7 @@ struct Tcp {
     connections: MapData,
     processes: Table<ProcessKey, Traffic>,
     services: Table<ServiceKey, Traffic>,
-    lost: Array<MapData, Raw<Lost>>,
+    lost: Banked<Losses>,
     snapshot: Snapshot,
     decoder: Decoder,
 }
@@ -125,7 +121,7 @@ impl Tcp {
             connections: connections(&mut object)?,
             processes: Table::take(&mut object, (NAME, "PROCESSES"), Traffic::EMPTY)?,
             services: Table::take(&mut object, (NAME, "SERVICES"), Traffic::EMPTY)?,
-            lost: maps::take(&mut object, (NAME, "LOST"))?,
+            lost: Banked::take(&mut object, (NAME, "LOST"), Losses::default())?,
             object,
             snapshot: Snapshot::default(),
             decoder: Decoder::default(),
@@ -134,11 +130,8 @@ impl Tcp {
             if kernel.attach(&mut tcp.object, hook) && hook.name == "iter_task_file" {
                 // Ports that are listened on are found by the first, and needed by the second.
                 for _ in 0..2 {
-                    let program = iter_program(&mut tcp.object, ADOPTION)?;
-                    let error = |e: &dyn std::error::Error| pass_error(ADOPTION, chain(e));
-                    let link = program.attach().map_err(|e| error(&e))?;
-                    let link = program.take_link(link).map_err(|e| error(&e))?;
-                    read(link.into_file().map_err(|e| error(&e))?, ADOPTION)?;
+                    iter::over_all(&mut tcp.object, ADOPTION, &mut Vec::new())
+                        .map_err(|source| pass_error(ADOPTION, source))?;
                 }
             }
         }
@@ -167,18 +160,11 @@ impl Probe for Tcp {
         // What is taken from the kernel is gone there: a step that fails must not lose what those
         // before it took, nor give it out twice.
         self.snapshot.clear();
-        let program = iter_program(&mut self.object, PASS)?;
-        let fd = program.fd().map_err(|e| pass_error(PASS, chain(&e)))?;
-        let file = iter::over_map(fd.as_fd(), self.connections.fd().as_fd())
-            .map_err(|e| pass_error(PASS, e.to_string()))?;
-        read(file, PASS)?;
+        iter::over_map(&mut self.object, PASS, self.connections.fd().as_fd())
+            .map_err(|source| pass_error(PASS, source))?;
         self.processes.drain(ended, &mut self.snapshot.processes)?;
         self.services.drain(ended, &mut self.snapshot.services)?;
-        let index = u32::from(ended);
-        let error = |source| ProbeError::Map { probe: NAME, map: "LOST", source };
-        let Raw(lost) = self.lost.get(&index, 0).map_err(error)?;
-        self.lost.set(index, Raw(Lost::default()), 0).map_err(error)?;
-        self.snapshot.lost = lost;
+        self.snapshot.lost = self.lost.drain(ended.into())?;
         Ok(())
     }
 
@@ -223,21 +209,6 @@ fn connections(object: &mut Object) -> Result<MapData, ProbeError> {
     }
 }
 
-fn iter_program<'a>(
-    object: &'a mut Object,
-    name: &'static str,
-) -> Result<&'a mut Iter, ProbeError> {
-    let program = object.ebpf.program_mut(name);
-    let program = program.ok_or_else(|| pass_error(name, "no such program".to_owned()))?;
-    program.try_into().map_err(|e| pass_error(name, chain(&e)))
-}
-
-/// Runs a pass to its end. Its program writes nothing.
-fn read(mut file: std::fs::File, pass: &'static str) -> Result<(), ProbeError> {
-    file.read_to_end(&mut Vec::new()).map_err(|e| pass_error(pass, e.to_string()))?;
-    Ok(())
-}
-
-fn pass_error(pass: &'static str, reason: String) -> ProbeError {
-    ProbeError::Pass { probe: NAME, pass, reason }
+fn pass_error(pass: &'static str, source: PassError) -> ProbeError {
+    ProbeError::Pass { probe: NAME, pass, source }
 }

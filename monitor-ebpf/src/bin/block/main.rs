@@ -18,10 +18,14 @@ use aya_ebpf::{
     programs::BtfTracePointContext,
 };
 use monitor_common::{
-    block::{ENTRIES, Entry, Flush, Loss, Losses, PENDING, Pending, Used},
+    block::{ENTRIES, Entry, Flush, Loss, PENDING, Pending, Used},
     key::BANKS,
 };
-use monitor_ebpf::{atomic, bank, kernel::Request};
+use monitor_ebpf::{
+    bank,
+    kernel::Request,
+    ledger::{self, Ledger},
+};
 
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
@@ -38,7 +42,7 @@ static COUNTED: Array<Entry, { BANKS * ENTRIES }> = Array::new();
 static USED: Array<Used, BANKS> = Array::new();
 /// By bank.
 #[btf_map]
-static LOST: Array<Losses, BANKS> = Array::new();
+static LOST: Ledger<{ Loss::COUNT }> = Ledger::new();
 /// By CPU; userspace sets the size.
 #[btf_map]
 static FLUSHES: Array<Flush, 1> = Array::new();
@@ -93,12 +97,8 @@ pub fn block_rq_complete(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// Counts what could not be recorded. Rare, so the cost does not matter.
-#[cold]
+/// Counts what could not be recorded.
 #[inline(always)]
 fn lost(reason: Loss) {
-    if let Some(losses) = LOST.get_ptr_mut(bank::active() as u32) {
-        // SAFETY: a map value, 8-byte aligned.
-        unsafe { atomic::add((&raw mut (*losses)[reason as usize]).cast(), 1) };
-    }
+    ledger::lost(&LOST, bank::active(), reason as usize);
 }

@@ -21,13 +21,14 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, FEntryContext, FExitContext},
 };
 use monitor_common::{
-    key::{BANKS, ProcessKey},
+    key::ProcessKey,
     tcp::{
-        Connection, DIRECTIONS, Listener, Lost, RECEIVE, ServiceKey, Settled, TRANSMIT, Traffic,
+        Connection, DIRECTIONS, Listener, Loss, RECEIVE, ServiceKey, Settled, TRANSMIT, Traffic,
     },
 };
 use monitor_ebpf::{
     kernel::{FileIter, Sock, SockIter},
+    ledger::Ledger,
     local_storage::SockStorage,
 };
 
@@ -53,7 +54,7 @@ static LISTENERS: HashMap<Listener, u64, 4096, { BPF_F_NO_PREALLOC as usize }> =
 static SETTLED: Array<Settled, SETTLED_SLOTS> = Array::new();
 /// What was not measured, by bank.
 #[btf_map]
-static LOST: Array<Lost, BANKS> = Array::new();
+static LOST: Ledger<{ Loss::COUNT }> = Ledger::new();
 
 /// A power of two. Sockets that share a slot are looked up whenever it changes hands.
 const SETTLED_SLOTS: usize = 8192;

@@ -13,7 +13,7 @@ use monitor_common::{
 use monitor_ebpf::{
     atomic,
     kernel::{Sock, TcpSock},
-    table,
+    ledger, table,
 };
 
 use crate::{LOST, PROCESSES, SERVICES};
@@ -148,8 +148,5 @@ unsafe fn take(reported: *mut u64, now: u64, bank: usize) -> u64 {
 /// Counts what could not be recorded.
 #[inline(always)]
 pub fn lost(bank: usize, reason: Loss) {
-    if let Some(lost) = LOST.get_ptr_mut(bank as u32) {
-        // SAFETY: a map value, 8-byte aligned.
-        unsafe { atomic::add(&raw mut (*lost).counts[reason as usize], 1) };
-    }
+    ledger::lost(&LOST, bank, reason as usize);
 }

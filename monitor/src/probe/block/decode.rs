@@ -69,7 +69,7 @@ impl Default for Decoder {
     fn default() -> Self {
         Self {
             attributes: HashMap::new(),
-            ledger: Ledger::new(super::NAME, Loss::ALL),
+            ledger: Ledger::new(super::NAME, &Loss::NAMES),
             slots: Vec::new(),
         }
     }
@@ -98,13 +98,12 @@ impl Decoder {
 
     fn attributes(&mut self, snapshot: &Snapshot, key: &Key) -> Attributes {
         let device = snapshot.names.get(&key.device).cloned().unwrap_or_default();
-        let operation = Operation::ALL.get(usize::from(key.operation));
-        let direction = operation.map_or("", |(_, direction)| direction);
+        let direction = Operation::NAMES.get(usize::from(key.operation)).unwrap_or(&"");
         let known =
             self.attributes.entry((device, key.operation)).or_insert_with_key(|(device, _)| {
                 Attributes::new([
                     ("system.device", device.as_str()),
-                    ("disk.io.direction", direction),
+                    ("disk.io.direction", *direction),
                 ])
             });
         known.clone()

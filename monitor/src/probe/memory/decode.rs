@@ -11,7 +11,7 @@ use crate::{
         MEMORY_COMPACTION_LATENCY, MEMORY_RECLAIM_LATENCY, MetricDesc,
         PROCESS_MEMORY_COMPACTION_LATENCY, PROCESS_MEMORY_RECLAIM_LATENCY, PROCESS_OOM_KILLS,
     },
-    probe::ledger::Ledger,
+    probe::{ledger::Ledger, tallies::Decode},
     sample::{Attributes, Durations, Owner, Sample, Value},
 };
 
@@ -48,13 +48,14 @@ impl Decoder {
             none: Attributes::default(),
             latencies,
             measured,
-            ledger: Ledger::new(super::NAME, Loss::ALL),
+            ledger: Ledger::new(super::NAME, &Loss::NAMES),
             slots: Vec::new(),
         }
     }
+}
 
-    /// Calls `sink` with every sample of a snapshot.
-    pub(super) fn decode(
+impl Decode<Kept, HostBank> for Decoder {
+    fn decode(
         &mut self,
         taken: &[(ProcessKey, Kept)],
         host: &HostBank,
@@ -86,7 +87,9 @@ impl Decoder {
         }
         self.ledger.decode(&host.lost, sink);
     }
+}
 
+impl Decoder {
     /// Takes the slots that are in use; whether there are any.
     fn take_used(&mut self, slots: &[u32]) -> bool {
         let used = (0..).zip(slots.iter().copied()).filter(|(_, count)| *count > 0);

@@ -2,13 +2,13 @@
 
 use monitor_common::{
     key::ProcessKey,
-    process::{Counts, Loss, Lost, SIGNALS},
+    process::{Counts, Loss, Losses, SIGNALS},
 };
 
 use crate::{
     event::signal_name,
     metric::{PROCESS_EXECS, PROCESS_EXITS, PROCESS_FORKS},
-    probe::ledger::Ledger,
+    probe::{ledger::Ledger, tallies::Decode},
     sample::{Attributes, Owner, Sample, Value},
 };
 
@@ -34,15 +34,16 @@ impl Decoder {
             none: Attributes::default(),
             failed: class("failure"),
             ended: std::iter::once(class("success")).chain(signals).collect(),
-            ledger: Ledger::new(super::NAME, Loss::ALL),
+            ledger: Ledger::new(super::NAME, &Loss::NAMES),
         }
     }
+}
 
-    /// Calls `sink` with every sample of a snapshot.
-    pub(super) fn decode(
-        &self,
+impl Decode<Counts, Losses> for Decoder {
+    fn decode(
+        &mut self,
         taken: &[(ProcessKey, Counts)],
-        lost: &Lost,
+        lost: &Losses,
         sink: &mut dyn FnMut(Sample<'_>),
     ) {
         for (key, counts) in taken {
@@ -60,7 +61,7 @@ impl Decoder {
                 }
             }
         }
-        self.ledger.decode(&lost.0, sink);
+        self.ledger.decode(lost, sink);
     }
 }
 
@@ -68,7 +69,7 @@ impl Decoder {
 mod tests {
     use super::*;
 
-    fn decode(taken: &[(ProcessKey, Counts)], lost: Lost) -> Vec<String> {
+    fn decode(taken: &[(ProcessKey, Counts)], lost: Losses) -> Vec<String> {
         let mut samples = Vec::new();
         Decoder::new().decode(taken, &lost, &mut |sample| {
             let owner = match sample.owner {
@@ -92,7 +93,7 @@ mod tests {
         counts.ended[0] = 4;
         counts.ended[9] = 5;
         assert_eq!(
-            decode(&[(key, counts)], Lost::default())[..5],
+            decode(&[(key, counts)], Losses::default())[..5],
             [
                 "monitor.process.forks sh [] 1",
                 "monitor.process.execs sh [] 2",
@@ -107,7 +108,7 @@ mod tests {
     fn what_found_no_place_and_what_was_lost() {
         let counts = Counts { forks: 6, ..Counts::EMPTY };
         assert_eq!(
-            decode(&[(ProcessKey::other(1), counts)], Lost([1, 2, 3, 4])),
+            decode(&[(ProcessKey::other(1), counts)], [1, 2, 3, 4]),
             [
                 "monitor.process.forks rest [] 6",
                 "monitor.agent.lost host [\"process\", \"table_full\"] 1",

@@ -72,7 +72,7 @@ impl Decoder {
             cpus: (0..cpus)
                 .map(|cpu| Attributes::new([("cpu.logical_number", cpu.to_string())]))
                 .collect(),
-            ledger: Ledger::new(super::NAME, Loss::ALL),
+            ledger: Ledger::new(super::NAME, &Loss::NAMES),
             slots: Vec::new(),
         }
     }

@@ -3,7 +3,7 @@
 use monitor_common::{
     hist::COARSE_SHIFT,
     key::ProcessKey,
-    tcp::{ACCEPT, CONNECT, Failure, LATENCIES, Loss, Lost, NO_SIDE, RTT, ServiceKey, Traffic},
+    tcp::{ACCEPT, CONNECT, Failure, LATENCIES, Loss, Losses, NO_SIDE, RTT, ServiceKey, Traffic},
 };
 
 use super::services::{Services, role};
@@ -27,7 +27,7 @@ pub(super) struct Snapshot {
     /// What the connections to each service did.
     pub(super) services: Vec<(ServiceKey, Traffic)>,
     /// What was not measured.
-    pub(super) lost: Lost,
+    pub(super) lost: Losses,
 }
 
 impl Snapshot {
@@ -35,7 +35,7 @@ impl Snapshot {
     pub(super) fn clear(&mut self) {
         self.processes.clear();
         self.services.clear();
-        self.lost = Lost::default();
+        self.lost = Losses::default();
     }
 }
 
@@ -110,8 +110,8 @@ impl Default for Decoder {
             roles: [0, 1].map(|side| Attributes::new([("monitor.tcp.role", role(side))])),
             directions: ["transmit", "receive"]
                 .map(|direction| Attributes::new([("network.io.direction", direction)])),
-            failures: Failure::ALL.map(|(_, error)| Attributes::new([("error.type", error)])),
-            ledger: Ledger::new(super::NAME, Loss::ALL),
+            failures: Failure::NAMES.map(|error| Attributes::new([("error.type", error)])),
+            ledger: Ledger::new(super::NAME, &Loss::NAMES),
             slots: Vec::new(),
         }
     }
@@ -138,7 +138,7 @@ impl Decoder {
             let zeros = key.side == NO_SIDE;
             self.traffic(&SERVICES, (Owner::Host, &attributes, zeros), traffic, sink);
         }
-        self.ledger.decode(&snapshot.lost.counts, sink);
+        self.ledger.decode(&snapshot.lost, sink);
     }
 
     /// What the connections of `owner` did that have the attributes `common`; with `zeros` for what

@@ -1,0 +1,98 @@
+//! A probe whose programs keep one table by process, one value by bank and a ring buffer of events.
+
+use monitor_common::{Pod, key::ProcessKey};
+
+use super::{
+    MapEntries, Probe, ProbeError, banked::Banked, banks::Banks, events::Events, table::Table,
+};
+use crate::{event::Event, kernel::loader::Object, sample::Sample};
+
+/// What such a probe's tables are called, and what they are when empty.
+pub(super) struct Layout<V, H> {
+    /// Its name.
+    pub(super) probe: &'static str,
+    /// The table of processes.
+    pub(super) processes: (&'static str, V),
+    /// The value by bank.
+    pub(super) host: (&'static str, H),
+}
+
+/// From what such a probe took to samples.
+pub(super) trait Decode<V, H>: Send {
+    /// Calls `sink` with every sample of a snapshot.
+    fn decode(&mut self, taken: &[(ProcessKey, V)], host: &H, sink: &mut dyn FnMut(Sample<'_>));
+}
+
+/// Such a probe.
+pub(super) struct Tallies<V: Pod, H: Pod, D> {
+    object: Object,
+    layout: Layout<V, H>,
+    banks: Banks,
+    processes: Table<ProcessKey, V>,
+    host: Banked<H>,
+    events: Events,
+    /// The last snapshot.
+    taken: Vec<(ProcessKey, V)>,
+    taken_host: H,
+    decoder: D,
+}
+
+impl<V: Pod, H: Pod, D: Decode<V, H>> Tallies<V, H, D> {
+    /// Takes the maps of a loaded probe and attaches it. The decoder is made when it is known which
+    /// hooks are attached.
+    pub(super) fn start(
+        mut object: Object,
+        layout: Layout<V, H>,
+        attach: impl FnOnce(&mut Object) -> D,
+    ) -> Result<Self, ProbeError> {
+        let probe = layout.probe;
+        let (processes, none) = layout.processes;
+        let (host, empty) = layout.host;
+        Ok(Self {
+            banks: Banks::take(&mut object, probe)?,
+            processes: Table::take(&mut object, (probe, processes), none)?,
+            host: Banked::take(&mut object, (probe, host), empty)?,
+            events: Events::take(&mut object, (probe, "EVENTS"))?,
+            taken: Vec::new(),
+            taken_host: empty,
+            decoder: attach(&mut object),
+            layout,
+            object,
+        })
+    }
+}
+
+impl<V: Pod + Send, H: Pod + Send, D: Decode<V, H>> Probe for Tallies<V, H, D> {
+    fn object(&self) -> &Object {
+        &self.object
+    }
+
+    fn end_tick(&mut self) -> Result<(), ProbeError> {
+        self.banks.flip()
+    }
+
+    fn snapshot(&mut self) -> Result<(), ProbeError> {
+        self.object.flush_log();
+        // What is taken from the kernel is gone there: a step that fails must not give it out twice.
+        self.taken.clear();
+        self.taken_host = self.layout.host.1;
+        self.events.snapshot();
+        let ended = self.banks.ended();
+        self.processes.drain(ended, &mut self.taken)?;
+        self.taken_host = self.host.drain(ended.into())?;
+        Ok(())
+    }
+
+    fn decode(&mut self, sink: &mut dyn FnMut(Sample<'_>)) {
+        self.decoder.decode(&self.taken, &self.taken_host, sink);
+    }
+
+    fn events(&mut self, sink: &mut dyn FnMut(Event)) {
+        self.events.decode(sink);
+    }
+
+    fn entries(&self) -> Vec<MapEntries> {
+        let (map, _) = self.layout.processes;
+        vec![MapEntries { map, entries: self.taken.len() as u64, storage_bytes: 0 }]
+    }
+}
