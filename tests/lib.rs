@@ -10,6 +10,7 @@ pub mod cgroup;
 pub mod collector;
 pub mod counts;
 pub mod disk;
+pub mod kernel_log;
 pub mod network;
 pub mod proc;
 pub mod recorder;

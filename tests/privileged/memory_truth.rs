@@ -14,8 +14,9 @@ use monitor_tests::{
     bpftrace::Counting,
     cgroup::{self, Cgroup},
     kernel,
+    kernel_log::KernelLog,
     recorder::comm,
-    serial,
+    serial, sys,
 };
 
 /// Fails unless two counts differ by at most a hundredth.
@@ -156,6 +157,19 @@ fn kills() -> u64 {
     count.expect("kills are counted").parse().expect("a number")
 }
 
+/// What the kernel's log says that a victim had, in KiB: its address space, and what of its memory is
+/// anonymous, in files, and shared.
+fn obituary(messages: Vec<String>, pid: u32) -> [u64; 4] {
+    let victim = format!("Killed process {pid} ");
+    let message = messages.into_iter().find(|message| message.contains(&victim));
+    let message = message.unwrap_or_else(|| panic!("nothing of {pid} in the kernel's log"));
+    ["total-vm:", "anon-rss:", "file-rss:", "shmem-rss:"].map(|size| {
+        let (_, rest) = message.split_once(size).expect("the kernel tells all of them");
+        let (kib, _) = rest.split_once("kB").expect("in these units");
+        kib.parse().expect("a whole number")
+    })
+}
+
 #[test]
 fn a_hog_in_a_cgroup_is_one_victim() {
     const LIMIT: u64 = 64 << 20;
@@ -165,6 +179,7 @@ fn a_hog_in_a_cgroup_is_one_victim() {
     let other = cgroup::version_1().map(|_| Cgroup::new("oom", 1_000_000, 1_000_000));
     let collector = Collector::start(&kernel(), "memory");
     let kills_before = kills();
+    let log = KernelLog::open();
     let cgroups = [Some(&memory), other.as_ref()].into_iter().flatten();
     let paths: Vec<_> = cgroups.map(|cgroup| cgroup.path().to_str().expect("letters")).collect();
     let hog = Workload::start("mt-oom-hog", ["oom", &paths.join(","), "128"]);
@@ -191,12 +206,14 @@ fn a_hog_in_a_cgroup_is_one_victim() {
     let name = memory.path().file_name().and_then(|name| name.to_str());
     assert_eq!(Some(victim.memory_cgroup.as_str()), name);
     if let Some(sizes) = victim.sizes {
-        // The limit is of all that the cgroup has: mostly this, but also file pages that were read and
-        // what the kernel keeps for it. Single CPUs may have counted some pages that have not been
-        // added up.
-        let anonymous = LIMIT / 4..=LIMIT + (1 << 20);
-        assert!(anonymous.contains(&sizes.anonymous_bytes), "{sizes:?}");
-        assert!(sizes.virtual_bytes >= 128 << 20, "{sizes:?}");
+        let said = obituary(log.messages(), pid);
+        let told =
+            [sizes.virtual_bytes, sizes.anonymous_bytes, sizes.file_bytes, sizes.shared_bytes];
+        // The kernel may have added up what single CPUs had counted: up to a batch of pages each.
+        let cpus = sys::cpus().len() as u64;
+        let slack = cpus * (2 * cpus).max(32) * 4;
+        let is_said = |(told, said): (u64, u64)| (told >> 10).abs_diff(said) <= slack;
+        assert!(told.into_iter().zip(said).all(is_said), "{sizes:?}; in KiB: {said:?}");
     }
     assert_eq!(collected.count(&PROCESS_OOM_KILLS, "mt-oom-hog", &[]), 1);
     let all = collected.counts.iter().filter(|((metric, ..), _)| *metric == PROCESS_OOM_KILLS.name);
