@@ -3,6 +3,7 @@
 //! Lines and paths are scanned, nothing is parsed; rules are as coarse as that allows. Every rule has
 //! a bad example in its tests, so that one that can no longer fail is noticed.
 
+mod collector;
 mod layers;
 mod links;
 mod rust;
@@ -31,6 +32,8 @@ struct Tree {
     rust: Vec<Rust>,
     /// Path and text of Markdown files.
     markdown: Vec<(PathBuf, String)>,
+    /// Path and text of what the Collector is made of.
+    collector: Vec<(PathBuf, String)>,
 }
 
 /// A place that breaks a rule.
@@ -44,7 +47,7 @@ struct Finding {
 /// A rule with its name.
 type Rule = (&'static str, fn(&Tree) -> Vec<Finding>);
 
-const RULES: [Rule; 10] = [
+const RULES: [Rule; 11] = [
     ("layers", layers::forbidden_imports),
     ("stages", layers::only_daemon_knows_all),
     ("kernel pointers", layers::kernel_pointers),
@@ -53,6 +56,7 @@ const RULES: [Rule; 10] = [
     ("modules", style::module_files),
     ("unsafe", style::safety_comments),
     ("notes", style::notes_have_reasons),
+    ("collector", collector::matches_manifest),
     ("links", links::files),
     ("anchors", links::anchors),
 ];
@@ -100,6 +104,9 @@ impl Tree {
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("rs") => self.rust.push(Rust::new(path, &text()?)),
             Some("md") => self.markdown.push((path.to_owned(), text()?)),
+            Some("go" | "mod" | "yaml") if path.starts_with("otel-collector") => {
+                self.collector.push((path.to_owned(), text()?));
+            }
             _ => {}
         }
         Ok(())

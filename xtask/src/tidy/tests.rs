@@ -25,6 +25,8 @@ const BAD: &[(&str, &str, &str, usize)] = &[
     ("unsafe", "monitor/src/a.rs", "// SAFETY: fine.\n\nunsafe impl Pod for A {}", 3),
     ("notes", "monitor/src/a.rs", "// TODO: later", 1),
     ("notes", "monitor/src/a.rs", "fn f() {}\n/* FIXME() */", 2),
+    ("collector", "otel-collector/builder.yaml", "receivers:\n  - gomod: x.org/a v1.0.0", 2),
+    ("collector", "otel-collector/distribution/main.go", "\tx(): \"x.org/a v1.0.0\",", 1),
     ("links", "README.md", "See\n[this](docs/none.md).", 2),
     ("links", "docs/a.md", "[up](../README.md)", 1),
     ("links", "README.md", "[out](../../elsewhere.md)", 1),
@@ -48,6 +50,8 @@ const GOOD: &[(&str, &str)] = &[
     ),
     ("monitor/src/a.rs", "const A: &str = r#\"unsafe { \"g\" } // TODO\"#;\nconst B: char = '\"';"),
     ("monitor/src/a.rs", "const A: u8 = b'\"'; fn f<'a>(x: &'a str) {} // TODO(issue 7): later"),
+    ("otel-collector/agent.yaml", "receivers:\n  otlp:"),
+    ("otel-collector/distribution/main.go", "import (\n\ta \"x.org/a\"\n)\nVersion: \"1.0\","),
     ("README.md", "# A `b`, c\n[a](#a-b-c) [b](README.md) [c](https://example.org/x.md)"),
     ("docs/a.md", "```\n[not a link](none.md)\n```\n[folder](../docs)"),
 ];
