@@ -9,7 +9,6 @@ mod bpf;
 mod clock;
 mod crowd;
 mod daemon;
-mod http;
 mod idle;
 mod load;
 mod machine;

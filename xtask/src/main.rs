@@ -6,6 +6,7 @@ mod build;
 mod ci;
 mod command;
 mod docs;
+mod pipeline;
 mod privilege;
 mod run;
 mod setup;
@@ -44,6 +45,8 @@ enum Task {
     Docs(docs::Args),
     /// Run the daemon on other kernels, in virtual machines, and compare with what those say
     Vm(vm::Args),
+    /// Start or stop a Collector with Prometheus, Loki and a stand-in for AWS behind it
+    Pipeline(pipeline::Args),
     /// Check the sources against the rules of CONTRIBUTING.md
     Tidy,
 }
@@ -66,6 +69,7 @@ fn run(task: Task) -> Result<()> {
         Task::Bench(args) => bench::run(&args),
         Task::Docs(args) => docs::run(&args),
         Task::Vm(args) => vm::run(&args),
+        Task::Pipeline(args) => pipeline::run(&args),
         Task::Tidy => tidy::run(),
     }
 }

@@ -5,9 +5,12 @@
 //! nightly. The daemon itself takes neither, only the stable toolchain of `rust-toolchain.toml`.
 
 pub(crate) mod apt;
+mod backends;
 mod cargo_tool;
 mod compiler;
+mod go_tool;
 mod llvm;
+mod moto;
 mod tools;
 
 use std::{fmt, ops::RangeInclusive, path::PathBuf, process::Command};
@@ -18,8 +21,9 @@ use self::{cargo_tool::CargoTool, compiler::Compiler, llvm::Llvm};
 use crate::workspace;
 
 pub(crate) use self::{
-    compiler::BPF_TARGET, tools::emulator, tools::ensure as test_tools,
-    tools::ensure_load as bench_tools, tools::ensure_unit as unit_test_tools,
+    backends::ensure_all as backends, compiler::BPF_TARGET, tools::emulator,
+    tools::ensure as test_tools, tools::ensure_load as bench_tools,
+    tools::ensure_unit as unit_test_tools,
 };
 
 /// The release of bpf-linker that objects are made with.
@@ -39,7 +43,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     println!("{}", toolchain()?);
     if args.tests {
-        for (tool, path) in test_tools()? {
+        for (tool, path) in test_tools()?.into_iter().chain(backends()?) {
             println!("{tool}: {}", path.display());
         }
     }

@@ -21,6 +21,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     } else {
         privilege::require("measuring the running kernel")?;
         setup::test_tools()?;
+        setup::backends()?;
     }
     build::daemon(Profile::Dev)?;
     unit()?;

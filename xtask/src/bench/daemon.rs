@@ -3,11 +3,9 @@
 use std::{env, fs, net::SocketAddr, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context, Result, ensure};
+use monitor_backends::{free_port, http};
 
-use super::{
-    http,
-    service::{self, Service},
-};
+use super::service::{self, Service};
 use crate::{command, workspace};
 
 /// A configuration that says nothing.
@@ -47,7 +45,7 @@ impl Daemon {
     }
 
     fn start_configured(program: &Path, config: &Path, arguments: &[&str]) -> Result<Self> {
-        let address = http::free_address()?;
+        let address = free_port(0)?;
         let mut command = Command::new(program);
         command.arg("run").arg("--config").arg(config);
         command.args(["--listen", &address.to_string()]);

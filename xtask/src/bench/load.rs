@@ -8,12 +8,12 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use monitor_backends::http;
 
 use super::{
     Setup, clock,
     crowd::Crowd,
     daemon::Daemon,
-    http,
     report::{Figure, Unit},
     rounds::median,
 };

@@ -3,12 +3,13 @@
 use std::{net::SocketAddr, process::Command, time::Duration};
 
 use anyhow::{Context, Result};
+use monitor_backends::{free_port, http};
 
 use super::{
     Setup, clock,
     crowd::Crowd,
     daemon::Daemon,
-    http, machine,
+    machine,
     report::{Figure, Unit},
     rounds::{interleave, median, ratio},
     service::{Service, pause},
@@ -108,7 +109,7 @@ fn scrape(pid: u32, address: SocketAddr) -> Result<(f64, usize)> {
 
 /// Starts node_exporter with its default collectors.
 fn start_node_exporter() -> Result<(Service, SocketAddr)> {
-    let address = http::free_address()?;
+    let address = free_port(0)?;
     let mut command = Command::new("prometheus-node-exporter");
     command.arg(format!("--web.listen-address={address}"));
     let mut service = Service::start("node_exporter", &mut command)?;

@@ -9,11 +9,11 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use monitor_backends::{free_port, http};
 
 use super::{
     Setup,
     daemon::Daemon,
-    http,
     report::{Figure, Unit},
     rounds::{interleave, ratio},
     service::Service,
@@ -29,7 +29,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const LIMIT: f64 = 1.08;
 
 pub(super) fn run(setup: &Setup) -> Result<Vec<Figure>> {
-    let address = http::free_address()?;
+    let address = free_port(0)?;
     let server = serve(address)?;
     let names = ["without", "monitor"];
     let [without, monitor] = interleave(setup.rounds, (names, "us a request"), |variant| {

@@ -1,0 +1,53 @@
+//! What the Collector sends to.
+
+use std::{fs, net::SocketAddr, path::Path, process::Command};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    programs::{Programs, repository},
+    service::{Service, free_port},
+};
+
+/// Prometheus, with its data in `folder`.
+pub(crate) fn prometheus(
+    programs: &Programs,
+    folder: &Path,
+    address: SocketAddr,
+) -> Result<Service> {
+    let config = repository().join("tests/backends/prometheus/prometheus.yml");
+    let mut command = Command::new(programs.prometheus());
+    command
+        .arg(format!("--config.file={}", config.display()))
+        .arg(format!("--storage.tsdb.path={}", data(folder, "prometheus")?))
+        .arg(format!("--web.listen-address={address}"))
+        .arg("--web.enable-otlp-receiver");
+    Service::start("prometheus", command, folder, address, (address, "/-/ready"))
+}
+
+/// Loki, with its data in `folder`.
+pub(crate) fn loki(programs: &Programs, folder: &Path, address: SocketAddr) -> Result<Service> {
+    let config = repository().join("tests/backends/loki/loki.yaml");
+    let mut command = Command::new(programs.loki());
+    command
+        .arg(format!("-config.file={}", config.display()))
+        .arg("-config.expand-env=true")
+        .env("LOKI_DATA", data(folder, "loki")?)
+        .env("LOKI_HTTP_PORT", address.port().to_string())
+        .env("LOKI_GRPC_PORT", free_port(0)?.port().to_string());
+    Service::start("loki", command, folder, address, (address, "/ready"))
+}
+
+/// moto in the place of AWS. It keeps everything in memory.
+pub(crate) fn moto(programs: &Programs, folder: &Path, address: SocketAddr) -> Result<Service> {
+    let mut command = Command::new(programs.moto());
+    command.args(["-H", "127.0.0.1", "-p", &address.port().to_string()]);
+    Service::start("moto", command, folder, address, (address, "/moto-api/"))
+}
+
+/// A folder for what a service keeps.
+fn data(folder: &Path, name: &str) -> Result<String> {
+    let path = folder.join(name);
+    fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+    Ok(path.display().to_string())
+}
