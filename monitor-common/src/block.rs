@@ -130,7 +130,7 @@ pub const OTHER_ENTRIES: usize = 64;
 /// Entries of one bank.
 pub const ENTRIES: usize = PROCESS_ENTRIES + OTHER_ENTRIES;
 /// How many entries a key may be in, one after the other from where its hash says.
-pub const PROBES: usize = 16;
+pub const TRIES: usize = 16;
 
 /// Which entries of a bank are in use: bit `n % 64` of word `n / 64`.
 pub type Used = [u64; ENTRIES / 64];
@@ -197,4 +197,4 @@ const _: () = assert!(offset_of!(Key, state) == 36);
 const _: () = assert!(size_of::<Pending>() == 64);
 const _: () = assert!(size_of::<Entry>() == 40 + 24 + 16 + 8 * FINE_SLOTS + 8);
 const _: () = assert!(size_of::<Entry>().is_multiple_of(8));
-const _: () = assert!(OTHER_ENTRIES >= PROBES && ENTRIES.is_multiple_of(64));
+const _: () = assert!(OTHER_ENTRIES >= TRIES && ENTRIES.is_multiple_of(64));

@@ -81,21 +81,10 @@ named! {
     }
 }
 
-/// A process that was chosen, told apart from all others.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct Victim {
-    /// When its first thread was started, in monotonic nanoseconds.
-    pub start_ns: u64,
-    /// Its id.
-    pub tgid: u64,
-}
-
-crate::pod!(HostBank, Kept, Start, Victim);
+crate::pod!(HostBank, Kept, Start);
 
 const _: () = assert!(size_of::<Start>() == 8 * (1 + LATENCIES));
 const _: () = assert!(size_of::<Kept>() == LATENCIES * (4 * COARSE_SLOTS + 8) + 8);
 const _: () = assert!(size_of::<HostBank>() == LATENCIES * (4 * FINE_SLOTS + 8) + 8 * Loss::COUNT);
 const _: () = assert!(FINE_SLOTS.is_multiple_of(2) && COARSE_SLOTS.is_multiple_of(2));
 const _: () = assert!(offset_of!(Kept, sums) == LATENCIES * 4 * COARSE_SLOTS);
-const _: () = assert!(size_of::<Victim>() == 16);

@@ -107,8 +107,6 @@ offsets! {
         mm: "task_struct.mm",
         /// Threads that have not ended.
         live: "signal_struct.live",
-        /// Threads that have not been released.
-        nr_threads: "signal_struct.nr_threads",
         /// `SIGNAL_*` flags.
         signal_flags: "signal_struct.flags",
         /// How all threads end.

@@ -43,17 +43,6 @@ named! {
 /// What was lost in one bank, by [`Loss`].
 pub type Losses = [u64; Loss::COUNT];
 
-/// One process that ended, told apart from all others.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct Ended {
-    /// When its first thread was started, in monotonic nanoseconds.
-    pub start_ns: u64,
-    /// Its id.
-    pub tgid: u64,
-}
-
-crate::pod!(Counts, Ended);
+crate::pod!(Counts);
 
 const _: () = assert!(size_of::<Counts>() == 8 * (3 + SIGNALS));
-const _: () = assert!(size_of::<Ended>() == 16);

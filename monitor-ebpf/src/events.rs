@@ -5,19 +5,21 @@ use core::ptr;
 use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_NO_WAKEUP},
     btf_maps::RingBuf,
-    helpers::generated::{bpf_ringbuf_output, bpf_ringbuf_query},
+    helpers::generated::{bpf_ktime_get_ns, bpf_ringbuf_output, bpf_ringbuf_query},
 };
-use monitor_common::event::{Header, Kind};
-
-use crate::{kernel::Task, process};
+use monitor_common::{
+    event::{Header, Kind},
+    key::ProcessKey,
+};
 
 /// A ring buffer of events of several kinds, which all begin with a [`Header`].
 pub type Ring<const BYTES: usize> = RingBuf<Header, BYTES>;
 
-/// What an event about the process of `task` begins with.
+/// What an event about a process begins with, told now.
 #[inline(always)]
-pub fn header(kind: Kind, task: Task, parent: u32, time_ns: u64) -> Header {
-    Header { kind: kind as u32, parent, time_ns, key: process::key(task.leader(), task.tgid(), 0) }
+pub fn header(kind: Kind, key: ProcessKey, parent: u32) -> Header {
+    // SAFETY: has no arguments.
+    Header { kind: kind as u32, parent, time_ns: unsafe { bpf_ktime_get_ns() }, key }
 }
 
 /// Sends an event; false when the ring buffer is full. Userspace looks once a tick, so it is not woken.

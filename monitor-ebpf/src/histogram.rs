@@ -2,7 +2,17 @@
 
 use core::ptr;
 
+use monitor_common::hist::{self, FINE_SLOTS};
+
 use crate::atomic;
+
+/// The slot of a duration; `None` when it is negative, or longer than any that is recorded.
+#[inline(always)]
+pub fn slot_of(ns: u64) -> Option<usize> {
+    let slot = hist::slot(ns);
+    // The verifier does not know that the second follows from the first.
+    if ns > hist::MAX_NS || slot >= FINE_SLOTS { None } else { Some(slot) }
+}
 
 /// Adds a duration to a sum and to its slot.
 ///

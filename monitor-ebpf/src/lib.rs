@@ -10,6 +10,7 @@ pub mod histogram;
 pub mod kernel;
 pub mod ledger;
 pub mod local_storage;
+pub mod once;
 pub mod process;
 pub mod table;
 

@@ -7,23 +7,24 @@
 #![no_main]
 
 use aya_ebpf::{
-    bindings::{BPF_NOEXIST, BPF_RB_NO_WAKEUP},
-    btf_maps::{Array, HashMap, LruHashMap},
+    bindings::BPF_RB_NO_WAKEUP,
+    btf_maps::{Array, HashMap},
     helpers::bpf_ktime_get_ns,
     macros::{btf_map, btf_tracepoint},
     programs::BtfTracePointContext,
 };
 use monitor_common::{
     event::{Kind, OomKill, RSS_COUNTERS},
-    hist::{self, FINE_SLOTS},
+    hist,
     key::{BANKS, ProcessKey},
-    memory::{COMPACTION, DIRECT, HostBank, Kept, LATENCIES, Loss, MEMCG, STARTS, Start, Victim},
+    memory::{COMPACTION, DIRECT, HostBank, Kept, LATENCIES, Loss, MEMCG, STARTS, Start},
 };
 use monitor_ebpf::{
     atomic, bank,
     events::{self, Ring},
     histogram,
     kernel::Task,
+    once::{self, Told},
     process, table,
 };
 
@@ -45,7 +46,7 @@ static HOST: Array<HostBank, BANKS> = Array::new();
 static EVENTS: Ring<{ 1 << 16 }> = Ring::new();
 /// Processes that were chosen a moment ago.
 #[btf_map]
-static VICTIMS: LruHashMap<Victim, u8, 1024> = LruHashMap::new();
+static VICTIMS: Told = Told::new();
 
 /// The first value of an entry of [`KEPT`].
 static NOTHING: Kept = Kept::EMPTY;
@@ -130,16 +131,16 @@ fn end(latency: usize) -> i32 {
         }
         (*start).begin[latency] = 0;
         let ns = bpf_ktime_get_ns().wrapping_sub(begin);
-        let slot = hist::slot(ns);
-        if ns > hist::MAX_NS || slot >= FINE_SLOTS {
+        let Some(slot) = histogram::slot_of(ns) else {
             lost(Loss::Implausible);
             return 0;
-        }
+        };
         // Both or neither, so that the groups add up to the host.
         let bank = bank::active();
-        let (Some(kept), Some(host)) =
-            (kept(task.leader(), task.tgid(), bank), HOST.get_ptr_mut(bank as u32))
-        else {
+        let (Some(kept), Some(host)) = (
+            kept(&process::key(task.leader(), task.tgid(), 0), bank),
+            HOST.get_ptr_mut(bank as u32),
+        ) else {
             return 0;
         };
         let coarse = hist::coarse(slot);
@@ -162,12 +163,12 @@ fn end(latency: usize) -> i32 {
 /// Counts and tells a process that was chosen.
 #[inline(always)]
 fn chosen(task: Task, has_sizes: bool) {
-    let (leader, tgid) = (task.leader(), task.tgid());
-    let victim = Victim { start_ns: leader.start_time(), tgid: tgid.into() };
-    if VICTIMS.insert(victim, 0, BPF_NOEXIST.into()).is_err() {
+    if !once::is_first(&VICTIMS, task) {
         return;
     }
-    if let Some(kept) = kept(leader, tgid, bank::active()) {
+    let leader = task.leader();
+    let key = process::key(leader, task.tgid(), 0);
+    if let Some(kept) = kept(&key, bank::active()) {
         // SAFETY: a map value.
         unsafe { atomic::add(&raw mut (*kept).oom_kills, 1) };
     }
@@ -177,8 +178,7 @@ fn chosen(task: Task, has_sizes: bool) {
     let to = event.as_mut_ptr();
     // SAFETY: memory of the ring buffer, as large as an event; all of it that is read is written.
     unsafe {
-        let now = bpf_ktime_get_ns();
-        (*to).header = events::header(Kind::OomKill, task, leader.parent().tgid(), now);
+        (*to).header = events::header(Kind::OomKill, key, leader.parent().tgid());
         (*to).has_sizes = has_sizes.into();
         (*to).total_pages = 0;
         (*to).rss_pages = [0; RSS_COUNTERS];
@@ -198,8 +198,9 @@ fn chosen(task: Task, has_sizes: bool) {
 
 /// The entry of a process.
 #[inline(always)]
-fn kept(leader: Task, tgid: u32, bank: usize) -> Option<*mut Kept> {
-    if let Some(entry) = table::entry(&KEPT, &process::key(leader, tgid, bank), &NOTHING) {
+fn kept(process: &ProcessKey, bank: usize) -> Option<*mut Kept> {
+    let key = ProcessKey { bank: bank as u16, ..*process };
+    if let Some(entry) = table::entry(&KEPT, &key, &NOTHING) {
         return Some(entry);
     }
     lost(Loss::TableFull);

@@ -6,22 +6,22 @@
 #![no_main]
 
 use aya_ebpf::{
-    bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST},
-    btf_maps::{HashMap, LruHashMap, PerCpuArray},
-    helpers::bpf_ktime_get_ns,
+    bindings::BPF_F_NO_PREALLOC,
+    btf_maps::{HashMap, PerCpuArray},
     macros::{btf_map, btf_tracepoint},
     programs::BtfTracePointContext,
 };
 use monitor_common::{
     event::{EXEC_HEAD, Exec, Exit, Fork, Kind},
     key::ProcessKey,
-    process::{Counts, Ended, Loss, SIGNALS},
+    process::{Counts, Loss, SIGNALS},
 };
 use monitor_ebpf::{
     atomic, bank,
     events::{self, Ring},
     kernel::Task,
     ledger::{self, Ledger},
+    once::{self, Told},
     process, table,
 };
 
@@ -41,9 +41,9 @@ static EVENTS: Ring<{ 1 << 21 }> = Ring::new();
 /// Where an event is put together that is too large for the stack.
 #[btf_map]
 static SCRATCH: PerCpuArray<Exec, 1> = PerCpuArray::new();
-/// Processes of several threads that ended a moment ago.
+/// Processes that ended a moment ago.
 #[btf_map]
-static ENDED: LruHashMap<Ended, u8, 1024> = LruHashMap::new();
+static ENDED: Told = Told::new();
 
 /// The first value of an entry of [`COUNTS`].
 static NOTHING: Counts = Counts::EMPTY;
@@ -56,13 +56,13 @@ pub fn sched_process_fork(ctx: BtfTracePointContext) -> i32 {
     if pid != child.tgid() {
         return 0;
     }
-    if let Some(counts) = counts(parent.leader()) {
+    let leader = parent.leader();
+    let key = process::key(leader, parent.tgid(), 0);
+    if let Some(counts) = counts(&key) {
         // SAFETY: a map value.
         unsafe { atomic::add(&raw mut (*counts).forks, 1) };
     }
-    // SAFETY: has no arguments.
-    let now = unsafe { bpf_ktime_get_ns() };
-    let header = events::header(Kind::Fork, parent, parent.leader().parent().tgid(), now);
+    let header = events::header(Kind::Fork, key, leader.parent().tgid());
     sent(events::send_minor(&EVENTS, Fork { header, child: pid, unused: 0 }));
     0
 }
@@ -71,15 +71,15 @@ pub fn sched_process_fork(ctx: BtfTracePointContext) -> i32 {
 pub fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
     // It is the first thread of its process by now, whichever it was.
     let task = Task::from_arg(&ctx, 0);
-    if let Some(counts) = counts(task) {
+    let key = process::key(task, task.tgid(), 0);
+    if let Some(counts) = counts(&key) {
         // SAFETY: a map value.
         unsafe { atomic::add(&raw mut (*counts).execs, 1) };
     }
     let Some(exec) = SCRATCH.get_ptr_mut(0) else { return 0 };
     // SAFETY: a map value of this CPU, which no other program of this hook uses at the same time.
     unsafe {
-        let now = bpf_ktime_get_ns();
-        (*exec).header = events::header(Kind::Exec, task, task.parent().tgid(), now);
+        (*exec).header = events::header(Kind::Exec, key, task.parent().tgid());
         let argv = task.argv();
         (*exec).argv_bytes =
             if argv.bytes > u32::MAX.into() { u32::MAX } else { argv.bytes as u32 };
@@ -93,40 +93,42 @@ pub fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
+/// A thread ends, and the kernel says whether it is the last of its process. From 6.16 on.
 #[btf_tracepoint(function = "sched_process_exit")]
-pub fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
-    let task = Task::from_arg(&ctx, 0);
-    if task.live_threads() != 0 {
-        return 0;
+pub fn sched_process_exit_group(ctx: BtfTracePointContext) -> i32 {
+    if ctx.arg::<u64>(1) as u8 != 0 {
+        ended(Task::from_arg(&ctx, 0));
     }
-    let leader = task.leader();
-    let (start_ns, tgid) = (leader.start_time(), task.tgid());
-    // Two threads that end at the same time may both find that none is left.
-    if task.unreleased_threads() > 1 {
-        let ended = Ended { start_ns, tgid: tgid.into() };
-        if ENDED.insert(ended, 0, BPF_NOEXIST.into()).is_err() {
-            return 0;
-        }
-    }
-    let status = task.wait_status();
-    if let Some(counts) = counts(leader) {
-        // SAFETY: a map value.
-        unsafe { count_end(counts, status) };
-    }
-    // SAFETY: has no arguments.
-    let now = unsafe { bpf_ktime_get_ns() };
-    let exit = Exit {
-        header: events::header(Kind::Exit, task, leader.parent().tgid(), now),
-        lifetime_ns: now.saturating_sub(start_ns),
-        peak_rss_pages: task.peak_rss(),
-        status,
-        unused: 0,
-    };
-    sent(events::send(&EVENTS, exit));
     0
 }
 
-/// Counts the end of a process.
+/// A thread ends. Several that do so at the same time may all find that none is left.
+#[btf_tracepoint(function = "sched_process_exit")]
+pub fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
+    let task = Task::from_arg(&ctx, 0);
+    if task.live_threads() == 0 && once::is_first(&ENDED, task) {
+        ended(task);
+    }
+    0
+}
+
+/// Counts and tells the end of a process.
+#[inline(always)]
+fn ended(task: Task) {
+    let leader = task.leader();
+    let key = process::key(leader, task.tgid(), 0);
+    let status = task.wait_status();
+    if let Some(counts) = counts(&key) {
+        // SAFETY: a map value.
+        unsafe { count_end(counts, status) };
+    }
+    let header = events::header(Kind::Exit, key, leader.parent().tgid());
+    let lifetime_ns = header.time_ns.saturating_sub(leader.start_time());
+    let peak_rss_pages = task.peak_rss();
+    sent(events::send(&EVENTS, Exit { header, lifetime_ns, peak_rss_pages, status, unused: 0 }));
+}
+
+/// Counts how a process ended.
 ///
 /// # Safety
 /// `counts` is a map value.
@@ -146,11 +148,11 @@ unsafe fn count_end(counts: *mut Counts, status: u32) {
     }
 }
 
-/// The entry of what is named after `leader`.
+/// The entry of a process's command and cgroup.
 #[inline(always)]
-fn counts(leader: Task) -> Option<*mut Counts> {
+fn counts(process: &ProcessKey) -> Option<*mut Counts> {
     let bank = bank::active();
-    let key = process::key(leader, 0, bank);
+    let key = ProcessKey { tgid: 0, bank: bank as u16, ..*process };
     if let Some(entry) = table::entry(&COUNTS, &key, &NOTHING) {
         return Some(entry);
     }

@@ -48,12 +48,6 @@ impl Task {
         self.of_signal(offset!(live))
     }
 
-    /// Threads of its process that have not been released, those included that have ended.
-    #[inline(always)]
-    pub fn unreleased_threads(self) -> u32 {
-        self.of_signal(offset!(nr_threads))
-    }
-
     /// The status that `wait` returns of its process, whose threads have all ended.
     #[inline(always)]
     pub fn wait_status(self) -> u32 {

@@ -14,14 +14,28 @@ use super::{
     tallies::{Layout, Tallies},
 };
 use crate::kernel::{
-    attach::{Hook, tracepoint},
+    attach::{Alternative, Hook, Target, tracepoint},
     loader::{Kernel, Setup},
 };
 
 const NAME: &str = "process";
 
 const HOOKS: &[Hook] = &[
-    tracepoint!("sched_process_exit", Some("how processes end")),
+    Hook {
+        name: "sched_process_exit",
+        alternatives: &[
+            // Older kernels do not say which thread is the last of its process.
+            Alternative {
+                program: "sched_process_exit_group",
+                target: Target::TpBtf("sched_process_exit"),
+            },
+            Alternative {
+                program: "sched_process_exit",
+                target: Target::TpBtf("sched_process_exit"),
+            },
+        ],
+        without: Some("how processes end"),
+    },
     tracepoint!("sched_process_exec", Some("which programs are executed")),
     tracepoint!("sched_process_fork", Some("which processes are made")),
 ];

@@ -1,12 +1,9 @@
 //! What is recorded when a request ends.
 
 use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns};
-use monitor_common::{
-    block::{DEVICE, Entry, Loss, Operation, Pending, QUEUE},
-    hist::{self, FINE_SLOTS},
-};
+use monitor_common::block::{DEVICE, Entry, Loss, Operation, Pending, QUEUE};
 use monitor_ebpf::{
-    atomic,
+    atomic, histogram,
     kernel::{Purpose, Request},
 };
 
@@ -25,7 +22,7 @@ pub fn complete(request: Request, failed: bool, bytes: u32) {
     let (entry, operation) = match place {
         // SAFETY: a map value; `operation` is no longer known where nothing remains.
         Some(place) => unsafe {
-            (entry::entry(&raw const (*place).key, (*place).hash), (*place).key.operation)
+            (entry::entry(&(*place).key, (*place).hash), (*place).key.operation)
         },
         None => {
             let operation = without_start(request, operation) as u16;
@@ -83,37 +80,34 @@ unsafe fn record(entry: *mut Entry, started: u64, issued: u64) {
     // issued as soon as it was made.
     let issued = if issued < started && issued != 0 { started } else { issued };
     let (queue_ns, device_ns) = (issued.wrapping_sub(started), now.wrapping_sub(issued));
-    let (queue, device) = (hist::slot(queue_ns), hist::slot(device_ns));
-    // SAFETY: a map value, and the slots are checked.
+    // SAFETY: a map value, which goes on behind the slots; and the slots are some.
     unsafe {
         if started == 0 || issued == 0 {
             atomic::add(&raw mut (*entry).untimed, 1);
             return lost(if started == 0 { Loss::NoStartTime } else { Loss::NoIssueTime });
         }
-        let possible = queue_ns <= hist::MAX_NS && device_ns <= hist::MAX_NS;
-        if !possible || queue >= FINE_SLOTS || device >= FINE_SLOTS {
+        let (Some(queue), Some(device)) =
+            (histogram::slot_of(queue_ns), histogram::slot_of(device_ns))
+        else {
             atomic::add(&raw mut (*entry).untimed, 1);
             return lost(Loss::Implausible);
-        }
+        };
+        let (sums, slots) = (&raw mut (*entry).sums, &raw mut (*entry).slots);
+        histogram::add_shared(
+            &raw mut (*sums)[DEVICE],
+            &raw mut (*slots)[DEVICE],
+            device,
+            device_ns,
+        );
         // That it did not wait follows from its being among those of the device alone.
         if queue != 0 {
-            add(entry, QUEUE, queue, queue_ns);
+            histogram::add_shared(
+                &raw mut (*sums)[QUEUE],
+                &raw mut (*slots)[QUEUE],
+                queue,
+                queue_ns,
+            );
         }
-        add(entry, DEVICE, device, device_ns);
-    }
-}
-
-/// Adds a latency.
-///
-/// # Safety
-/// `entry` is a map value, and there is such a slot.
-#[inline(always)]
-unsafe fn add(entry: *mut Entry, latency: usize, slot: usize, ns: u64) {
-    // SAFETY: as above. Two slots share a word, of which the lower does not overflow in a tick.
-    unsafe {
-        atomic::add(&raw mut (*entry).sums[latency], ns);
-        let pairs = (&raw mut (*entry).slots[latency]).cast::<u64>();
-        atomic::add(pairs.add(slot / 2), 1 << (32 * (slot & 1)));
     }
 }
 

@@ -1,14 +1,14 @@
 //! The table of what was counted: a hash table in an array, as the kernel's own would cost more than
 //! all the rest.
 //!
-//! A key is in one of [`PROBES`] entries from where its hash says. Nobody ever waits: who meets an
+//! A key is in one of [`TRIES`] entries from where its hash says. Nobody ever waits: who meets an
 //! entry whose key is just being written takes the next, so a key may have two entries, and userspace
 //! adds them up.
 
 use core::ptr;
 
 use monitor_common::block::{
-    CLAIMED, ENTRIES, Entry, FREE, Key, Loss, OTHER_ENTRIES, PROBES, PROCESS_ENTRIES,
+    CLAIMED, ENTRIES, Entry, FREE, Key, Loss, OTHER_ENTRIES, PROCESS_ENTRIES, TRIES,
 };
 use monitor_ebpf::{atomic, bank};
 
@@ -26,15 +26,13 @@ pub fn hash(key: &Key) -> u64 {
 
 /// The entry of a key; if the table is full, that of nobody known.
 #[inline(always)]
-pub fn entry(key: *const Key, hash: u64) -> Option<*mut Entry> {
+pub fn entry(key: &Key, hash: u64) -> Option<*mut Entry> {
     let bank = bank::active();
     if let Some(found) = find(key, hash as u32, bank, (0, PROCESS_ENTRIES)) {
         return Some(found);
     }
-    // SAFETY: a key.
-    let (device, operation) = unsafe { ((*key).device, (*key).operation) };
     lost(Loss::TableFull);
-    other(device, operation)
+    other(key.device, key.operation)
 }
 
 /// The entry for requests of nobody known.
@@ -43,7 +41,7 @@ pub fn other(device: u32, operation: u16) -> Option<*mut Entry> {
     let key = Key::other(device, operation);
     // Four operations to a device.
     let hash = device << 2 ^ u32::from(operation);
-    let found = find(&raw const key, hash, bank::active(), (PROCESS_ENTRIES, OTHER_ENTRIES));
+    let found = find(&key, hash, bank::active(), (PROCESS_ENTRIES, OTHER_ENTRIES));
     if found.is_none() {
         lost(Loss::OtherFull);
     }
@@ -52,17 +50,12 @@ pub fn other(device: u32, operation: u16) -> Option<*mut Entry> {
 
 /// The entry of a key in a part of the table that begins at `first` and has `entries`.
 #[inline(always)]
-fn find(
-    key: *const Key,
-    hash: u32,
-    bank: usize,
-    (first, entries): (usize, usize),
-) -> Option<*mut Entry> {
-    let key = key.cast::<u64>();
-    for probe in 0..PROBES as u32 {
-        let position = first as u32 + (hash.wrapping_add(probe) & (entries as u32 - 1));
+fn find(key: &Key, hash: u32, bank: usize, (first, entries): (usize, usize)) -> Option<*mut Entry> {
+    let key = ptr::from_ref(key).cast::<u64>();
+    for n in 0..TRIES as u32 {
+        let position = first as u32 + (hash.wrapping_add(n) & (entries as u32 - 1));
         let entry = COUNTED.get_ptr_mut((bank * ENTRIES) as u32 + position)?;
-        // SAFETY: map values, or a key on the stack.
+        // SAFETY: a map value, at this position, and a key.
         unsafe {
             if is(entry, key) || claim(entry, key, bank, position) {
                 return Some(entry);

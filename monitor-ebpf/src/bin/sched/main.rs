@@ -143,14 +143,18 @@ fn host(bank: usize, cpu: u32) -> Option<*mut HostBank> {
 fn lost_here(reason: Loss) {
     // SAFETY: has no arguments.
     if let Some(host) = host(bank(), unsafe { bpf_get_smp_processor_id() }) {
-        lost(host, reason);
+        // SAFETY: a map value.
+        unsafe { lost(host, reason) };
     }
 }
 
 /// Counts what could not be recorded. Rare, so the cost of an atomic addition does not matter, and
 /// programs that can be interrupted may call it.
+///
+/// # Safety
+/// `host` is a map value.
 #[inline(always)]
-fn lost(host: *mut HostBank, reason: Loss) {
-    // SAFETY: a map value, 8-byte aligned.
+unsafe fn lost(host: *mut HostBank, reason: Loss) {
+    // SAFETY: as above, 8-byte aligned.
     unsafe { atomic::add(&raw mut (*host).lost[reason as usize], 1) };
 }

@@ -3,7 +3,7 @@
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use monitor_common::{
-    hist::{self, FINE_SLOTS},
+    hist,
     sched::{HostBank, Loss, OFFCPU, RUNQUEUE, Stamps, TaskStats},
 };
 use monitor_ebpf::{histogram, kernel::Task};
@@ -79,13 +79,10 @@ pub unsafe fn on_switch(preempted: bool, prev: Task, next: Task) {
 /// The pointers are map values that only this CPU changes; `bank` and `latency` are places in them.
 #[inline(always)]
 unsafe fn record(host: *mut HostBank, task: *mut TaskStats, bank: usize, latency: usize, ns: u64) {
-    let slot = hist::slot(ns);
-    if ns > hist::MAX_NS || slot >= FINE_SLOTS {
-        return lost(host, Loss::Implausible);
-    }
-    let coarse = hist::coarse(slot);
-    // SAFETY: as above, and the slot is checked.
+    // SAFETY: as above, and the slot is one.
     unsafe {
+        let Some(slot) = histogram::slot_of(ns) else { return lost(host, Loss::Implausible) };
+        let coarse = hist::coarse(slot);
         let summary = &raw mut (*task).summaries[bank][latency];
         (*summary).mask |= 1 << (coarse / 2);
         histogram::add(&raw mut (*summary).sum, &raw mut (*task).slots[bank][latency], coarse, ns);
