@@ -57,7 +57,7 @@ pub fn block_io_start(ctx: BtfTracePointContext) -> i32 {
 /// A request was put into a queue. Before 6.5 this is the first that is seen of some.
 #[btf_tracepoint(function = "block_rq_insert")]
 pub fn block_rq_insert(ctx: BtfTracePointContext) -> i32 {
-    pending::start(Request::from_arg(&ctx, 0));
+    pending::start_unless_known(Request::from_arg(&ctx, 0));
     0
 }
 
@@ -65,10 +65,7 @@ pub fn block_rq_insert(ctx: BtfTracePointContext) -> i32 {
 /// not wait.
 #[btf_tracepoint(function = "block_rq_issue")]
 pub fn block_rq_issue(ctx: BtfTracePointContext) -> i32 {
-    let request = Request::from_arg(&ctx, 0);
-    if pending::place_of(request).is_none() {
-        pending::start(request);
-    }
+    pending::start_unless_known(Request::from_arg(&ctx, 0));
     0
 }
 

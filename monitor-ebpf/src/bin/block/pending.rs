@@ -42,6 +42,14 @@ pub fn start(request: Request) {
     }
 }
 
+/// Notes whose a request is, unless that is known: another may put it back into its queue, or issue it.
+#[inline(always)]
+pub fn start_unless_known(request: Request) {
+    if place_of(request).is_none() {
+        start(request);
+    }
+}
+
 /// Notes when a request is issued.
 #[inline(always)]
 pub fn issue(request: Request, now: u64) {
