@@ -57,7 +57,8 @@ pub(super) struct Snapshot {
 
 /// Decodes snapshots. It keeps the attributes it gives to samples and room for a histogram.
 pub(super) struct Decoder {
-    attributes: HashMap<(String, u16), Attributes>,
+    /// By device and operation, with the name that the device had.
+    attributes: HashMap<(u32, u16), (String, Attributes)>,
     ledger: Ledger,
     slots: Vec<(u16, u32)>,
 }
@@ -83,7 +84,6 @@ impl Decoder {
         }
         let mut host: BTreeMap<(u32, u16), Entry> = BTreeMap::new();
         for entry in &snapshot.entries {
-            let entry = &with_those_that_did_not_wait(entry);
             let attributes = self.attributes(snapshot, &entry.key);
             self.entry(entry, (&OF_PROCESS, Owner::from(&entry.key.process())), &attributes, sink);
             let place = (entry.key.device, entry.key.operation);
@@ -97,16 +97,16 @@ impl Decoder {
     }
 
     fn attributes(&mut self, snapshot: &Snapshot, key: &Key) -> Attributes {
-        let device = snapshot.names.get(&key.device).cloned().unwrap_or_default();
-        let direction = Operation::NAMES.get(usize::from(key.operation)).unwrap_or(&"");
-        let known =
-            self.attributes.entry((device, key.operation)).or_insert_with_key(|(device, _)| {
-                Attributes::new([
-                    ("system.device", device.as_str()),
-                    ("disk.io.direction", *direction),
-                ])
-            });
-        known.clone()
+        let name = snapshot.names.get(&key.device).map_or("", String::as_str);
+        let (known, attributes) = self.attributes.entry((key.device, key.operation)).or_default();
+        // Another device may have got the number.
+        if known != name {
+            name.clone_into(known);
+            let direction = Operation::NAMES.get(usize::from(key.operation)).unwrap_or(&"");
+            *attributes =
+                Attributes::new([("system.device", name), ("disk.io.direction", *direction)]);
+        }
+        attributes.clone()
     }
 
     fn entry(
@@ -116,14 +116,16 @@ impl Decoder {
         attributes: &Attributes,
         sink: &mut dyn FnMut(Sample<'_>),
     ) {
-        let mut operations = entry.untimed;
-        for ((metric, slots), sum_ns) in metrics.latencies.iter().zip(&entry.slots).zip(entry.sums)
-        {
-            self.collect(slots, metrics.shift);
-            let count: u64 = self.slots.iter().map(|(_, count)| u64::from(*count)).sum();
-            // Every operation with one latency has the other too.
-            operations = entry.untimed + count;
-            if count > 0 {
+        // Every operation with one latency has the other too. The kernel leaves out those that did not
+        // wait in the queue.
+        let [queued, timed]: [u32; LATENCIES] =
+            [QUEUE, DEVICE].map(|latency| entry.slots[latency].iter().sum());
+        let did_not_wait = timed.saturating_sub(queued);
+        for (latency, metric) in metrics.latencies.into_iter().enumerate() {
+            let more = if latency == QUEUE { did_not_wait } else { 0 };
+            self.collect(&entry.slots[latency], more, metrics.shift);
+            if timed > 0 {
+                let sum_ns = entry.sums[latency];
                 let value = Value::Histogram(Durations {
                     shift: metrics.shift,
                     sum_ns,
@@ -133,7 +135,7 @@ impl Decoder {
             }
         }
         for (metric, increase) in [
-            (metrics.operations, operations),
+            (metrics.operations, entry.untimed + u64::from(timed)),
             (metrics.bytes, entry.bytes),
             (metrics.errors, entry.errors),
         ] {
@@ -142,10 +144,12 @@ impl Decoder {
         }
     }
 
-    /// Takes the slots that are not 0, at a coarser scale.
-    fn collect(&mut self, slots: &[u32; FINE_SLOTS], shift: u32) {
+    /// Takes the slots that are not 0, of which the first has some more, at a coarser scale.
+    fn collect(&mut self, slots: &[u32; FINE_SLOTS], more: u32, shift: u32) {
+        let first = slots[0] + more;
+        let slots = std::iter::once(first).chain(slots[1..].iter().copied());
         self.slots.clear();
-        for (slot, &count) in (0u16..).zip(slots).filter(|(_, count)| **count > 0) {
+        for (slot, count) in (0u16..).zip(slots).filter(|(_, count)| *count > 0) {
             let slot = slot >> shift;
             match self.slots.last_mut() {
                 Some((last, sum)) if *last == slot => *sum += count,
@@ -153,14 +157,6 @@ impl Decoder {
             }
         }
     }
-}
-
-/// The entry with the operations in slot 0 of the queue that the kernel leaves out there.
-fn with_those_that_did_not_wait(entry: &Entry) -> Entry {
-    let count = |latency: usize| -> u32 { entry.slots[latency].iter().sum() };
-    let mut entry = *entry;
-    entry.slots[QUEUE][0] = count(DEVICE) - count(QUEUE);
-    entry
 }
 
 /// Adds what another entry counted.
