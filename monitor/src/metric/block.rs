@@ -28,9 +28,10 @@ pub static PROCESS_BLOCK_QUEUE_LATENCY: MetricDesc = MetricDesc {
     help: "Time that requests to block devices waited in the kernel: from being made to being last \
            issued to the device. A request is its maker's, also the parts that others added to it; one \
            that the kernel writes back is its thread's, in the cgroup that dirtied the pages where the \
-           version 2 hierarchy tells. A partition's are its disk's. Devices made of others without a \
-           queue of their own, as most of device-mapper's, have no requests: theirs are those of the \
-           disks below",
+           version 2 hierarchy tells. Before Linux 6.5 so is a write that has the device flushed first, and \
+           one that only flushes is nobody's, in (other). A partition's are its disk's. Devices made of \
+           others without a queue of their own, as most of device-mapper's, have no requests: theirs are \
+           those of the disks below",
     source: "request.start_time_ns to request.io_start_time_ns, at block_rq_complete",
 };
 
