@@ -1,8 +1,8 @@
 //! Which hierarchy of cgroups tells containers and units apart, and where it is mounted.
 
-use std::fs;
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use super::Error;
 use crate::host::HostPaths;
@@ -10,6 +10,9 @@ use crate::host::HostPaths;
 /// The controllers of version 1 that container runtimes and systemd both make cgroups for, best
 /// first.
 const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
+
+/// The mounts of the host, below its `/proc`.
+const HOST_MOUNTS: &str = "1/mountinfo";
 
 /// A hierarchy of cgroups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,12 +42,9 @@ pub struct CgroupMount {
 impl CgroupMount {
     /// Finds the hierarchy that this host keeps its containers in.
     pub fn detect(paths: &HostPaths) -> Result<Self, Error> {
-        // The host's init sees all mounts of the host. Where it may not be looked at, as in another
-        // PID namespace, our own have to do.
-        let path = paths.proc.join("1/mountinfo");
-        let mounts = fs::read_to_string(&path)
-            .or_else(|_| fs::read_to_string(paths.proc.join("self/mountinfo")))
-            .map_err(|source| Error::Mounts { path: path.clone(), source })?;
+        let path = paths.proc.join(HOST_MOUNTS);
+        let mounts =
+            read_mounts(paths).map_err(|source| Error::Mounts { path: path.clone(), source })?;
         let mount = Self::from_mountinfo(&mounts, paths).ok_or(Error::NoHierarchy { path })?;
         match fs::read_dir(&mount.directory) {
             Ok(_) => Ok(mount),
@@ -54,9 +54,7 @@ impl CgroupMount {
 
     /// The hierarchy of version 2, also beside others of version 1.
     pub fn version_2(paths: &HostPaths) -> Option<Self> {
-        let mounts = fs::read_to_string(paths.proc.join("1/mountinfo"))
-            .or_else(|_| fs::read_to_string(paths.proc.join("self/mountinfo")))
-            .ok()?;
+        let mounts = read_mounts(paths).ok()?;
         let mounts: Vec<_> = mounts.lines().filter_map(Line::parse).collect();
         let line = highest(&mounts, &|line| line.kind == "cgroup2")?;
         Some(Self::new(Hierarchy::V2, line, paths))
@@ -141,6 +139,13 @@ impl CgroupMount {
     pub fn full_path(&self, below: &str) -> String {
         names(&self.root).chain([below]).fold(String::new(), |path, name| path + "/" + name)
     }
+}
+
+/// The text of a `mountinfo` file. The host's init sees all mounts of the host. Where it may not be
+/// looked at, as in another PID namespace, our own have to do.
+fn read_mounts(paths: &HostPaths) -> io::Result<String> {
+    fs::read_to_string(paths.proc.join(HOST_MOUNTS))
+        .or_else(|_| fs::read_to_string(paths.proc.join("self/mountinfo")))
 }
 
 /// The mount that is wanted. A hierarchy can be mounted more than once, and then parts of it too: the
