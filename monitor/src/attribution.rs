@@ -23,7 +23,7 @@ use self::cache::Cache;
 use self::cgroups::{Cgroups, Lookup};
 pub use self::group::Group;
 use self::group::Groups;
-pub use self::hierarchy::{CgroupMount, Hierarchy};
+pub use self::hierarchy::{CgroupMount, Hierarchy, SEARCH_LIMIT};
 use self::names::Names;
 use self::place::Place;
 use crate::host::HostPaths;

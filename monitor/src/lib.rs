@@ -14,6 +14,7 @@ pub mod export;
 pub mod host;
 pub mod kernel;
 pub mod metric;
+pub mod pace;
 pub mod probe;
 pub mod sample;
 pub mod telemetry;

@@ -11,18 +11,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::cache::Cache;
-use super::hierarchy::CgroupMount;
+use super::hierarchy::{CgroupMount, SEARCH_LIMIT};
 use super::place::Place;
+use crate::pace::Pace;
 
 /// How many cgroups are remembered.
 const CAPACITY: usize = 16_384;
-/// How many cgroups one search visits.
-const SEARCH_LIMIT: usize = 65_536;
 /// The least time between two searches.
 const SEARCH_INTERVAL: Duration = Duration::from_secs(1);
-/// How many times as long as the last search took the next one waits, so that a host that makes and
-/// removes cgroups all the time costs 1 % of a CPU at most.
-const SEARCH_SHARE: u32 = 100;
 /// How long a cgroup that no search found is taken to be gone.
 const MISSING_FOR: Duration = Duration::from_secs(60);
 
@@ -42,8 +38,8 @@ pub(super) struct Cgroups {
     proc: PathBuf,
     known: Cache<u64, Known>,
     searched: Option<Instant>,
-    next_search: Instant,
-    search_interval: Duration,
+    /// A host may make and remove cgroups all the time.
+    pace: Pace,
 }
 
 #[derive(Clone, Debug)]
@@ -60,8 +56,7 @@ impl Cgroups {
             proc,
             known: Cache::new(CAPACITY),
             searched: None,
-            next_search: Instant::now(),
-            search_interval: SEARCH_INTERVAL,
+            pace: Pace::new(SEARCH_INTERVAL),
         }
     }
 
@@ -82,8 +77,8 @@ impl Cgroups {
         if self.searched_since(asked) {
             return Lookup::Missing(asked + MISSING_FOR);
         }
-        if now < self.next_search {
-            return Lookup::Missing(self.next_search);
+        if !self.pace.is_due() {
+            return Lookup::Missing(self.pace.next());
         }
         match self.search(id) {
             Some(place) => Lookup::Found(place),
@@ -114,15 +109,15 @@ impl Cgroups {
         let started = Instant::now();
         let mut found = None;
         let mount = self.mount.clone();
-        mount.walk(SEARCH_LIMIT, &mut |id, below| {
+        // What it does not come to stays unresolved, and is counted as such.
+        let _ = mount.walk(SEARCH_LIMIT, &mut |id, below| {
             if id == wanted {
                 found = Some(below.to_owned());
             }
             self.learn_if_new(id, below);
         });
-        let ended = Instant::now();
-        self.searched = Some(ended);
-        self.next_search = ended + self.search_interval.max((ended - started) * SEARCH_SHARE);
+        self.searched = Some(Instant::now());
+        self.pace.done(started);
         // Where there are more cgroups than can be remembered, the search has forgotten its own first
         // finds by now.
         found.map(|below| self.learn(wanted, &below))

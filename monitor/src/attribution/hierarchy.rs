@@ -11,6 +11,9 @@ use crate::host::HostPaths;
 /// first.
 const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
 
+/// How many cgroups a search visits.
+pub const SEARCH_LIMIT: usize = 65_536;
+
 /// The mounts of the host, below its `/proc`.
 const HOST_MOUNTS: &str = "1/mountinfo";
 
@@ -86,32 +89,31 @@ impl CgroupMount {
     }
 
     /// Visits every cgroup, `limit` of them at most: its id, and where it is below the mounted
-    /// directory.
-    pub fn walk(&self, limit: usize, visit: &mut dyn FnMut(u64, &str)) {
+    /// directory. Tells whether there are no others: more than that, or some that cannot be listed.
+    pub fn walk(&self, limit: usize, visit: &mut dyn FnMut(u64, &str)) -> bool {
         if let Ok(root) = fs::metadata(&self.directory) {
             visit(root.ino(), "");
         }
+        let mut is_complete = true;
         let mut pending = vec![String::new()];
         let mut left = limit;
         while let Some(below) = pending.pop() {
-            let directory = self.directory.join(&below);
-            // A cgroup's directory has two links and one for each child. Most have none, and need
-            // not be listed with the kernel's dozens of files in them.
-            if fs::metadata(&directory).map_or(true, |directory| directory.nlink() == 2) {
-                continue;
-            }
-            for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
-                let name = entry.file_name();
-                let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
-                if let (true, Some(name)) = (is_directory && left > 0, name.to_str()) {
-                    left -= 1;
-                    let below =
-                        if below.is_empty() { name.into() } else { format!("{below}/{name}") };
-                    visit(entry.ino(), &below);
-                    pending.push(below);
+            let children = children(&self.directory.join(&below)).unwrap_or_else(|error| {
+                // It may have been removed a moment ago; the mounted directory was not.
+                is_complete &= error.kind() == io::ErrorKind::NotFound && !below.is_empty();
+                Vec::new()
+            });
+            for (id, name) in children {
+                if left == 0 {
+                    return false;
                 }
+                left -= 1;
+                let below = if below.is_empty() { name } else { format!("{below}/{name}") };
+                visit(id, &below);
+                pending.push(below);
             }
         }
+        is_complete
     }
 
     /// The path of a process's cgroup in this hierarchy, from the text of `/proc/<pid>/cgroup`.
@@ -139,6 +141,25 @@ impl CgroupMount {
     pub fn full_path(&self, below: &str) -> String {
         names(&self.root).chain([below]).fold(String::new(), |path, name| path + "/" + name)
     }
+}
+
+/// The ids and names of the cgroups in a cgroup's directory. Names that are not text are left out.
+fn children(directory: &Path) -> io::Result<Vec<(u64, String)>> {
+    // It has two links and one for each child. Most have none, and need not be listed with the
+    // kernel's dozens of files in them.
+    if fs::metadata(directory)?.nlink() == 2 {
+        return Ok(Vec::new());
+    }
+    let mut children = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir()
+            && let Ok(name) = entry.file_name().into_string()
+        {
+            children.push((entry.ino(), name));
+        }
+    }
+    Ok(children)
 }
 
 /// The text of a `mountinfo` file. The host's init sees all mounts of the host. Where it may not be

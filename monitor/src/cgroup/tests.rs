@@ -1,7 +1,9 @@
 //! On a tree of real directories.
 
+use std::{collections::HashMap, time::Duration};
+
 use super::*;
-use crate::host::scratch::Scratch;
+use crate::{attribution::SEARCH_LIMIT, host::scratch::Scratch, pace::Pace};
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -35,9 +37,9 @@ impl Tree {
 
     /// Searches and reads at once.
     fn collect(&mut self) {
-        for source in &mut self.cgroups.sources {
-            source.next_search = Instant::now();
-            source.next_read = Instant::now();
+        for watch in &mut self.cgroups.watches {
+            watch.search = Pace::new(Duration::ZERO);
+            watch.read = Pace::new(Duration::ZERO);
         }
         let counted = &mut self.counted;
         self.cgroups.collect(&mut |group, metric, attributes, increase| {
@@ -47,6 +49,10 @@ impl Tree {
             };
             *counted.entry((join(&group), metric.name, join(attributes))).or_default() += increase;
         });
+    }
+
+    fn lost(&self, reason: &str) -> u64 {
+        self.cgroups.lost().iter().find(|(it, _)| *it == reason).unwrap().1
     }
 
     fn throttled(&self, group: &str) -> Option<u64> {
@@ -89,7 +95,7 @@ fn a_unit_that_is_restarted_goes_on_counting() {
     assert_eq!(tree.throttled("web.service"), Some(80_000));
     fs::remove_dir_all(&web).unwrap();
     tree.collect();
-    assert!(tree.cgroups.sources[0].watched.keys().all(|path| path == "web.service"));
+    assert!(tree.cgroups.watches[0].watched.keys().all(|path| path == "web.service"));
     assert_eq!(tree.throttled("web.service"), Some(80_000));
 }
 
@@ -132,14 +138,61 @@ fn what_is_not_there_is_named_with_its_reason() {
 }
 
 #[test]
-fn cgroups_beyond_the_limit_are_counted() {
+fn cgroups_beyond_the_limit_are_counted_and_those_that_are_known_stay() {
     let mut tree = Tree::new("limit", false);
-    tree.cgroups.sources[0].read_limit = 2;
-    for number in 0..5 {
-        tree.stat(&format!("system.slice/{number}.service"), [1, 1, 1]);
+    tree.cgroups.watches[0].read_limit = 2;
+    let unit = |number: u32| format!("{number}.service");
+    for number in 0..2 {
+        tree.stat(&format!("system.slice/{}", unit(number)), [1, 1, 1]);
+    }
+    tree.collect();
+    for number in 2..5 {
+        tree.stat(&format!("system.slice/{}", unit(number)), [1, 1, 1]);
     }
     tree.collect();
     tree.collect();
-    assert_eq!(tree.cgroups.lost(), 6);
+    assert_eq!(tree.lost("too_many"), 6);
     assert_eq!(tree.counted.len(), 2 * 3);
+    assert_eq!([0, 1].map(|number| tree.throttled(&unit(number))), [Some(0); 2]);
+    // Those that get a place now were there for a while, and what they counted is no news.
+    for number in 0..3 {
+        fs::remove_dir_all(tree.scratch.path(&format!("cgroup/system.slice/{}", unit(number))))
+            .unwrap();
+    }
+    tree.collect();
+    assert_eq!([3, 4].map(|number| tree.throttled(&unit(number))), [Some(0); 2]);
+}
+
+#[test]
+fn what_a_search_does_not_come_to_goes_on_and_is_not_taken_for_new() {
+    let mut tree = Tree::new("cut", false);
+    for (name, us) in [("a", 10), ("b", 20)] {
+        tree.stat(&format!("{name}.service"), [1, 1, us]);
+    }
+    tree.collect();
+    // Of the slice and the three units.
+    tree.cgroups.watches[0].search_limit = 2;
+    tree.stat("c.service", [1, 1, 30]);
+    tree.collect();
+    for (name, us) in [("a", 11), ("b", 21), ("c", 31)] {
+        tree.stat(&format!("{name}.service"), [1, 1, us]);
+    }
+    tree.collect();
+    assert_eq!(["a", "b"].map(|it| tree.throttled(&format!("{it}.service"))), [Some(1000); 2]);
+    assert_eq!(tree.lost("search_cut"), 2);
+    // There may be more than were seen, so nothing says when this one was made.
+    tree.stat("d.service", [1, 1, 40]);
+    tree.cgroups.watches[0].search_limit = SEARCH_LIMIT;
+    tree.collect();
+    assert_eq!(tree.throttled("d.service"), Some(0));
+    tree.stat("e.service", [1, 1, 50]);
+    tree.collect();
+    assert_eq!(tree.throttled("e.service"), Some(50_000));
+    assert_eq!(tree.lost("search_cut"), 2);
+}
+
+#[test]
+fn one_search_finds_what_is_read_in_one_hierarchy() {
+    let tree = Tree::new("one", true);
+    assert_eq!(tree.cgroups.watches.len(), 1);
 }

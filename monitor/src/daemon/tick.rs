@@ -185,7 +185,9 @@ impl Ticker {
             }
             self.agent.tick(self.took, sink);
             self.agent.lost("attribution", "unresolved", self.attributor.unresolved(), sink);
-            self.agent.lost("cgroups", "too_many", self.cgroups.lost(), sink);
+            for (reason, count) in self.cgroups.lost() {
+                self.agent.lost("cgroups", reason, count, sink);
+            }
             for loaded in &self.probes {
                 self.agent.status(&loaded.status(), sink);
                 if let Some(probe) = &loaded.probe {

@@ -146,3 +146,21 @@ fn the_errors_name_the_cause_and_the_remedy() {
     let hidden = HostPaths { sys: scratch.path("sys"), ..paths };
     assert!(message(&hidden).contains("sys/fs/cgroup: No such file"), "{}", message(&hidden));
 }
+
+#[test]
+fn a_walk_tells_whether_it_was_cut() {
+    let scratch = Scratch::new("hierarchy-walk");
+    for cgroup in ["a/b", "c"] {
+        scratch.directory(&format!("cgroup/{cgroup}"));
+    }
+    let walk = |directory: &str, limit| {
+        let directory = scratch.path(directory);
+        let mount = CgroupMount { hierarchy: Hierarchy::V2, directory, root: String::new() };
+        let mut seen = 0;
+        let is_complete = mount.walk(limit, &mut |_, _| seen += 1);
+        (seen, is_complete)
+    };
+    assert_eq!(walk("cgroup", 3), (4, true));
+    assert_eq!(walk("cgroup", 2), (3, false));
+    assert_eq!(walk("nowhere", 3), (0, false));
+}
