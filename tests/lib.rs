@@ -12,6 +12,7 @@ pub mod counts;
 pub mod disk;
 pub mod kernel_log;
 pub mod network;
+pub mod objects;
 pub mod proc;
 pub mod recorder;
 pub mod reference;
