@@ -202,7 +202,9 @@ impl Kernel {
             tracing::warn!(hook = hook.name, without = verdict.without, "{}", verdict.state);
         }
         object.verdicts.push(verdict);
-        object.accounts.add_programs(&object.ebpf);
+        for alternative in hook.alternatives {
+            object.accounts.add_program(&object.ebpf, alternative.program);
+        }
         attached
     }
 }

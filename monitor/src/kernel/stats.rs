@@ -45,22 +45,18 @@ impl Accounts {
         let maps = ebpf
             .maps()
             .filter_map(|(name, map)| {
-                let fd = map_data(map)?.fd().as_fd().try_clone_to_owned().ok()?;
+                let fd = map_data(map).fd().as_fd().try_clone_to_owned().ok()?;
                 Some((name.to_owned(), fd))
             })
             .collect();
         Self { programs: Vec::new(), maps }
     }
 
-    /// Opens the programs, once those that the kernel takes are loaded.
-    pub fn add_programs(&mut self, ebpf: &Ebpf) {
-        self.programs = ebpf
-            .programs()
-            .filter_map(|(name, program)| {
-                let fd = program.fd().ok()?.as_fd().try_clone_to_owned().ok()?;
-                Some((name.to_owned(), fd))
-            })
-            .collect();
+    /// Opens a program, if the kernel has taken it.
+    pub fn add_program(&mut self, ebpf: &Ebpf, name: &str) {
+        let fd = ebpf.program(name).and_then(|program| program.fd().ok());
+        let copy = fd.and_then(|fd| fd.as_fd().try_clone_to_owned().ok());
+        self.programs.extend(copy.map(|fd| (name.to_owned(), fd)));
     }
 
     /// Each program with what it did.
@@ -89,15 +85,39 @@ impl Accounts {
     }
 }
 
-/// What a map is in itself, for the kinds of maps that probes have.
-fn map_data(map: &Map) -> Option<&MapData> {
+/// What a map of any kind is in itself.
+fn map_data(map: &Map) -> &MapData {
     match map {
         Map::Array(data)
+        | Map::ArrayOfMaps(data)
+        | Map::BloomFilter(data)
+        | Map::CgroupArray(data)
+        | Map::CgroupStorage(data)
+        | Map::CgrpStorage(data)
+        | Map::CpuMap(data)
+        | Map::DevMap(data)
+        | Map::DevMapHash(data)
         | Map::HashMap(data)
+        | Map::HashOfMaps(data)
+        | Map::InodeStorage(data)
+        | Map::LpmTrie(data)
+        | Map::LruHashMap(data)
+        | Map::PerCpuArray(data)
+        | Map::PerCpuCgroupStorage(data)
+        | Map::PerCpuHashMap(data)
+        | Map::PerCpuLruHashMap(data)
+        | Map::PerfEventArray(data)
+        | Map::ProgramArray(data)
+        | Map::Queue(data)
+        | Map::ReusePortSockArray(data)
         | Map::RingBuf(data)
+        | Map::SockHash(data)
+        | Map::SockMap(data)
         | Map::SkStorage(data)
-        | Map::Unsupported(data) => Some(data),
-        _ => None,
+        | Map::Stack(data)
+        | Map::StackTraceMap(data)
+        | Map::Unsupported(data)
+        | Map::XskMap(data) => data,
     }
 }
 
