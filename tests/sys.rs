@@ -3,7 +3,8 @@
 pub mod memory;
 
 use std::{
-    ffi::CString, fs::File, io, mem, net::TcpStream, os::fd::AsRawFd, path::Path, time::Duration,
+    ffi::CString, fs::File, io, mem, net::TcpStream, os::fd::AsRawFd, path::Path, ptr,
+    time::Duration,
 };
 
 /// Nanoseconds of the clock that kernel programs read.
@@ -101,6 +102,23 @@ pub fn kill(pid: u32, signal: i32) {
     }
 }
 
+/// Does something while this process cannot open any more files.
+pub fn without_new_files(act: impl FnOnce()) {
+    let limit = |new: Option<&libc::rlimit>| {
+        let mut old = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        let new = new.map_or(ptr::null(), ptr::from_ref);
+        #[expect(unsafe_code, reason = "the standard library does not set limits")]
+        // SAFETY: both structures live during the call, or there is none.
+        let result = unsafe { libc::prlimit(0, libc::RLIMIT_NOFILE, new, &raw mut old) };
+        assert_eq!(result, 0, "cannot limit files: {}", io::Error::last_os_error());
+        old
+    };
+    let before = limit(None);
+    limit(Some(&libc::rlimit { rlim_cur: 0, ..before }));
+    act();
+    limit(Some(&before));
+}
+
 /// Forks the calling process, which must have one thread, and runs `child` in the copy. With a
 /// `pid` the copy gets this process id, if that is free.
 pub fn fork(pid: Option<u32>, child: impl FnOnce()) -> io::Result<u32> {
@@ -182,7 +200,7 @@ pub fn reap(pid: u32) {
     #[expect(unsafe_code, reason = "the standard library reaps only what it started")]
     // SAFETY: takes integers and a null pointer, which is allowed.
     unsafe {
-        libc::waitpid(pid as i32, std::ptr::null_mut(), 0);
+        libc::waitpid(pid as i32, ptr::null_mut(), 0);
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod events;
 mod heap;
+mod probes;
 mod reload;
 mod tick;
 
@@ -12,19 +13,15 @@ use tokio::{
     sync::{mpsc, watch},
 };
 
+pub use self::probes::{Loaded, load_probes};
 use self::tick::Ticker;
 use crate::{
-    attribution::{CgroupMount, Hierarchy},
     config::{Config, LogConfig},
-    error::chain,
     export::{
         self, ExportError,
         http::{self, Security, SecurityError},
         prometheus::Prometheus,
     },
-    kernel::loader::{Kernel, LoadError},
-    probe::{PROBES, Probe, ProbeDesc, ProbeError},
-    view::{ProbeState, ProbeStatus},
 };
 
 /// How long the tick under way may take to end when the daemon stops.
@@ -160,122 +157,4 @@ async fn hand_on(
         let _ = configs.send(config.clone());
     }
     std::future::pending().await
-}
-
-/// A probe of the table, with what came of loading it.
-pub struct Loaded {
-    /// Its entry.
-    pub desc: &'static ProbeDesc,
-    /// The probe, if it works.
-    pub probe: Option<Box<dyn Probe>>,
-    /// What came of loading it.
-    loaded: ProbeStatus,
-    /// Why it could not be read in the last tick.
-    failure: Option<String>,
-}
-
-impl Loaded {
-    /// How it does.
-    pub fn status(&self) -> ProbeStatus {
-        match &self.failure {
-            Some(reason) => ProbeStatus {
-                state: ProbeState::Failed,
-                reason: Some(reason.clone()),
-                ..self.loaded.clone()
-            },
-            None => self.loaded.clone(),
-        }
-    }
-
-    /// Does a part of a tick, and says why it failed. It is tried again in the next tick: the kernel
-    /// goes on recording.
-    fn attempt(
-        &mut self,
-        step: impl FnOnce(&mut dyn Probe) -> Result<(), ProbeError>,
-    ) -> Option<String> {
-        step(self.probe.as_mut()?.as_mut()).err().map(|error| chain(&error))
-    }
-
-    /// Notes how the tick went, and logs when that changes.
-    fn note(&mut self, failure: Option<String>) {
-        match (&self.failure, &failure) {
-            (None, Some(reason)) => tracing::error!(probe = self.desc.name, "{reason}"),
-            (Some(_), None) => tracing::info!(probe = self.desc.name, "works again"),
-            _ => {}
-        }
-        self.failure = failure;
-    }
-}
-
-/// Loads the probes that are configured to run. `mount` is where cgroups tell processes apart.
-pub fn load_probes(config: &Config, mount: Option<&CgroupMount>) -> Vec<Loaded> {
-    let kernel = read_kernel(config, mount);
-    let probes = PROBES.iter().map(|desc| load_probe(desc, config.runs(desc.name), &kernel));
-    let probes = probes.collect();
-    drop(kernel);
-    heap::give_back();
-    probes
-}
-
-fn read_kernel(config: &Config, mount: Option<&CgroupMount>) -> Result<Kernel, LoadError> {
-    let controller = mount.and_then(|mount| match mount.hierarchy {
-        Hierarchy::V2 => None,
-        Hierarchy::V1 { controller } => Some(controller),
-    });
-    let mut kernel = Kernel::read(controller, config.log.bpf)?;
-    kernel.sys = config.host.paths().sys;
-    Ok(kernel)
-}
-
-/// Turns probes on and off that are to run now and did not, or the other way. Returns those whose
-/// measurements have ended.
-fn switch_probes(
-    probes: &mut [Loaded],
-    config: &Config,
-    mount: Option<&CgroupMount>,
-) -> Vec<&'static str> {
-    let runs = |loaded: &Loaded| loaded.loaded.state != ProbeState::Disabled;
-    let changed = probes.iter_mut().filter(|loaded| config.runs(loaded.desc.name) != runs(loaded));
-    let mut changed: Vec<_> = changed.collect();
-    if changed.is_empty() {
-        return Vec::new();
-    }
-    let kernel = read_kernel(config, mount);
-    for loaded in &mut changed {
-        **loaded = load_probe(loaded.desc, config.runs(loaded.desc.name), &kernel);
-    }
-    drop(kernel);
-    heap::give_back();
-    changed.into_iter().filter(|loaded| !runs(loaded)).map(|loaded| loaded.desc.name).collect()
-}
-
-fn load_probe(desc: &'static ProbeDesc, runs: bool, kernel: &Result<Kernel, LoadError>) -> Loaded {
-    let status = |state, reason, hooks| ProbeStatus { probe: desc.name, state, reason, hooks };
-    let result = |probe, loaded| Loaded { desc, probe, loaded, failure: None };
-    if !runs {
-        return result(None, status(ProbeState::Disabled, None, Vec::new()));
-    }
-    let loaded = match kernel {
-        Ok(kernel) => (desc.load)(kernel).map_err(|error| {
-            let hooks = match &error {
-                ProbeError::Hook { verdicts, .. } => verdicts.clone(),
-                _ => Vec::new(),
-            };
-            (error.to_string(), hooks)
-        }),
-        Err(error) => Err((error.to_string(), Vec::new())),
-    };
-    match loaded {
-        Ok(probe) => {
-            let hooks = probe.verdicts().to_vec();
-            let missing = hooks.iter().find(|hook| hook.state.is_missing());
-            let reason = missing.map(|hook| format!("{}: {}", hook.hook, hook.state));
-            let state = if reason.is_some() { ProbeState::Degraded } else { ProbeState::Active };
-            result(Some(probe), status(state, reason, hooks))
-        }
-        Err((reason, hooks)) => {
-            tracing::error!(probe = desc.name, "{reason}");
-            result(None, status(ProbeState::Failed, Some(reason), hooks))
-        }
-    }
 }

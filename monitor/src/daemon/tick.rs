@@ -11,7 +11,10 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{Loaded, events, load_probes, switch_probes};
+use super::{
+    events,
+    probes::{Loaded, load_probes, switch_probes},
+};
 use crate::{
     agent::Agent,
     aggregate::Aggregate,
@@ -22,7 +25,7 @@ use crate::{
     kernel::namespace,
     probe,
     sample::Owner,
-    view::View,
+    view::{ProbeStatus, View},
 };
 
 /// Everything that is done once a tick.
@@ -73,10 +76,15 @@ impl Ticker {
     /// What is known before the first tick.
     pub(super) fn first_view(&self) -> View {
         View {
-            probes: self.probes.iter().map(Loaded::status).collect(),
+            probes: self.statuses(),
             problems: self.problems.clone(),
             ..View::empty(self.config.interval)
         }
+    }
+
+    /// How each probe does.
+    fn statuses(&self) -> Vec<ProbeStatus> {
+        self.probes.iter().map(Loaded::status).collect()
     }
 
     /// Ticks until the other end of `configs` is dropped; takes the configurations that come.
@@ -123,7 +131,7 @@ impl Ticker {
         let begin = Instant::now();
         let taken = self.take_snapshots();
         for loaded in &mut self.probes {
-            let Some(probe) = &mut loaded.probe else { continue };
+            let Some(probe) = loaded.probe_mut() else { continue };
             probe.decode(&mut |sample| {
                 self.aggregate.add(&sample, || match sample.owner {
                     Owner::Process(process) => self.attributor.group(&process),
@@ -141,23 +149,25 @@ impl Ticker {
         self.cgroups.collect(&mut |group, metric, attributes, increase| {
             self.aggregate.add_place(group, metric, attributes, increase);
         });
-        self.refresh();
+        let probes = self.statuses();
+        self.refresh(&probes);
         let elapsed = taken - self.last;
         self.last = taken;
         self.tick += 1;
         let (series, processes) = self.aggregate.finish(SystemTime::now(), elapsed);
         let host = self.host.iter().flat_map(Host::problems);
         let (absent, problems): (Vec<_>, Vec<_>) = host.partition(Problem::is_absence);
-        let sentences =
-            |of: Vec<Problem<'_>>| of.iter().map(Problem::to_string).collect::<Vec<_>>();
+        let sentence = |of: Problem<'_>| of.to_string();
+        let known = self.problems.iter().cloned();
         let view = View {
             tick: self.tick,
             interval: elapsed,
             series,
             processes,
-            problems: [self.problems.clone(), sentences(problems)].concat(),
-            absent: self.cgroups.absent().chain(sentences(absent)).collect(),
-            ..self.first_view()
+            probes,
+            problems: known.chain(problems.into_iter().map(sentence)).collect(),
+            absent: self.cgroups.absent().chain(absent.into_iter().map(sentence)).collect(),
+            ..View::empty(self.config.interval)
         };
         self.took = begin.elapsed();
         view
@@ -177,8 +187,8 @@ impl Ticker {
         taken
     }
 
-    /// Reads all that somebody else keeps.
-    fn refresh(&mut self) {
+    /// Reads all that somebody else keeps, and tells how each probe does.
+    fn refresh(&mut self, statuses: &[ProbeStatus]) {
         self.aggregate.refresh(|sink| {
             if let Some(host) = &mut self.host {
                 host.collect(sink);
@@ -188,10 +198,12 @@ impl Ticker {
             for (reason, count) in self.cgroups.lost() {
                 self.agent.lost("cgroups", reason, count, sink);
             }
+            for status in statuses {
+                self.agent.status(status, sink);
+            }
             for loaded in &self.probes {
-                self.agent.status(&loaded.status(), sink);
-                if let Some(probe) = &loaded.probe {
-                    self.agent.costs(loaded.desc.name, probe.as_ref(), sink);
+                if let Some(probe) = loaded.probe() {
+                    self.agent.costs(loaded.desc.name, probe, sink);
                 }
             }
         });

@@ -87,6 +87,13 @@ pub struct Verdict {
     pub without: Option<&'static str>,
 }
 
+impl Verdict {
+    pub(super) fn new(hook: &'static Hook, state: HookState) -> Self {
+        let without = if state.is_attached() { None } else { hook.without };
+        Self { hook: hook.name, state, without }
+    }
+}
+
 /// Whether and how a hook is attached.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "state", rename_all = "lowercase")]
@@ -160,8 +167,7 @@ pub fn attach(ebpf: &mut Ebpf, btf: &Btf, hook: &'static Hook) -> Verdict {
             break;
         }
     }
-    let without = if state.is_attached() { None } else { hook.without };
-    Verdict { hook: hook.name, state, without }
+    Verdict::new(hook, state)
 }
 
 fn attach_one(ebpf: &mut Ebpf, btf: &Btf, alternative: &Alternative) -> Result<(), ProgramError> {
@@ -188,12 +194,17 @@ fn attach_one(ebpf: &mut Ebpf, btf: &Btf, alternative: &Alternative) -> Result<(
     Ok(())
 }
 
-/// Attaches a program that was only loaded until now.
-pub fn attach_loaded(ebpf: &mut Ebpf, program: &str) -> Result<(), ProgramError> {
-    match ebpf.program_mut(program).ok_or(ProgramError::NotLoaded)? {
-        Program::BtfTracePoint(program) => program.attach().map(drop),
-        _ => Err(ProgramError::UnexpectedProgramType),
+/// Attaches the program of a hook that was only loaded until now; otherwise the hook's new state.
+pub(super) fn attach_loaded(ebpf: &mut Ebpf, hook: &'static Hook) -> Result<(), HookState> {
+    let mut result = Err(ProgramError::NotLoaded);
+    for Alternative { program, target } in hook.alternatives {
+        if let (Target::TpBtfOnDemand(_), Some(Program::BtfTracePoint(program))) =
+            (target, ebpf.program_mut(program))
+        {
+            result = program.attach().map(drop);
+        }
     }
+    result.map_err(|error| HookState::Failed { reason: chain(&error), verifier: Vec::new() })
 }
 
 fn refusal(error: &ProgramError, target: Target) -> HookState {

@@ -218,21 +218,27 @@ pub struct Object {
     /// What its programs and maps cost.
     pub accounts: Accounts,
     log: Option<EbpfLogger<&'static dyn log::Log>>,
-    /// What was to be attached when needed, and was needed.
+    /// The hooks that were to be attached when needed, and were needed.
     on_demand: Vec<&'static str>,
 }
 
 impl Object {
-    /// Attaches a program that was loaded to be attached when needed, if it is not attached yet.
-    pub fn attach_on_demand(&mut self, program: &'static str) {
-        if self.on_demand.contains(&program) {
+    /// Attaches the program of a hook that was loaded to be attached when needed, if it is not
+    /// attached yet.
+    pub fn attach_on_demand(&mut self, hook: &'static Hook) {
+        // Once is enough: what fails now fails again.
+        if self.on_demand.contains(&hook.name) {
             return;
         }
-        // Once is enough: what fails now fails again.
-        self.on_demand.push(program);
-        match attach::attach_loaded(&mut self.ebpf, program) {
-            Ok(()) => tracing::info!(program, "attached, as it is needed on this host"),
-            Err(error) => tracing::warn!(program, "cannot be attached: {}", chain(&error)),
+        self.on_demand.push(hook.name);
+        let verdict = self.verdicts.iter_mut().find(|verdict| verdict.hook == hook.name);
+        let Some(verdict) = verdict.filter(|verdict| verdict.state.is_attached()) else { return };
+        match attach::attach_loaded(&mut self.ebpf, hook) {
+            Ok(()) => tracing::info!(hook = hook.name, "attached, as it is needed on this host"),
+            Err(state) => {
+                tracing::warn!(hook = hook.name, without = hook.without, "{state}");
+                *verdict = Verdict::new(hook, state);
+            }
         }
     }
 

@@ -33,8 +33,17 @@ const FLUSH_SEQUENCE_BEFORE: u32 = 4;
 const ISSUE: Alternative =
     Alternative { program: "block_rq_issue", target: Target::TpBtf("block_rq_issue") };
 
-/// The program that notes when requests are issued.
-const ISSUE_TIME: &str = "block_rq_issue_time";
+/// The kernel itself notes when requests are issued, but only for devices that something of its own
+/// wants statistics of, such as its limits on writeback, which are there by default. As this costs more
+/// than all else, it is attached only once there are requests without.
+const ISSUE_TIME: Hook = Hook {
+    name: "block_rq_issue",
+    alternatives: &[Alternative {
+        program: "block_rq_issue_time",
+        target: Target::TpBtfOnDemand("block_rq_issue"),
+    }],
+    without: Some("latencies of devices for which the kernel keeps no statistics"),
+};
 
 /// In the order of attaching: where requests start before where they end, so that none ends without
 /// its start having been seen but those that are under way now.
@@ -52,17 +61,7 @@ const HOOKS: &[Hook] = &[
         without: Some("whose requests are: all are in (other)"),
     },
     tracepoint!("block_rq_complete", None),
-    // The kernel itself notes when requests are issued, but only for devices that something of its own
-    // wants statistics of, such as its limits on writeback, which are there by default. As this costs
-    // more than all else, it is attached only once there are requests without.
-    Hook {
-        name: "block_rq_issue",
-        alternatives: &[Alternative {
-            program: ISSUE_TIME,
-            target: Target::TpBtfOnDemand("block_rq_issue"),
-        }],
-        without: Some("latencies of devices for which the kernel keeps no statistics"),
-    },
+    ISSUE_TIME,
 ];
 
 /// Wanted too where there is no `block_io_start`: requests that wait are issued by others than made
@@ -154,7 +153,7 @@ impl Probe for Block {
         self.take_entries(bank)?;
         self.snapshot.lost = self.lost.drain(bank)?;
         if self.snapshot.lost[Loss::NoIssueTime as usize] > 0 {
-            self.object.attach_on_demand(ISSUE_TIME);
+            self.object.attach_on_demand(&ISSUE_TIME);
         }
         for entry in &self.snapshot.entries {
             let device = entry.key.device;

@@ -5,9 +5,9 @@ use std::fs;
 
 use monitor::kernel::{
     attach::{Alternative, Hook, Target},
-    loader::Setup,
+    loader::{Kernel, Object, Setup},
 };
-use monitor_tests::serial;
+use monitor_tests::{objects::Held, serial, sys};
 use serde_json::Value;
 
 use super::{
@@ -121,13 +121,18 @@ static MISSING: Hook = Hook {
     without: Some("nothing"),
 };
 
+/// The empty programs.
+fn empty(kernel: &Kernel) -> Object {
+    let path = executable().with_file_name("../bpf/empty.o");
+    let elf = fs::read(&path).unwrap_or_else(|error| panic!("cannot read {path:?}: {error}"));
+    kernel.load("empty", &elf, &Setup::default()).expect("it has no needs")
+}
+
 #[test]
 fn the_first_way_that_the_kernel_takes_is_used() {
     let _serial = serial();
-    let path = executable().with_file_name("../bpf/empty.o");
-    let elf = fs::read(&path).unwrap_or_else(|error| panic!("cannot read {path:?}: {error}"));
     let kernel = monitor_tests::kernel();
-    let mut object = kernel.load("empty", &elf, &Setup::default()).expect("it has no needs");
+    let mut object = empty(&kernel);
     assert!(kernel.attach(&mut object, &HOOK));
     assert!(!kernel.attach(&mut object, &MISSING));
     let [wakeup, missing] = object.verdicts.as_slice() else { panic!("{:?}", object.verdicts) };
@@ -137,4 +142,38 @@ fn the_first_way_that_the_kernel_takes_is_used() {
     let reason = missing.state.to_string();
     assert!(reason.starts_with("unsupported: "), "{reason}");
     assert!(reason.contains("btf_trace_no_such_tracepoint"), "{reason}");
+}
+
+static NEEDED: Hook = Hook {
+    name: "needed",
+    alternatives: &[Alternative {
+        program: "sched_wakeup",
+        target: Target::TpBtfOnDemand("sched_wakeup"),
+    }],
+    without: Some("what wakes"),
+};
+
+#[test]
+fn a_hook_that_fails_once_it_is_needed_is_attached_no_more() {
+    let _serial = serial();
+    let kernel = monitor_tests::kernel();
+    let mut object = empty(&kernel);
+    assert!(kernel.attach(&mut object, &NEEDED));
+    sys::without_new_files(|| object.attach_on_demand(&NEEDED));
+    // What has failed is not tried again, though it would work now.
+    object.attach_on_demand(&NEEDED);
+    let [needed] = object.verdicts.as_slice() else { panic!("{:?}", object.verdicts) };
+    let reason = needed.state.to_string();
+    assert!(needed.state.is_missing() && reason.contains("Too many open files"), "{reason}");
+    assert_eq!(needed.without, Some("what wakes"));
+}
+
+#[test]
+fn every_map_of_every_probe_has_an_account() {
+    let _serial = serial();
+    let daemon = Daemon::start([]);
+    let scrape = Scrape::text(&daemon);
+    let [_, maps, _] = Held::by(daemon.pid()).counts();
+    let sizes: Vec<_> = scrape.all("monitor_agent_map_size_bytes").collect();
+    assert_eq!(sizes.len(), maps, "{sizes:?}");
 }
