@@ -155,7 +155,7 @@ fn run(mut probe: Box<dyn Probe>, stop: &AtomicBool) -> Collected {
         collected.levels.values_mut().for_each(|level| level.last = 0);
         probe.decode(&mut |sample| collected.add(&sample));
         collected.levels.values_mut().for_each(|level| level.most = level.most.max(level.last));
-        probe.events(&mut |event| collected.events.push(event));
+        probe.events(&|_| true, &mut |event| collected.events.push(event));
     }
     collected
 }

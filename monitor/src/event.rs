@@ -50,6 +50,19 @@ pub enum What {
     OomKill(OomKill),
 }
 
+/// The kinds of events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A process was made.
+    Fork,
+    /// A program was executed.
+    Exec,
+    /// A process ended.
+    Exit,
+    /// A process was killed for want of memory.
+    OomKill,
+}
+
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {

@@ -19,7 +19,7 @@ mod tcp;
 
 use crate::{
     error::chain,
-    event::Event,
+    event::{Event, Kind},
     kernel::{
         attach::{Hook, Verdict},
         iter::PassError,
@@ -72,8 +72,8 @@ pub trait Probe: Send {
     /// Decodes the last snapshot.
     fn decode(&mut self, sink: &mut dyn FnMut(Sample<'_>));
 
-    /// Decodes what the last snapshot has of single things that happened.
-    fn events(&mut self, _sink: &mut dyn FnMut(Event)) {}
+    /// Decodes what the last snapshot has of single things that happened, of the kinds that are wanted.
+    fn events(&mut self, _wanted: &dyn Fn(Kind) -> bool, _sink: &mut dyn FnMut(Event)) {}
 
     /// How full maps are that can be full, from the last snapshot.
     fn entries(&self) -> Vec<MapEntries>;

@@ -4,13 +4,13 @@ use tracing::Level;
 
 use crate::{
     attribution::Group,
-    event::{Argv, Ending, Event, What, signal_name},
+    event::{Argv, Ending, Event, Kind, What, signal_name},
 };
 
 /// Whether anybody listens to events of a kind. There may be thousands of those that nobody does.
-pub(super) fn is_wanted(event: &Event) -> bool {
-    match event.what {
-        What::OomKill(_) => tracing::enabled!(target: "monitor::event", Level::INFO),
+pub(super) fn are_wanted(kind: Kind) -> bool {
+    match kind {
+        Kind::OomKill => tracing::enabled!(target: "monitor::event", Level::INFO),
         _ => tracing::enabled!(target: "monitor::event", Level::DEBUG),
     }
 }

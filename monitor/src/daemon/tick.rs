@@ -138,10 +138,7 @@ impl Ticker {
                     Owner::Host | Owner::Rest => Arc::default(),
                 });
             });
-            probe.events(&mut |mut event| {
-                if !events::is_wanted(&event) {
-                    return;
-                }
+            probe.events(&events::are_wanted, &mut |mut event| {
                 self.config.events.argv.apply(&mut event);
                 events::tell(&event, &self.attributor.group(&event.process));
             });

@@ -6,7 +6,7 @@ use aya::maps::{MapData, RingBuf};
 
 use super::{ProbeError, maps};
 use crate::{
-    event::{Clock, Event},
+    event::{Clock, Event, Kind},
     kernel::loader::Object,
 };
 
@@ -55,11 +55,14 @@ impl Events {
         }
     }
 
-    /// Calls `sink` with every event that was taken.
-    pub(super) fn decode(&self, sink: &mut dyn FnMut(Event)) {
+    /// Calls `sink` with every event that was taken, of the kinds that are wanted.
+    pub(super) fn decode(&self, wanted: &dyn Fn(Kind) -> bool, sink: &mut dyn FnMut(Event)) {
         let mut start = 0;
         for &end in &self.ends {
-            if let Some(event) = decode::decode(&self.raw[start..end], &self.clock, self.page_bytes)
+            let bytes = &self.raw[start..end];
+            // Most are decoded for nobody: there may be thousands in a tick.
+            if decode::kind(bytes).is_some_and(wanted)
+                && let Some(event) = decode::decode(bytes, &self.clock, self.page_bytes)
             {
                 sink(event);
             }

@@ -5,7 +5,11 @@ use monitor_common::{Pod, key::ProcessKey};
 use super::{
     MapEntries, Probe, ProbeError, banked::Banked, banks::Banks, events::Events, table::Table,
 };
-use crate::{event::Event, kernel::loader::Object, sample::Sample};
+use crate::{
+    event::{Event, Kind},
+    kernel::loader::Object,
+    sample::Sample,
+};
 
 /// What such a probe's tables are called, and what they are when empty.
 pub(super) struct Layout<V, H> {
@@ -87,8 +91,8 @@ impl<V: Pod + Send, H: Pod + Send, D: Decode<V, H>> Probe for Tallies<V, H, D> {
         self.decoder.decode(&self.taken, &self.taken_host, sink);
     }
 
-    fn events(&mut self, sink: &mut dyn FnMut(Event)) {
-        self.events.decode(sink);
+    fn events(&mut self, wanted: &dyn Fn(Kind) -> bool, sink: &mut dyn FnMut(Event)) {
+        self.events.decode(wanted, sink);
     }
 
     fn entries(&self) -> Vec<MapEntries> {

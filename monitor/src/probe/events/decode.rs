@@ -5,22 +5,35 @@ use std::time::Duration;
 use monitor_common::{
     Pod,
     event::{
-        EXEC_HEAD, Exit, Fork, Header, Kind, OomKill, RSS_ANON, RSS_FILE, RSS_SHMEM, RSS_SWAP,
+        EXEC_HEAD, Exit, Fork, Header, Kind as RawKind, OomKill, RSS_ANON, RSS_FILE, RSS_SHMEM,
+        RSS_SWAP,
     },
 };
 
 use crate::{
-    event::{self, Argv, Clock, Ending, Event, Sizes, What},
+    event::{self, Argv, Clock, Ending, Event, Kind, Sizes, What},
     sample::Process,
 };
+
+/// Of what kind the event is that the bytes are; `None` when a program of another version wrote them.
+pub(super) fn kind(bytes: &[u8]) -> Option<Kind> {
+    const KINDS: [(RawKind, Kind); 4] = [
+        (RawKind::Fork, Kind::Fork),
+        (RawKind::Exec, Kind::Exec),
+        (RawKind::Exit, Kind::Exit),
+        (RawKind::OomKill, Kind::OomKill),
+    ];
+    let raw = read::<Header>(bytes)?.kind;
+    KINDS.into_iter().find(|(known, _)| *known as u32 == raw).map(|(_, kind)| kind)
+}
 
 /// The event that the bytes are; `None` when a program of another version wrote them.
 pub(super) fn decode(bytes: &[u8], clock: &Clock, page_bytes: u64) -> Option<Event> {
     let header: Header = read(bytes)?;
-    let what = match header.kind {
-        kind if kind == Kind::Fork as u32 => What::Fork { child: read::<Fork>(bytes)?.child },
-        kind if kind == Kind::Exec as u32 => What::Exec { argv: argv(bytes)? },
-        kind if kind == Kind::Exit as u32 => {
+    let what = match kind(bytes)? {
+        Kind::Fork => What::Fork { child: read::<Fork>(bytes)?.child },
+        Kind::Exec => What::Exec { argv: argv(bytes)? },
+        Kind::Exit => {
             let exit: Exit = read(bytes)?;
             What::Exit {
                 ending: Ending::from_status(exit.status),
@@ -28,8 +41,7 @@ pub(super) fn decode(bytes: &[u8], clock: &Clock, page_bytes: u64) -> Option<Eve
                 peak_rss_bytes: exit.peak_rss_pages.saturating_mul(page_bytes),
             }
         }
-        kind if kind == Kind::OomKill as u32 => What::OomKill(oom_kill(&read(bytes)?, page_bytes)),
-        _ => return None,
+        Kind::OomKill => What::OomKill(oom_kill(&read(bytes)?, page_bytes)),
     };
     let key = header.key;
     let process = Process {

@@ -11,7 +11,7 @@ use super::*;
 
 const CLOCK: Clock = Clock { wall: SystemTime::UNIX_EPOCH, monotonic_ns: 0 };
 
-fn header(kind: Kind) -> Header {
+fn header(kind: RawKind) -> Header {
     let key = ProcessKey { tgid: 42, cgroup_id: 7, ..ProcessKey::default() };
     Header { kind: kind as u32, parent: 1, time_ns: 9, key }
 }
@@ -24,19 +24,27 @@ fn bytes<T: Pod>(value: &T) -> Vec<u8> {
     }
 }
 
+/// What happened, which the kind tells beforehand.
 fn what(bytes: &[u8]) -> Option<What> {
     let event = decode(bytes, &CLOCK, 4096)?;
     assert_eq!((event.process.pid, event.process.cgroup_id, event.parent), (42, 7, 1));
     assert_eq!(event.time, SystemTime::UNIX_EPOCH + Duration::from_nanos(9));
+    let told = match event.what {
+        What::Fork { .. } => Kind::Fork,
+        What::Exec { .. } => Kind::Exec,
+        What::Exit { .. } => Kind::Exit,
+        What::OomKill(_) => Kind::OomKill,
+    };
+    assert_eq!(kind(bytes), Some(told));
     Some(event.what)
 }
 
 #[test]
 fn forks_and_exits() {
-    let fork = Fork { header: header(Kind::Fork), child: 43, unused: 0 };
+    let fork = Fork { header: header(RawKind::Fork), child: 43, unused: 0 };
     assert_eq!(what(&bytes(&fork)), Some(What::Fork { child: 43 }));
     let exit = Exit {
-        header: header(Kind::Exit),
+        header: header(RawKind::Exit),
         lifetime_ns: 1_000_000_000,
         peak_rss_pages: 3,
         status: 0x0200,
@@ -56,7 +64,7 @@ fn arguments_may_be_few_many_or_unread() {
         let mut argv = [0; ARGV_LEN];
         argv[..text.len()].copy_from_slice(text);
         let read = text.len();
-        let header = header(Kind::Exec);
+        let header = header(RawKind::Exec);
         let mut bytes = bytes(&Exec { header, argv_bytes: total, argv_read: read as u32, argv });
         bytes.truncate(EXEC_HEAD + read);
         bytes
@@ -75,7 +83,7 @@ fn victims_have_sizes_and_a_cgroup() {
     let mut memory_cgroup = [0; CGROUP_NAME_LEN];
     memory_cgroup[..2].copy_from_slice(b"db");
     let oom = OomKill {
-        header: header(Kind::OomKill),
+        header: header(RawKind::OomKill),
         memory_cgroup_id: 5,
         has_sizes: 1,
         total_pages: 9,
@@ -100,9 +108,9 @@ fn victims_have_sizes_and_a_cgroup() {
 
 #[test]
 fn what_is_not_known_is_left_out() {
-    let mut fork = bytes(&Fork { header: header(Kind::Fork), child: 1, unused: 0 });
+    let mut fork = bytes(&Fork { header: header(RawKind::Fork), child: 1, unused: 0 });
     assert_eq!(what(&fork[..fork.len() - 1]), None);
     fork[0] = 99;
-    assert_eq!(what(&fork), None);
+    assert_eq!((kind(&fork), what(&fork)), (None, None));
     assert_eq!(what(&[]), None);
 }
