@@ -94,7 +94,7 @@ pub struct OomKill {
     pub total_pages: u64,
     /// Resident pages: of files, anonymous, swapped out, shared, in the order of the kernel's counters.
     pub rss_pages: [u64; RSS_COUNTERS],
-    /// Last part of the path of that cgroup, padded with zeros.
+    /// Last part of the path of that cgroup, up to a zero; what follows means nothing.
     pub memory_cgroup: [u8; CGROUP_NAME_LEN],
 }
 

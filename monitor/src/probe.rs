@@ -140,7 +140,7 @@ pub enum ProbeError {
         /// The cause.
         source: aya::maps::MapError,
     },
-    /// A pass over the tasks failed.
+    /// A pass over all tasks or sockets failed.
     #[error("cannot run {pass} of the {probe} probe: {source}; restart monitor")]
     Pass {
         /// The probe.

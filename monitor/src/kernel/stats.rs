@@ -24,9 +24,9 @@ pub struct ProgramStats {
 /// What a map takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MapStats {
-    /// How many entries it may have; 0 for storage, which every task may have one of.
+    /// How many entries it may have; 0 for storage, which every task or socket may have one of.
     pub capacity: u64,
-    /// Memory in bytes, as the kernel accounts for it. Storage is accounted for with the tasks.
+    /// Memory in bytes, as the kernel accounts for it. Storage is accounted for with its owners.
     pub size_bytes: u64,
 }
 

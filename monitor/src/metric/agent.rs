@@ -61,7 +61,7 @@ pub static AGENT_MAP_SIZE: MetricDesc = MetricDesc {
     kind: Kind::UpDownCounter,
     attributes: &["monitor.probe", "monitor.map"],
     help: "Kernel memory of a BPF map",
-    source: "BPF map info; for task storage, tasks times the size of one",
+    source: "BPF map info; for storage of tasks and sockets, how many there are times the size of one",
 };
 
 /// Duration of ticks.
