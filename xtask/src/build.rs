@@ -48,7 +48,7 @@ pub(crate) fn bpf_objects(toolchain: &Toolchain) -> Result<()> {
     let built = toolchain.target_dir().join(BPF_TARGET).join("release");
     let objects = workspace::bpf_objects();
     fs::create_dir_all(&objects).with_context(|| format!("cannot make {}", objects.display()))?;
-    let probes = probes()?;
+    let probes = probes(&workspace::root().join("monitor-ebpf/src/bin"))?;
     for probe in &probes {
         let object = objects.join(probe).with_extension("o");
         let stripped = built.join(probe).with_extension("stripped");
@@ -58,15 +58,16 @@ pub(crate) fn bpf_objects(toolchain: &Toolchain) -> Result<()> {
     remove_others(&objects, &probes)
 }
 
-/// The names of the probes, from their files and folders.
-fn probes() -> Result<Vec<String>> {
-    let folder = workspace::root().join("monitor-ebpf/src/bin");
+/// The names of the probes: those that cargo takes for programs.
+fn probes(folder: &Path) -> Result<Vec<String>> {
     let files =
-        fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
+        fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
     let mut probes = Vec::new();
     for file in files {
         let path = file?.path();
-        probes.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
+        let is_probe = path.join("main.rs").is_file() || path.extension() == Some(OsStr::new("rs"));
+        let name = path.file_stem().filter(|_| is_probe);
+        probes.extend(name.map(|name| name.to_string_lossy().into_owned()));
     }
     Ok(probes)
 }
@@ -97,4 +98,25 @@ fn remove_others(objects: &Path, probes: &[String]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{env, process};
+
+    use super::*;
+
+    #[test]
+    fn probes_are_source_files_and_folders_with_a_main() {
+        let folder = env::temp_dir().join(format!("xtask-probes-{}", process::id()));
+        for file in ["sched/main.rs", "memory.rs", "README.md", "memory.rs~", "notes/sched.txt"] {
+            let path = folder.join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        let mut found = probes(&folder).unwrap();
+        found.sort();
+        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(found, ["memory", "sched"]);
+    }
 }
