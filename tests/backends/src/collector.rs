@@ -23,17 +23,28 @@ pub struct Ports {
     pub grpc: SocketAddr,
     pub http: SocketAddr,
     pub health: SocketAddr,
+    /// Where it sends to itself what is on its way to CloudWatch.
+    pub cloudwatch: SocketAddr,
 }
 
 impl Ports {
     /// The usual ones, or those that are free where they are not.
     pub fn usual() -> Result<Self> {
-        Ok(Self { grpc: free_port(4317)?, http: free_port(4318)?, health: free_port(13133)? })
+        Self::near([4317, 4318, 13133, 4319])
     }
 
     /// Any that are free.
     pub fn free() -> Result<Self> {
-        Ok(Self { grpc: free_port(0)?, http: free_port(0)?, health: free_port(0)? })
+        Self::near([0; 4])
+    }
+
+    fn near([grpc, http, health, cloudwatch]: [u16; 4]) -> Result<Self> {
+        Ok(Self {
+            grpc: free_port(grpc)?,
+            http: free_port(http)?,
+            health: free_port(health)?,
+            cloudwatch: free_port(cloudwatch)?,
+        })
     }
 }
 
@@ -55,6 +66,7 @@ impl Collector {
             ("COLLECTOR_GRPC_PORT", port(ports.grpc)),
             ("COLLECTOR_HTTP_PORT", port(ports.http)),
             ("COLLECTOR_HEALTH_PORT", port(ports.health)),
+            ("COLLECTOR_CLOUDWATCH_PORT", port(ports.cloudwatch)),
             // Nobody is asked whether this is a machine of EC2.
             ("COLLECTOR_DETECTORS", "[env]".to_owned()),
             ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),

@@ -48,8 +48,9 @@ pub fn request(
     for (name, value) in headers {
         head += &format!("{name}: {value}\r\n");
     }
-    write!(stream, "{head}Content-Length: {}\r\n\r\n", body.len())?;
-    stream.write_all(body)?;
+    head += &format!("Content-Length: {}\r\n\r\n", body.len());
+    // All at once: who refuses a request may close the connection before it has read the rest.
+    stream.write_all(&[head.as_bytes(), body].concat())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).with_context(|| format!("no answer from {address}"))?;
     let (head, body) = answer.split_once("\r\n\r\n").context("an answer without a head")?;

@@ -1,0 +1,242 @@
+//! What is sent arrives, in each store in its own form.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
+
+use serde_json::{Value, json};
+
+use super::{
+    aws::{self, LOGS, METRICS},
+    loki,
+    otlp::{self, HOST, Histogram, millis, now_ns},
+    prometheus::{self, Samples},
+    setup::{Setup, up, wait},
+};
+
+const NAMESPACE: &str = "InfrastructureHealthMonitor";
+/// Ticks of the daemon.
+const TICKS: u64 = 3;
+const TICK_NS: u64 = 1_000_000_000;
+
+/// What a host's run-queue latency might be after some ticks: every bucket grows, one stays empty.
+fn waits(ticks: u64) -> Histogram {
+    let buckets = [1, 0, 7, 12_345].map(|count| count * ticks).to_vec();
+    Histogram { scale: 3, offset: -160, buckets, sum: 0.125 * ticks as f64 }
+}
+
+/// What that of a process might be, at its scale.
+fn process_waits(ticks: u64) -> Histogram {
+    Histogram { scale: 1, offset: -41, buckets: vec![3 * ticks, ticks], sum: 0.0625 * ticks as f64 }
+}
+
+/// A histogram after some ticks.
+type Made = fn(u64) -> Histogram;
+
+/// The metrics of a tick. All of them began with the first.
+fn metrics(start_ns: u64, ticks: u64) -> Vec<Value> {
+    let times = (start_ns, start_ns + ticks * TICK_NS);
+    let group = [("process.executable.name", "made"), ("container.name", "web")];
+    let disk = |direction| [("system.device", "sda"), ("disk.io.direction", direction)];
+    vec![
+        otlp::histogram("monitor.sched.runqueue.latency", &[], times, &waits(ticks)),
+        otlp::histogram("monitor.process.runqueue.latency", &group, times, &process_waits(ticks)),
+        otlp::histogram("monitor.block.device.latency", &disk("read"), times, &waits(ticks)),
+        otlp::histogram("monitor.block.device.latency", &disk("write"), times, &waits(ticks)),
+        otlp::counter(
+            "monitor.process.oom_kills",
+            "{event}",
+            times,
+            &[(&[("container.name", "a")], ticks), (&[("container.name", "b")], 2 * ticks)],
+        ),
+        otlp::counter(
+            "system.cpu.time",
+            "s",
+            times,
+            &[
+                (&[("cpu.mode", "user")], 3 * ticks),
+                (&[("cpu.mode", "system")], 4 * ticks),
+                (&[("cpu.mode", "idle")], 100 * ticks),
+            ],
+        ),
+        otlp::gauge(
+            "system.filesystem.utilization",
+            times.1,
+            &[
+                (&[("system.filesystem.state", "used"), ("system.device", "a")], 0.5),
+                (&[("system.filesystem.state", "used"), ("system.device", "b")], 0.75),
+                (&[("system.filesystem.state", "free"), ("system.device", "a")], 0.9),
+            ],
+        ),
+    ]
+}
+
+#[test]
+fn made_data_arrives_in_every_store() {
+    let setup = Setup::new(&[("CLOUDWATCH_INTERVAL", "5s")]);
+    let addresses = setup.pipeline.addresses;
+    let pipeline = &setup.pipeline;
+    let _services =
+        [pipeline.start_prometheus(), pipeline.start_loki(), pipeline.start_collector()].map(up);
+    let collector = addresses.collector.http;
+    assert_eq!(otlp::status_with_token(collector, "wrong"), 401);
+
+    // After the Collector's start, so it knows that these are the first values.
+    let start_ns = now_ns();
+    for ticks in 1..=TICKS {
+        otlp::send_metrics(collector, &metrics(start_ns, ticks));
+    }
+    let attributes = [("container.name", "web"), ("process.executable.name", "victim")];
+    let kill = otlp::event("process.oom_kill", start_ns, "victim was killed", &attributes);
+    let exec = otlp::event("process.exec", start_ns, "sh", &[("container.name", "other")]);
+    otlp::send_logs(collector, &[kill, exec]);
+
+    histograms_are_the_same(addresses.prometheus, start_ns);
+    an_event_is_found_by_its_container(addresses.loki, start_ns);
+    // By now documents are made that nobody takes.
+    let _moto = up(pipeline.start_moto());
+    headline_metrics_are_documents(addresses.moto);
+    records_are_kept_for_a_week(addresses.moto);
+}
+
+/// Every tick of a host's and of a process's series.
+fn histograms_are_the_same(prometheus: SocketAddr, start_ns: u64) {
+    let series: [(&str, Made); 2] = [
+        (r#"monitor_sched_runqueue_latency_seconds{job="monitor",host_name="made-host"}"#, waits),
+        (
+            r#"monitor_process_runqueue_latency_seconds{process_executable_name="made",container_name="web"}"#,
+            process_waits,
+        ),
+    ];
+    for (selector, made) in series {
+        let samples: Samples<_> = wait(selector, || {
+            let samples = prometheus::histograms(prometheus, selector);
+            (samples.len() as u64 == TICKS).then_some(samples)
+        });
+        for ticks in 1..=TICKS {
+            let time = millis(start_ns + ticks * TICK_NS);
+            let sample =
+                samples.get(&time).unwrap_or_else(|| panic!("no sample at {time}: {samples:?}"));
+            sample.assert_is(&made(ticks));
+        }
+    }
+    let count = format!("histogram_count({})", series[0].0);
+    assert_eq!(
+        prometheus::query(prometheus, &count)[0]["value"][1],
+        waits(TICKS).count().to_string()
+    );
+}
+
+fn an_event_is_found_by_its_container(loki: SocketAddr, start_ns: u64) {
+    let query = r#"{service_name="monitor"} | container_name="web""#;
+    let records = wait("an event in Loki", || {
+        let records = loki::query(loki, query);
+        (!records.is_empty()).then_some(records)
+    });
+    let [record] = &records[..] else { panic!("{} records, not one", records.len()) };
+    assert_eq!((record.time_ns, record.line.as_str()), (start_ns, "victim was killed"));
+    for (name, value) in [
+        ("event_name", "process.oom_kill"),
+        ("process_executable_name", "victim"),
+        ("severity_text", "ERROR"),
+        ("host_id", HOST),
+    ] {
+        assert_eq!(record.attributes[name], value, "{}", record.attributes);
+    }
+}
+
+/// Over all documents: what was added up, by metric and, of gauges, what was said last.
+fn headline_metrics_are_documents(moto: SocketAddr) {
+    // The sum of what is in the documents, until all of it is.
+    let documents = wait("all documents", || {
+        let documents = aws::documents(moto, METRICS);
+        let killed: f64 = documents
+            .iter()
+            .filter_map(|document| document["monitor.process.oom_kills"].as_f64())
+            .sum();
+        (killed >= 3.0 * TICKS as f64).then_some(documents)
+    });
+    assert_eq!(aws::retention(moto, METRICS), Some(7.into()));
+    aws::assert_valid(&documents);
+    let mut units = BTreeMap::new();
+    let mut sums: BTreeMap<&str, f64> = BTreeMap::new();
+    let mut buckets = BTreeMap::new();
+    for document in &documents {
+        for directive in
+            document["_aws"]["CloudWatchMetrics"].as_array().expect("the schema says so")
+        {
+            assert_eq!(directive["Namespace"], NAMESPACE);
+            assert_eq!(directive["Dimensions"], json!([["host.id"]]));
+            assert_eq!(document["host.id"], HOST);
+            for metric in directive["Metrics"].as_array().expect("the schema says so") {
+                let name = metric["Name"].as_str().expect("the schema says so");
+                units.insert(name, metric["Unit"].as_str().unwrap_or_default());
+                let value = &document[name];
+                *sums.entry(name).or_default() += value
+                    .as_f64()
+                    .or_else(|| value["Sum"].as_f64())
+                    .expect("a number or a histogram");
+                if name == "monitor.sched.runqueue.latency" {
+                    add_buckets(value, &mut buckets);
+                }
+            }
+        }
+    }
+    let wanted = BTreeMap::from([
+        ("monitor.sched.runqueue.latency", "Seconds"),
+        ("monitor.block.device.latency", "Seconds"),
+        ("monitor.process.oom_kills", "Count"),
+        ("system.cpu.time", "Seconds"),
+        ("system.filesystem.utilization", "None"),
+    ]);
+    assert_eq!(units, wanted);
+    assert_eq!(sums["monitor.sched.runqueue.latency"], waits(TICKS).sum);
+    assert_eq!(sums["monitor.block.device.latency"], 2.0 * waits(TICKS).sum);
+    assert_eq!(sums["monitor.process.oom_kills"], 3.0 * TICKS as f64);
+    assert_eq!(sums["system.cpu.time"], 7.0 * TICKS as f64, "of CPUs that were busy");
+    // The fullest, once an interval.
+    let fullest: BTreeSet<String> = documents
+        .iter()
+        .map(|document| document["system.filesystem.utilization"].to_string())
+        .collect();
+    assert_eq!(fullest, BTreeSet::from(["0.75", "null"].map(str::to_owned)));
+    let counts: Vec<f64> = buckets.into_values().collect();
+    let made: Vec<f64> = waits(TICKS)
+        .buckets
+        .iter()
+        .filter(|count| **count > 0)
+        .map(|count| *count as f64)
+        .collect();
+    assert_eq!(counts, made, "buckets of the run-queue latency");
+}
+
+/// Adds what a document has of a histogram: counts by the middles of buckets, which are positive.
+fn add_buckets(value: &Value, buckets: &mut BTreeMap<u64, f64>) {
+    let numbers = |key: &str| -> Vec<f64> {
+        let list = value[key].as_array().expect("a histogram has lists");
+        list.iter().map(|number| number.as_f64().expect("of numbers")).collect()
+    };
+    for (middle, count) in numbers("Values").into_iter().zip(numbers("Counts")) {
+        // Positive numbers are in the order of their bits.
+        *buckets.entry(middle.to_bits()).or_default() += count;
+    }
+    // README.md says so; when this fails, that can be better.
+    assert_eq!((&value["Min"], &value["Max"]), (&json!(0), &json!(0)));
+}
+
+fn records_are_kept_for_a_week(moto: SocketAddr) {
+    // One may be there twice: where CloudWatch takes it and not the one before, both are sent again.
+    let documents = wait("records in CloudWatch", || {
+        let documents = aws::documents(moto, LOGS);
+        let bodies: BTreeSet<_> =
+            documents.iter().map(|document| document["body"].as_str()).collect();
+        (bodies == BTreeSet::from([Some("sh"), Some("victim was killed")])).then_some(documents)
+    });
+    assert_eq!(aws::retention(moto, LOGS), Some(7.into()));
+    let kill = documents.iter().find(|document| document["attributes"]["container.name"] == "web");
+    let kill = kill.unwrap_or_else(|| panic!("no record of the container: {documents:?}"));
+    assert_eq!(kill["body"], "victim was killed");
+    assert_eq!(kill["attributes"]["event.name"], "process.oom_kill");
+    assert_eq!(kill["resource"]["host.id"], HOST);
+}
