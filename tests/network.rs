@@ -1,6 +1,8 @@
 //! Two network namespaces with a link between them, and what the kernel's own tools say of them.
 
 use std::{
+    fs,
+    path::{Path, PathBuf},
     process::{self, Command},
     thread,
     time::Duration,
@@ -102,6 +104,21 @@ impl Network {
         value.unwrap_or_else(|| panic!("nstat does not tell {name}: {said}"))
     }
 
+    /// Has programs that [`Network::run`] starts ask a server for names, and nothing else.
+    pub fn resolve_by(&self, end: End, server: &str) {
+        let folder = self.configuration(end);
+        let write = |name: &str, content: String| fs::write(folder.join(name), content);
+        fs::create_dir_all(&folder)
+            .and_then(|()| write("resolv.conf", format!("nameserver {server}\n")))
+            .and_then(|()| write("nsswitch.conf", "hosts: dns\n".to_owned()))
+            .unwrap_or_else(|error| panic!("cannot write to {folder:?}: {error}"));
+    }
+
+    /// What `ip netns exec` puts in the place of files in `/etc`.
+    fn configuration(&self, end: End) -> PathBuf {
+        Path::new("/etc/netns").join(self.name(end))
+    }
+
     /// Waits until an end has a connection.
     pub fn wait_for_connection(&self, end: End) {
         for _ in 0..100 {
@@ -130,15 +147,17 @@ impl Network {
         }
     }
 
-    fn run(&self, end: End, program: &str, args: &[&str]) -> String {
+    /// What a program says that must work at an end.
+    pub fn run(&self, end: End, program: &str, args: &[&str]) -> String {
         run("ip", &[&["netns", "exec", self.name(end), program][..], args].concat())
     }
 }
 
 impl Drop for Network {
     fn drop(&mut self) {
-        for name in &self.names {
-            let _ = Command::new("ip").args(["netns", "delete", name]).status();
+        for end in [End::Near, End::Far] {
+            let _ = Command::new("ip").args(["netns", "delete", self.name(end)]).status();
+            let _ = fs::remove_dir_all(self.configuration(end));
         }
     }
 }

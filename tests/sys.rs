@@ -3,7 +3,13 @@
 pub mod memory;
 
 use std::{
-    ffi::CString, fs::File, io, mem, net::TcpStream, os::fd::AsRawFd, path::Path, ptr,
+    ffi::CString,
+    fs::File,
+    io, mem,
+    net::{TcpStream, UdpSocket},
+    os::fd::AsRawFd,
+    path::Path,
+    ptr,
     time::Duration,
 };
 
@@ -246,6 +252,14 @@ pub fn enter_network(namespace: &str) {
     // SAFETY: takes integers only.
     let result = unsafe { libc::setns(file.as_raw_fd(), libc::CLONE_NEWNET) };
     assert_eq!(result, 0, "cannot enter {path}: {}", io::Error::last_os_error());
+}
+
+/// Has whoever receives by a socket be told that no more comes.
+pub fn receive_no_more(socket: &UdpSocket) {
+    #[expect(unsafe_code, reason = "the standard library shuts down connections only")]
+    // SAFETY: takes integers only.
+    let result = unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RD) };
+    assert_eq!(result, 0, "cannot shut down: {}", io::Error::last_os_error());
 }
 
 /// Has the connection be reset when it is closed, by a time of zero to linger.

@@ -15,6 +15,7 @@ pub mod offsets;
 pub mod process;
 pub mod sched;
 pub mod tcp;
+pub mod udp;
 
 /// A type that may be read from, and written to, a BPF map as plain bytes.
 ///

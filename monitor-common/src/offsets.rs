@@ -177,7 +177,7 @@ offsets! {
 }
 
 offsets! {
-    /// Offsets for what is read of a TCP socket.
+    /// Offsets for what is read of a socket.
     SockOffsets for "SOCK_OFFSETS" {
         /// The address family.
         family: "sock.__sk_common.skc_family",
@@ -201,6 +201,8 @@ offsets! {
         local_v6: "sock.__sk_common.skc_v6_rcv_saddr" | "-",
         /// The number of the protocol.
         protocol: "sock.sk_protocol",
+        /// Which directions are shut down.
+        shutdown: "sock.sk_shutdown",
         /// Why the connection ended.
         error: "sock.sk_err",
         /// The socket of an open file.
@@ -215,5 +217,13 @@ offsets! {
         total_retrans: "tcp_sock.total_retrans",
         /// Smoothed round-trip time, in eighths of a microsecond.
         srtt_us: "tcp_sock.srtt_us",
+    }
+}
+
+offsets! {
+    /// Offsets for what is read of a message that is sent or received by a socket.
+    MessageOffsets for "MESSAGE_OFFSETS" {
+        /// The address that it goes to or came from.
+        name: "msghdr.msg_name",
     }
 }

@@ -173,7 +173,7 @@ named! {
     /// Why something was not recorded, or not recorded where it belongs.
     /// The names are the values of the attribute `monitor.loss.reason`.
     pub enum Loss {
-        /// There was no memory for a socket's storage, so its connection is not measured.
+        /// There was no memory for a socket's storage, so its connection or question is not measured.
         NoStorage = "no_storage",
         /// The table of processes was full, so something was added to `(other)`.
         ProcessesFull = "processes_full",

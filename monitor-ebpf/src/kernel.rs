@@ -2,6 +2,7 @@
 
 mod iter;
 mod memory;
+mod message;
 mod process;
 mod request;
 mod sock;
@@ -9,7 +10,8 @@ mod task;
 
 pub use iter::{FileIter, SockIter, TaskIter};
 pub use memory::{CgroupDirectory, Memory};
+pub use message::Message;
 pub use process::Argv;
 pub use request::{Purpose, Request};
-pub use sock::{Endpoint, Sock, TcpSock};
+pub use sock::{Endpoint, Sock, TcpSock, Transport};
 pub use task::{Task, low_half};

@@ -103,7 +103,7 @@ impl Aggregate {
     pub fn add(&mut self, sample: &Sample<'_>, group: impl FnOnce() -> Arc<Group>) {
         if sample.owner == Owner::Host {
             if let Value::Retired(to) = sample.value {
-                return self.host.retire(sample.attributes, to, self.since);
+                return self.host.retire(sample, to, self.since);
             }
             match (&sample.value, self.sum_of(sample.metric, |(host, _)| host)) {
                 (Value::Histogram(durations), Some(settled)) => settled.record(durations),

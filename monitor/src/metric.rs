@@ -11,6 +11,7 @@ mod memory;
 mod process;
 mod sched;
 mod tcp;
+mod udp;
 
 pub use agent::*;
 pub use block::*;
@@ -20,6 +21,7 @@ pub use memory::*;
 pub use process::*;
 pub use sched::*;
 pub use tcp::*;
+pub use udp::*;
 
 /// A metric's name, unit, shape and meaning.
 #[derive(Debug)]

@@ -74,8 +74,8 @@ pub enum Value<'a> {
     Gauge(f64),
     /// Adds to a histogram.
     Histogram(Durations<'a>),
-    /// Ends all of the host's series whose attributes begin with the sample's. What they counted goes
-    /// to those that begin with these instead.
+    /// Ends all of the host's series of the metric whose attributes begin with the sample's. What they
+    /// counted goes to those that begin with these instead.
     Retired(&'a Attributes),
 }
 

@@ -1,8 +1,10 @@
 //! Workloads for the tests. A workload does its work, prints `done` with the numbers it has to
 //! report, and ends when its input does.
 
+mod datagrams;
 mod exits;
 mod memory;
+mod names;
 mod network;
 mod processes;
 mod threads;
@@ -28,6 +30,22 @@ fn main() {
         "tcp-fail" => network::fail(text(1), server(), number(4)),
         "tcp-cut" => network::cut_off(text(1), server(), number(4)),
         "tcp-hand-on" => network::hand_on(text(1), server(), number(4)),
+        "udp-serve" => datagrams::serve(text(1), text(2)),
+        "udp-ask" => datagrams::ask(text(1), server(), [number(4), number(5)]),
+        "udp-fail" => datagrams::fail(text(1), server(), number(4)),
+        "dns-serve" => {
+            names::serve(text(1), text(2), Duration::from_millis(number(3)), number(4));
+        }
+        "dns-ask" => names::ask(
+            text(1),
+            &names::Asking {
+                servers: text(2),
+                connected: text(3) == "connected",
+                times: number(4),
+                at_once: number(5),
+                patience: Duration::from_millis(number(6)),
+            },
+        ),
         "hog" => hog(text(1), text(2), number(3)),
         "ping" => processes::ping(text(1), text(2), text(3), number(4)),
         "pong" => processes::pong(text(1), text(2), text(3), number(4)),

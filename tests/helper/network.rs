@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read, Write},
-    net::{IpAddr, TcpListener, TcpStream},
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
     thread,
     time::{Duration, Instant},
 };
@@ -50,9 +50,13 @@ pub(super) struct Server<'a> {
 }
 
 impl Server<'_> {
-    fn connect(self) -> TcpStream {
+    pub(super) fn at(self) -> SocketAddr {
         let address: IpAddr = self.address.parse().expect("an address");
-        TcpStream::connect((address, self.port as u16)).expect("a server that listens")
+        (address, self.port as u16).into()
+    }
+
+    fn connect(self) -> TcpStream {
+        TcpStream::connect(self.at()).expect("a server that listens")
     }
 }
 
@@ -106,9 +110,8 @@ pub(super) fn connect(namespace: &str, server: Server<'_>, times: u64) {
 /// Tries to connect where it cannot; reports the errors.
 pub(super) fn fail(namespace: &str, server: Server<'_>, times: u64) {
     sys::enter_network(namespace);
-    let address: IpAddr = server.address.parse().expect("an address");
     let errors: Vec<_> = (0..times)
-        .filter_map(|_| TcpStream::connect((address, server.port as u16)).err()?.raw_os_error())
+        .filter_map(|_| TcpStream::connect(server.at()).err()?.raw_os_error())
         .map(|error| error as u64)
         .collect();
     done(&errors);

@@ -12,10 +12,14 @@ use super::task::{constant, member};
 static SOCK_OFFSETS: SockOffsets = SockOffsets::ABSENT;
 
 const AF_INET: u16 = 2;
-const AF_INET6: u16 = 10;
+pub(super) const AF_INET6: u16 = 10;
 const IPPROTO_TCP: u16 = 6;
+const IPPROTO_UDP: u16 = 17;
 /// The place among a socket's flags of the one that says that the other end has sent all it had.
 const SOCK_DONE: u32 = 1;
+
+/// The bit that says that a socket receives no more.
+const RCV_SHUTDOWN: u8 = 1;
 
 /// The third word of IPv4 addresses in their form as IPv6 addresses, as it is sent.
 const MAPPED: u32 = 0xffff_u32.to_be();
@@ -27,6 +31,12 @@ macro_rules! offset {
     };
 }
 
+/// The form that IPv6 has for an IPv4 address.
+#[inline(always)]
+pub(super) fn mapped(v4: u32) -> [u32; 4] {
+    [0, 0, MAPPED, v4]
+}
+
 /// One end of a connection.
 #[derive(Clone, Copy)]
 pub struct Endpoint {
@@ -34,6 +44,15 @@ pub struct Endpoint {
     pub address: [u32; 4],
     /// The port.
     pub port: u16,
+}
+
+/// A protocol above IP.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// Connections.
+    Tcp,
+    /// Datagrams.
+    Udp,
 }
 
 /// A socket of any protocol. It is only read, never written.
@@ -79,12 +98,30 @@ impl Sock {
         self.0 as u64
     }
 
+    /// Which protocol above IP it is for, if it is for one of those that are measured.
+    #[inline(always)]
+    pub fn transport(self) -> Option<Transport> {
+        let family: u16 = self.read(offset!(family));
+        if family != AF_INET && family != AF_INET6 {
+            return None;
+        }
+        match self.read::<u16>(offset!(protocol)) {
+            IPPROTO_TCP => Some(Transport::Tcp),
+            IPPROTO_UDP => Some(Transport::Udp),
+            _ => None,
+        }
+    }
+
     /// Whether it is one of IP's, and for TCP.
     #[inline(always)]
     pub fn is_tcp(self) -> bool {
-        let family: u16 = self.read(offset!(family));
-        (family == AF_INET || family == AF_INET6)
-            && self.read::<u16>(offset!(protocol)) == IPPROTO_TCP
+        self.transport() == Some(Transport::Tcp)
+    }
+
+    /// Whether it is for IPv6, which carries IPv4 too.
+    #[inline(always)]
+    pub fn is_ipv6(self) -> bool {
+        self.read::<u16>(offset!(family)) == AF_INET6
     }
 
     /// The connection's state, by the numbers of the kernel.
@@ -99,6 +136,12 @@ impl Sock {
         self.read(offset!(error))
     }
 
+    /// Whether it receives no more, and says so to whoever wants to.
+    #[inline(always)]
+    pub fn receives_no_more(self) -> bool {
+        self.read::<u8>(offset!(shutdown)) & RCV_SHUTDOWN != 0
+    }
+
     /// Tells its network namespace from every other that exists.
     #[inline(always)]
     pub fn net(self) -> u64 {
@@ -108,20 +151,27 @@ impl Sock {
     /// The other end.
     #[inline(always)]
     pub fn remote(self) -> Endpoint {
-        let port: u16 = self.read(offset!(remote_port));
-        Endpoint {
-            address: self.ip(offset!(remote_v4), offset!(remote_v6)),
-            port: u16::from_be(port),
-        }
+        let address = self.ip(offset!(remote_v4), offset!(remote_v6));
+        Endpoint { address, port: self.remote_port() }
+    }
+
+    /// The other end's port; 0 while there is no other end.
+    #[inline(always)]
+    pub fn remote_port(self) -> u16 {
+        u16::from_be(self.read(offset!(remote_port)))
     }
 
     /// This end.
     #[inline(always)]
     pub fn local(self) -> Endpoint {
-        Endpoint {
-            address: self.ip(offset!(local_v4), offset!(local_v6)),
-            port: self.read(offset!(local_port)),
-        }
+        let address = self.ip(offset!(local_v4), offset!(local_v6));
+        Endpoint { address, port: self.local_port() }
+    }
+
+    /// The own port.
+    #[inline(always)]
+    pub fn local_port(self) -> u16 {
+        self.read(offset!(local_port))
     }
 
     /// The connection, if it is a TCP socket that is not about to vanish.
@@ -138,7 +188,7 @@ impl Sock {
         if family == AF_INET6 && v6 != ABSENT as usize {
             return [self.read(v6), self.read(v6 + 4), self.read(v6 + 8), self.read(v6 + 12)];
         }
-        [0, 0, MAPPED, self.read(v4)]
+        mapped(self.read(v4))
     }
 
     #[inline(always)]

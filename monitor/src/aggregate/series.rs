@@ -88,11 +88,13 @@ impl SeriesSet {
         }
     }
 
-    /// Ends the series whose attributes begin with `from`, and adds what they counted to those that
-    /// begin with `to` instead.
-    pub(super) fn retire(&mut self, from: &Attributes, to: &Attributes, since: SystemTime) {
+    /// Ends the series of a metric whose attributes begin with those of `gone`, and adds what they
+    /// counted to those that begin with `to` instead.
+    pub(super) fn retire(&mut self, gone: &Sample<'_>, to: &Attributes, since: SystemTime) {
         let retired = self.series.extract_if(.., |entry| {
-            entry.key.replaced(from, to).is_some_and(|key| {
+            let is_meant = std::ptr::eq(entry.metric, gone.metric);
+            let key = if is_meant { entry.key.replaced(gone.attributes, to) } else { None };
+            key.is_some_and(|key| {
                 entry.key = key;
                 true
             })

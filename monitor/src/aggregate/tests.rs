@@ -318,21 +318,21 @@ fn what_a_probe_measured_is_forgotten_and_all_else_stays() {
 
 #[test]
 fn what_retired_series_counted_stays_in_the_sum() {
-    static BYTES: MetricDesc = MetricDesc {
-        name: "test",
-        unit: "By",
-        kind: Kind::Counter,
-        attributes: &[],
-        help: "",
-        source: "",
-    };
+    const fn metric(name: &'static str) -> MetricDesc {
+        let (kind, attributes) = (Kind::Counter, &[]);
+        MetricDesc { name, unit: "By", kind, attributes, help: "", source: "" }
+    }
+    static BYTES: MetricDesc = metric("test");
+    static OTHERS: MetricDesc = metric("another");
     let place = |place: &str| Attributes::new([("place", place)]);
     let way = |place: &str| Attributes::new([("place", place), ("way", "in")]);
     let mut feed = Feed::new(1);
-    let mut add = |attributes: &Attributes, value: Value<'_>| {
-        feed.0
-            .add(&Sample { metric: &BYTES, owner: Owner::Host, attributes, value }, || group("a"));
+    let mut add_to = |metric, attributes: &Attributes, value: Value<'_>| {
+        let sample = Sample { metric, owner: Owner::Host, attributes, value };
+        feed.0.add(&sample, || group("a"));
     };
+    add_to(&OTHERS, &way("a"), Value::Increase(3));
+    let mut add = |attributes: &Attributes, value: Value<'_>| add_to(&BYTES, attributes, value);
     for (name, bytes) in [("a", 5), ("b", 7), ("c", 11)] {
         add(&way(name), Value::Increase(bytes));
     }
@@ -340,13 +340,13 @@ fn what_retired_series_counted_stays_in_the_sum() {
     add(&place("a"), Value::Retired(&gone));
     add(&place("b"), Value::Retired(&gone));
     let series = feed.finish(1);
-    let values: Vec<_> = series
-        .iter()
-        .filter(|series| std::ptr::eq(series.metric, &BYTES))
-        .map(|series| (series.attributes.clone(), format!("{:?}", series.value)))
-        .collect();
+    let values = |metric| -> Vec<_> {
+        let of_metric = series.iter().filter(|series| std::ptr::eq(series.metric, metric));
+        of_metric.map(|series| (series.attributes.clone(), format!("{:?}", series.value))).collect()
+    };
     assert_eq!(
-        values,
+        values(&BYTES),
         [(way("c"), "Number(11.0)".to_owned()), (way("(retired)"), "Number(12.0)".to_owned())]
     );
+    assert_eq!(values(&OTHERS), [(way("a"), "Number(3.0)".to_owned())], "of another metric");
 }

@@ -1,8 +1,11 @@
 //! Metrics of the `tcp` probe: each for groups of processes, and for the services they talk to.
 
-use super::{Kind, MetricDesc};
+use super::{
+    DNS_LATENCY, DNS_QUESTIONS, Kind, MetricDesc, PROCESS_DNS_LATENCY, PROCESS_DNS_QUESTIONS,
+    PROCESS_UDP_DATAGRAMS, PROCESS_UDP_IO,
+};
 
-/// Every metric of this module.
+/// Every metric of the probe.
 pub(super) const TCP_ALL: &[&MetricDesc] = &[
     &PROCESS_TCP_CONNECT_LATENCY,
     &PROCESS_TCP_ACCEPT_LATENCY,
@@ -14,6 +17,10 @@ pub(super) const TCP_ALL: &[&MetricDesc] = &[
     &PROCESS_TCP_OPENED,
     &PROCESS_TCP_CLOSED,
     &PROCESS_TCP_FAILED,
+    &PROCESS_UDP_IO,
+    &PROCESS_UDP_DATAGRAMS,
+    &PROCESS_DNS_LATENCY,
+    &PROCESS_DNS_QUESTIONS,
     &TCP_CONNECT_LATENCY,
     &TCP_ACCEPT_LATENCY,
     &TCP_RTT,
@@ -24,6 +31,8 @@ pub(super) const TCP_ALL: &[&MetricDesc] = &[
     &TCP_OPENED,
     &TCP_CLOSED,
     &TCP_FAILED,
+    &DNS_LATENCY,
+    &DNS_QUESTIONS,
 ];
 
 /// What tells services apart.

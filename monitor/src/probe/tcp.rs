@@ -1,19 +1,23 @@
-//! The `tcp` probe: what the connections of every process, and those to every service, do. See
-//! `monitor-ebpf/src/bin/tcp` for the kernel's half.
+//! The `tcp` probe: what the connections of every process, and those to every service, do; datagrams by
+//! UDP, and how long questions of names take. See `monitor-ebpf/src/bin/tcp` for the kernel's half.
 
 mod decode;
 mod services;
+mod udp;
 
 use std::os::fd::AsFd;
 
 use aya::maps::{Map, MapData, MapError};
 use monitor_common::{
     key::ProcessKey,
-    offsets::{SockOffsets, TaskOffsets},
-    tcp::{CLIENT, CONNECTION_BYTES, Losses, SERVER, ServiceKey, Traffic},
+    offsets::{MessageOffsets, SockOffsets, TaskOffsets},
+    tcp::{CLIENT, CONNECTION_BYTES, DIRECTIONS, Losses, SERVER, ServiceKey, Traffic},
 };
 
-use self::decode::{Decoder, Snapshot};
+use self::{
+    decode::{Decoder, Snapshot},
+    udp::Udp,
+};
 use super::{
     MapEntries, Probe, ProbeDesc, ProbeError,
     banked::Banked,
@@ -35,8 +39,12 @@ const ADOPTION: &str = "adopt_sockets";
 /// Reports what each socket has counted.
 const PASS: &str = "report_sockets";
 
-/// In the order of attaching: sockets that were there before are taken in last, so that none is
-/// missed.
+/// The tracepoints for all sockets.
+const SENT: Target = Target::TpBtf("sock_send_length");
+const RECEIVED: Target = Target::TpBtf("sock_recv_length");
+
+/// In the order of attaching: the tracepoints for all sockets leave to the ends of functions what those
+/// count; and sockets that were there before are taken in last, so that none is missed.
 const HOOKS: &[Hook] = &[
     tracepoint!("inet_sock_set_state", None),
     Hook {
@@ -44,10 +52,14 @@ const HOOKS: &[Hook] = &[
         alternatives: &[Alternative { program: PASS, target: Target::Iter("bpf_sk_storage_map") }],
         without: None,
     },
+    udp::SENT_V4,
+    udp::SENT_V6,
+    udp::RECEIVED_V4,
+    udp::RECEIVED_V6,
     Hook {
         name: "send",
         alternatives: &[
-            Alternative { program: "sock_send_length", target: Target::TpBtf("sock_send_length") },
+            Alternative { program: "sock_send_length", target: SENT },
             Alternative { program: "tcp_sendmsg", target: Target::FEntry("tcp_sendmsg") },
         ],
         without: Some("that another process sends by a socket than had it before"),
@@ -55,7 +67,7 @@ const HOOKS: &[Hook] = &[
     Hook {
         name: "receive",
         alternatives: &[
-            Alternative { program: "sock_recv_length", target: Target::TpBtf("sock_recv_length") },
+            Alternative { program: "sock_recv_length", target: RECEIVED },
             Alternative { program: "tcp_recvmsg", target: Target::FEntry("tcp_recvmsg") },
         ],
         without: Some("that another process receives by a socket than had it before"),
@@ -83,7 +95,8 @@ const HOOKS: &[Hook] = &[
 /// The entry in the table of probes.
 pub(super) const DESC: ProbeDesc = ProbeDesc {
     name: NAME,
-    help: "latency, round-trip time, traffic, retransmissions and failures of TCP connections",
+    help: "latency, round-trip time, traffic, retransmissions and failures of TCP connections; UDP \
+           traffic; DNS latency",
     hooks: HOOKS,
     load: |kernel| Ok(Box::new(Tcp::load(kernel)?)),
 };
@@ -104,6 +117,7 @@ struct Tcp {
     connections: MapData,
     processes: Table<ProcessKey, Traffic>,
     services: Table<ServiceKey, Traffic>,
+    udp: Udp,
     lost: Banked<Losses>,
     snapshot: Snapshot,
     decoder: Decoder,
@@ -114,20 +128,28 @@ impl Tcp {
         let mut object = kernel.load(
             NAME,
             aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tcp.o")),
-            &Setup { offsets: &[TaskOffsets::TABLE, SockOffsets::TABLE], ..Setup::default() },
+            &Setup {
+                offsets: &[TaskOffsets::TABLE, SockOffsets::TABLE, MessageOffsets::TABLE],
+                ..Setup::default()
+            },
         )?;
         let mut tcp = Self {
             banks: Banks::take(&mut object, NAME)?,
             connections: connections(&mut object)?,
             processes: Table::take(&mut object, (NAME, "PROCESSES"), Traffic::EMPTY)?,
             services: Table::take(&mut object, (NAME, "SERVICES"), Traffic::EMPTY)?,
+            udp: Udp::take(&mut object)?,
             lost: Banked::take(&mut object, (NAME, "LOST"), Losses::default())?,
             object,
             snapshot: Snapshot::default(),
-            decoder: Decoder::default(),
+            decoder: Decoder::new([false; DIRECTIONS]),
         };
         for hook in HOOKS {
-            if kernel.attach(&mut tcp.object, hook) && hook.name == "iter_task_file" {
+            if !kernel.attach(&mut tcp.object, hook) {
+                continue;
+            }
+            tcp.udp.attached(hook)?;
+            if hook.name == "iter_task_file" {
                 // Ports that are listened on are found by the first, and needed by the second.
                 for _ in 0..2 {
                     iter::over_all(&mut tcp.object, ADOPTION, &mut Vec::new())
@@ -136,6 +158,7 @@ impl Tcp {
             }
         }
         super::require(NAME, HOOKS, &tcp.object.verdicts)?;
+        tcp.decoder = Decoder::new(udp::measured(&tcp.object.verdicts, [SENT, RECEIVED]));
         // What was recorded while some hooks were missing is not reported.
         tcp.end_tick()?;
         super::wait_for_programs();
@@ -164,6 +187,7 @@ impl Probe for Tcp {
             .map_err(|source| pass_error(PASS, source))?;
         self.processes.drain(ended, &mut self.snapshot.processes)?;
         self.services.drain(ended, &mut self.snapshot.services)?;
+        self.udp.drain(ended, &mut self.snapshot)?;
         self.snapshot.lost = self.lost.drain(ended.into())?;
         Ok(())
     }
@@ -182,6 +206,8 @@ impl Probe for Tcp {
         let tables = [
             ("PROCESSES", self.snapshot.processes.len()),
             ("SERVICES", self.snapshot.services.len()),
+            ("DATAGRAMS", self.snapshot.datagrams.len()),
+            ("SERVERS", self.snapshot.servers.len()),
         ];
         let tables = tables.map(|(map, entries)| MapEntries {
             map,

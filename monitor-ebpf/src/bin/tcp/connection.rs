@@ -100,6 +100,7 @@ pub fn opened(sock: Sock, before: u8) {
 /// There is no connection any more, or it has never come to be.
 #[inline(always)]
 pub fn closed(sock: Sock, before: u8) {
+    owner::unsettle(sock);
     let Some(connection) = CONNECTIONS.get(sock) else { return };
     let (bank, connection) = (bank::active(), connection.as_ptr());
     // SAFETY: the socket's storage.

@@ -1,15 +1,19 @@
-//! `tcp`: what every process's connections do, and what connections to every service do.
+//! `tcp`: what every process's connections do, and what connections to every service do; what
+//! processes send and receive by UDP, and how long servers of names take to answer them.
 //!
 //! Each socket carries who owns it. That is set where a process acts: it connects, listens, accepts,
 //! sends or receives. Nothing else runs for each message, and nothing for each packet: bytes,
 //! retransmissions and the round-trip time are counted by the kernel in the socket, and are read by a
-//! pass over all sockets once a tick, and when a connection ends.
+//! pass over all sockets once a tick, and when a connection ends. Of UDP it counts nothing, so that is
+//! added up here for each datagram.
 #![no_std]
 #![no_main]
 
 mod connection;
+mod datagram;
 mod owner;
 mod pass;
+mod question;
 mod record;
 
 use core::ffi::c_void;
@@ -25,12 +29,15 @@ use monitor_common::{
     tcp::{
         Connection, DIRECTIONS, Listener, Loss, RECEIVE, ServiceKey, Settled, TRANSMIT, Traffic,
     },
+    udp::{Answers, Datagrams, PLACES, Questions},
 };
 use monitor_ebpf::{
-    kernel::{FileIter, Sock, SockIter},
+    kernel::{FileIter, Message, Sock, SockIter},
     ledger::Ledger,
     local_storage::SockStorage,
 };
+
+use self::datagram::Moved;
 
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
@@ -52,6 +59,20 @@ static LISTENERS: HashMap<Listener, u64, 4096, { BPF_F_NO_PREALLOC as usize }> =
 /// The last socket of each slot that a process used, and that process.
 #[btf_map]
 static SETTLED: Array<Settled, SETTLED_SLOTS> = Array::new();
+/// The last questions of each socket that asks.
+#[btf_map]
+static QUESTIONS: SockStorage<Questions> = SockStorage::new();
+/// What each process sent, received and asked by UDP; userspace empties it once a tick.
+#[btf_map]
+static DATAGRAMS: HashMap<ProcessKey, Datagrams, 4096, { BPF_F_NO_PREALLOC as usize }> =
+    HashMap::new();
+/// What each server was asked; userspace empties it once a tick.
+#[btf_map]
+static SERVERS: HashMap<ServiceKey, Answers, 1024, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
+/// Which datagrams are counted at the ends of functions, and so not at tracepoints; by
+/// [`monitor_common::udp::place`], not 0 for those that are. Written by userspace.
+#[btf_map]
+static AT_FUNCTIONS: Array<u64, PLACES> = Array::new();
 /// What was not measured, by bank.
 #[btf_map]
 static LOST: Ledger<{ Loss::COUNT }> = Ledger::new();
@@ -88,13 +109,23 @@ pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
 /// A process has sent something, on kernels from 6.3.
 #[btf_tracepoint(function = "sock_send_length")]
 pub fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
-    owner::used(ctx.arg(0), [bytes(&ctx), 0])
+    let moved = owner::used(ctx.arg(0), || [bytes(&ctx), 0])
+        .and_then(|sock| Moved::at_tracepoint(sock, ctx.arg(1), TRANSMIT));
+    if let Some(moved) = moved {
+        datagram::sent(moved);
+    }
+    0
 }
 
 /// A process has received something, on kernels from 6.3.
 #[btf_tracepoint(function = "sock_recv_length")]
 pub fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
-    owner::used(ctx.arg(0), [0, bytes(&ctx)])
+    let moved = owner::used(ctx.arg(0), || [0, bytes(&ctx)])
+        .and_then(|sock| Moved::at_tracepoint(sock, ctx.arg(1), RECEIVE));
+    if let Some(moved) = moved {
+        datagram::received(moved, ctx.arg(2));
+    }
+    0
 }
 
 /// How many bytes were sent or received; an error is none.
@@ -106,13 +137,59 @@ fn bytes(ctx: &BtfTracePointContext) -> u64 {
 /// A process sends something, on older kernels.
 #[fentry(function = "tcp_sendmsg")]
 pub fn tcp_sendmsg(ctx: FEntryContext) -> i32 {
-    owner::used(ctx.arg(0), [0; DIRECTIONS])
+    owner::used(ctx.arg(0), || [0; DIRECTIONS]);
+    0
 }
 
 /// A process receives something, on older kernels.
 #[fentry(function = "tcp_recvmsg")]
 pub fn tcp_recvmsg(ctx: FEntryContext) -> i32 {
-    owner::used(ctx.arg(0), [0; DIRECTIONS])
+    owner::used(ctx.arg(0), || [0; DIRECTIONS]);
+    0
+}
+
+/// A process has sent a datagram by a socket for IPv4.
+#[fexit(function = "udp_sendmsg")]
+pub fn udp_sendmsg(ctx: FExitContext) -> i32 {
+    if let Some(moved) = moved(&ctx, false) {
+        datagram::sent(moved);
+    }
+    0
+}
+
+/// A process has sent a datagram by a socket for IPv6.
+#[fexit(function = "udpv6_sendmsg")]
+pub fn udpv6_sendmsg(ctx: FExitContext) -> i32 {
+    if let Some(moved) = moved(&ctx, true) {
+        datagram::sent(moved);
+    }
+    0
+}
+
+/// A process has received a datagram by a socket for IPv4.
+#[fexit(function = "udp_recvmsg")]
+pub fn udp_recvmsg(ctx: FExitContext) -> i32 {
+    if let Some(moved) = moved(&ctx, false) {
+        datagram::received(moved, ctx.arg(3));
+    }
+    0
+}
+
+/// A process has received a datagram by a socket for IPv6.
+#[fexit(function = "udpv6_recvmsg")]
+pub fn udpv6_recvmsg(ctx: FExitContext) -> i32 {
+    if let Some(moved) = moved(&ctx, true) {
+        datagram::received(moved, ctx.arg(3));
+    }
+    0
+}
+
+/// What a function has done that sends or receives.
+#[inline(always)]
+fn moved(ctx: &FExitContext, is_ipv6: bool) -> Option<Moved> {
+    // SAFETY: the verifier knows the type of the argument.
+    let message = unsafe { Message::from_ptr(ctx.arg(1)) };
+    Moved::at_function(Sock::from_ptr(ctx.arg(0))?, ctx.ret().ok()?, message, is_ipv6)
 }
 
 /// A process has accepted a connection, if its second argument has a socket now.

@@ -9,7 +9,7 @@ use monitor_common::{
 };
 use monitor_ebpf::{
     bank,
-    kernel::{Sock, Task, low_half},
+    kernel::{Sock, Task, Transport, low_half},
     process,
 };
 
@@ -31,28 +31,42 @@ fn of(task: Task) -> ProcessKey {
     process::key(task.leader(), task.tgid(), 0)
 }
 
-/// A process uses a socket, by which it has just sent or received as many `bytes`.
+/// A process uses a socket, by which it has just sent or received as many `bytes`. Returns the socket
+/// if it is one for UDP.
 #[inline(always)]
-pub fn used(sock: *const c_void, bytes: [u64; DIRECTIONS]) -> i32 {
+pub fn used(sock: *const c_void, bytes: impl FnOnce() -> [u64; DIRECTIONS]) -> Option<Sock> {
     let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
-    if let Some(sock) = Sock::from_ptr(sock)
-        && !is_settled(sock, tgid)
-        && sock.is_tcp()
-    {
-        settle(sock, tgid);
-        match CONNECTIONS.get(sock) {
-            // SAFETY: the socket's storage.
-            Some(connection) => unsafe {
-                let connection = connection.as_ptr();
-                if (*connection).owner.tgid != tgid || (*connection).flags & flag::CLAIMED == 0 {
-                    claim(sock, connection, tgid, bytes);
-                }
-            },
-            // It waited to be accepted when the hooks were attached.
-            None => adopt(sock, Task::current()),
-        }
+    let sock = Sock::from_ptr(sock)?;
+    if is_settled(sock, tgid) {
+        return None;
     }
-    0
+    match sock.transport()? {
+        Transport::Tcp => {
+            used_connection(sock, tgid, bytes());
+            None
+        }
+        Transport::Udp => Some(sock),
+    }
+}
+
+/// A process uses a connection that it is not known to own.
+#[inline(always)]
+fn used_connection(sock: Sock, tgid: u32, bytes: [u64; DIRECTIONS]) {
+    // What is closed is used no more, and another socket may be made in its place.
+    if sock.state() != state::CLOSE {
+        settle(sock, tgid);
+    }
+    match CONNECTIONS.get(sock) {
+        // SAFETY: the socket's storage.
+        Some(connection) => unsafe {
+            let connection = connection.as_ptr();
+            if (*connection).owner.tgid != tgid || (*connection).flags & flag::CLAIMED == 0 {
+                claim(sock, connection, tgid, bytes);
+            }
+        },
+        // It waited to be accepted when the hooks were attached.
+        None => adopt(sock, Task::current()),
+    }
 }
 
 /// Whether a process is known to own a socket: nothing is to be done then, and nothing is found as
@@ -78,10 +92,17 @@ fn settle(sock: Sock, tgid: u32) {
     }
 }
 
-/// Has the next process that uses a socket looked at: what was here is another connection.
+/// Has the next process looked at that uses a socket, or one that is made in its place.
 #[inline(always)]
 pub fn unsettle(sock: Sock) {
-    settle(sock, 0);
+    if let Some(slot) = slot(sock) {
+        // SAFETY: a map value.
+        unsafe {
+            if (*slot).sock == sock.address() {
+                (*slot).tgid = 0;
+            }
+        }
+    }
 }
 
 #[inline(always)]

@@ -1,11 +1,18 @@
 //! From the raw records of the `tcp` probe to samples. No input or output here.
 
+mod udp;
+
 use monitor_common::{
     hist::COARSE_SHIFT,
     key::ProcessKey,
-    tcp::{ACCEPT, CONNECT, Failure, LATENCIES, Loss, Losses, NO_SIDE, RTT, ServiceKey, Traffic},
+    tcp::{
+        ACCEPT, CONNECT, DIRECTIONS, Failure, LATENCIES, Loss, Losses, NO_SIDE, RTT, ServiceKey,
+        Traffic,
+    },
+    udp::{Answers, Datagrams},
 };
 
+use self::udp::UdpDecoder;
 use super::services::{Services, role};
 use crate::{
     metric::{
@@ -26,6 +33,10 @@ pub(super) struct Snapshot {
     pub(super) processes: Vec<(ProcessKey, Traffic)>,
     /// What the connections to each service did.
     pub(super) services: Vec<(ServiceKey, Traffic)>,
+    /// What each process sent, received and asked by UDP.
+    pub(super) datagrams: Vec<(ProcessKey, Datagrams)>,
+    /// What each server of names was asked.
+    pub(super) servers: Vec<(ServiceKey, Answers)>,
     /// What was not measured.
     pub(super) lost: Losses,
 }
@@ -35,6 +46,8 @@ impl Snapshot {
     pub(super) fn clear(&mut self) {
         self.processes.clear();
         self.services.clear();
+        self.datagrams.clear();
+        self.servers.clear();
         self.lost = Losses::default();
     }
 }
@@ -51,6 +64,14 @@ struct Metrics {
     failed: &'static MetricDesc,
     /// Whether the owner's attributes say on which side it is.
     has_role: bool,
+}
+
+impl Metrics {
+    fn all(&self) -> Vec<&'static MetricDesc> {
+        let counts =
+            [self.io, self.retransmits, self.resets, self.opened, self.closed, self.failed];
+        [&self.latencies[..], &counts, &[self.active]].concat()
+    }
 }
 
 static PROCESSES: Metrics = Metrics {
@@ -98,26 +119,28 @@ pub(super) struct Decoder {
     /// By direction.
     directions: [Attributes; 2],
     failures: [Attributes; Failure::COUNT],
+    udp: UdpDecoder,
     ledger: Ledger,
     slots: Vec<(u16, u32)>,
 }
 
-impl Default for Decoder {
-    fn default() -> Self {
+impl Decoder {
+    /// A decoder where datagrams of these directions are measured.
+    pub(super) fn new(measured: [bool; DIRECTIONS]) -> Self {
+        let directions = ["transmit", "receive"]
+            .map(|direction| Attributes::new([("network.io.direction", direction)]));
         Self {
-            services: Services::default(),
+            services: Services::new(true),
             none: Attributes::default(),
             roles: [0, 1].map(|side| Attributes::new([("monitor.tcp.role", role(side))])),
-            directions: ["transmit", "receive"]
-                .map(|direction| Attributes::new([("network.io.direction", direction)])),
+            udp: UdpDecoder::new(measured, directions.clone()),
+            directions,
             failures: Failure::NAMES.map(|error| Attributes::new([("error.type", error)])),
             ledger: Ledger::new(super::NAME, &Loss::NAMES),
             slots: Vec::new(),
         }
     }
-}
 
-impl Decoder {
     /// Calls `sink` with every sample of a snapshot.
     pub(super) fn decode(&mut self, snapshot: &Snapshot, sink: &mut dyn FnMut(Sample<'_>)) {
         for (key, traffic) in &snapshot.processes {
@@ -125,19 +148,14 @@ impl Decoder {
             let zeros = owner == Owner::Rest;
             self.traffic(&PROCESSES, (owner, &none, zeros), traffic, sink);
         }
-        for retired in self.services.meet(&snapshot.services) {
-            sink(Sample {
-                metric: &TCP_IO,
-                owner: Owner::Host,
-                attributes: &retired.attributes,
-                value: Value::Retired(&retired.becomes),
-            });
-        }
+        let services = snapshot.services.iter().map(|(key, traffic)| (*key, cost(traffic)));
+        self.services.meet(services, &SERVICES.all(), sink);
         for (key, traffic) in &snapshot.services {
             let attributes = self.services.attributes(key);
             let zeros = key.side == NO_SIDE;
             self.traffic(&SERVICES, (Owner::Host, &attributes, zeros), traffic, sink);
         }
+        self.udp.decode(snapshot, sink);
         self.ledger.decode(&snapshot.lost, sink);
     }
 
@@ -171,17 +189,28 @@ impl Decoder {
             count(metrics.failed, reason, Value::Increase(*failures));
         }
         for (latency, metric) in metrics.latencies.into_iter().enumerate() {
-            let used = (0..).zip(traffic.slots[latency]).filter(|(_, count)| *count > 0);
-            self.slots.clear();
-            self.slots.extend(used);
-            if !self.slots.is_empty() {
-                let sum_ns = traffic.sums[latency];
-                let durations = Durations { shift: COARSE_SHIFT, sum_ns, slots: &self.slots };
+            let durations =
+                durations(&traffic.slots[latency], traffic.sums[latency], &mut self.slots);
+            if !durations.slots.is_empty() {
                 let value = Value::Histogram(durations);
                 sink(Sample { metric, owner, attributes: common, value });
             }
         }
     }
+}
+
+/// How much connections to a service matter: the work to open one, and what they carry.
+fn cost(traffic: &Traffic) -> u64 {
+    const CONNECTION: u64 = 1000;
+    let connections = traffic.opened.iter().chain(&traffic.failed).chain(&traffic.active);
+    connections.sum::<u64>() * CONNECTION + traffic.bytes.iter().sum::<u64>()
+}
+
+/// What a histogram has in it; `slots` is room for that.
+fn durations<'a>(counts: &[u32], sum_ns: u64, slots: &'a mut Vec<(u16, u32)>) -> Durations<'a> {
+    slots.clear();
+    slots.extend((0..).zip(counts.iter().copied()).filter(|(_, count)| *count > 0));
+    Durations { shift: COARSE_SHIFT, sum_ns, slots }
 }
 
 #[cfg(test)]

@@ -2,9 +2,12 @@
 
 use std::{collections::HashMap, net::Ipv6Addr};
 
-use monitor_common::tcp::{NO_SIDE, SERVER, ServiceKey, Traffic};
+use monitor_common::tcp::{NO_SIDE, SERVER, ServiceKey};
 
-use crate::sample::Attributes;
+use crate::{
+    metric::MetricDesc,
+    sample::{Attributes, Owner, Sample, Value},
+};
 
 /// How many services have series of their own.
 const TOP: usize = 50;
@@ -22,9 +25,10 @@ const KEPT: f64 = 0.99;
 const MARGIN: f64 = 2.0;
 
 /// The services that have series of their own.
-#[derive(Default)]
 pub(super) struct Services {
     known: HashMap<ServiceKey, Known>,
+    /// Whether it is told on which side of them this host is.
+    has_role: bool,
 }
 
 struct Known {
@@ -32,21 +36,25 @@ struct Known {
     cost: f64,
 }
 
-/// A service that has no series of its own any more: its attributes, and those that what it counted
-/// has from now on.
-pub(super) struct Retired {
-    pub(super) attributes: Attributes,
-    pub(super) becomes: Attributes,
-}
-
 impl Services {
-    /// Takes note of a tick. The busiest of the services without a name get one, as long as there are
-    /// some left, and then that of a service which matters far less.
-    pub(super) fn meet(&mut self, services: &[(ServiceKey, Traffic)]) -> Vec<Retired> {
+    /// None yet.
+    pub(super) fn new(has_role: bool) -> Self {
+        Self { known: HashMap::new(), has_role }
+    }
+
+    /// Takes note of what services cost in a tick. The busiest of those without a name get one, as long
+    /// as there are some left, and then that of a service which matters far less: `sink` is told that
+    /// the series of that one end, which are of `metrics`.
+    pub(super) fn meet(
+        &mut self,
+        services: impl Iterator<Item = (ServiceKey, u64)>,
+        metrics: &[&'static MetricDesc],
+        sink: &mut dyn FnMut(Sample<'_>),
+    ) {
         self.known.values_mut().for_each(|known| known.cost *= KEPT);
         let mut unknown = Vec::new();
-        for (key, traffic) in services {
-            let (key, cost) = (without_bank(*key), cost(traffic) as f64);
+        for (key, cost) in services {
+            let (key, cost) = (without_bank(key), cost as f64);
             if let Some(known) = self.known.get_mut(&key) {
                 known.cost += cost;
             } else if cost > 0.0 && key.side != NO_SIDE {
@@ -54,7 +62,6 @@ impl Services {
             }
         }
         unknown.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-        let mut retired = Vec::new();
         for (key, cost) in unknown {
             if self.known.len() >= TOP {
                 let all = self.known.iter();
@@ -63,56 +70,52 @@ impl Services {
                 if cost <= MARGIN * known.cost {
                     break;
                 }
-                let becomes = unnamed(RETIRED, cheapest.side);
-                retired.extend(
-                    self.known
-                        .remove(&cheapest)
-                        .map(|known| Retired { attributes: known.attributes, becomes }),
-                );
+                let becomes = self.unnamed(RETIRED, cheapest.side);
+                for metric in metrics {
+                    let (owner, attributes) = (Owner::Host, &known.attributes);
+                    sink(Sample { metric, owner, attributes, value: Value::Retired(&becomes) });
+                }
+                self.known.remove(&cheapest);
             }
-            self.known.insert(key, Known { attributes: attributes(&key), cost });
+            self.known.insert(key, Known { attributes: self.named(&key), cost });
         }
-        retired
     }
 
     /// The attributes of a service.
     pub(super) fn attributes(&self, key: &ServiceKey) -> Attributes {
         match self.known.get(&without_bank(*key)) {
             Some(known) => known.attributes.clone(),
-            None => unnamed(OTHER, key.side),
+            None => self.unnamed(OTHER, key.side),
+        }
+    }
+
+    /// The attributes of what has a name of its own.
+    fn named(&self, key: &ServiceKey) -> Attributes {
+        let mut bytes = [0; 16];
+        for (bytes, word) in bytes.chunks_exact_mut(4).zip(key.address) {
+            bytes.copy_from_slice(&word.to_ne_bytes());
+        }
+        let address = Ipv6Addr::from(bytes).to_canonical().to_string();
+        let pairs = [("server.address", address), ("server.port", key.port.to_string())];
+        Attributes::new(pairs).with(&self.role(key.side))
+    }
+
+    /// The attributes of what has none.
+    fn unnamed(&self, name: &str, side: u16) -> Attributes {
+        Attributes::new([("server.address", name)]).with(&self.role(side))
+    }
+
+    fn role(&self, side: u16) -> Attributes {
+        if self.has_role && side != NO_SIDE {
+            Attributes::new([("monitor.tcp.role", role(side))])
+        } else {
+            Attributes::default()
         }
     }
 }
 
 fn without_bank(key: ServiceKey) -> ServiceKey {
     ServiceKey { bank: 0, ..key }
-}
-
-/// How much connections to a service matter: the work to open one, and what they carry.
-fn cost(traffic: &Traffic) -> u64 {
-    const CONNECTION: u64 = 1000;
-    let connections = traffic.opened.iter().chain(&traffic.failed).chain(&traffic.active);
-    connections.sum::<u64>() * CONNECTION + traffic.bytes.iter().sum::<u64>()
-}
-
-fn attributes(key: &ServiceKey) -> Attributes {
-    let mut bytes = [0; 16];
-    for (bytes, word) in bytes.chunks_exact_mut(4).zip(key.address) {
-        bytes.copy_from_slice(&word.to_ne_bytes());
-    }
-    Attributes::new([
-        ("server.address", Ipv6Addr::from(bytes).to_canonical().to_string()),
-        ("server.port", key.port.to_string()),
-        ("monitor.tcp.role", role(key.side).to_owned()),
-    ])
-}
-
-/// The attributes of what has no name of its own.
-fn unnamed(name: &str, side: u16) -> Attributes {
-    match side {
-        NO_SIDE => Attributes::new([("server.address", name)]),
-        side => Attributes::new([("server.address", name), ("monitor.tcp.role", role(side))]),
-    }
 }
 
 /// What a side is called.

@@ -8,19 +8,24 @@ use monitor_common::{
 use super::*;
 use crate::metric::AGENT_LOST;
 
-fn key(name: &str, bank: u16) -> ProcessKey {
+pub(super) fn key(name: &str, bank: u16) -> ProcessKey {
     let mut comm = [0; COMM_LEN];
     comm[..name.len()].copy_from_slice(name.as_bytes());
     ProcessKey { cgroup_id: 7, comm, tgid: 42, bank, kernel_thread: 0 }
 }
 
-fn service(address: [u8; 4], port: u16, side: usize, bank: u16) -> ServiceKey {
+pub(super) fn service(address: [u8; 4], port: u16, side: usize, bank: u16) -> ServiceKey {
     let address = [0, 0, 0xffff_u32.to_be(), u32::from_ne_bytes(address)];
     ServiceKey { address, port, side: side as u16, bank, unused: 0 }
 }
 
+/// Where no datagrams are measured.
+fn decoder() -> Decoder {
+    Decoder::new([false; DIRECTIONS])
+}
+
 /// Samples in words: metric, owner, attribute values, value. Without losses.
-fn decode(decoder: &mut Decoder, snapshot: &Snapshot) -> Vec<String> {
+pub(super) fn decode(decoder: &mut Decoder, snapshot: &Snapshot) -> Vec<String> {
     let mut samples = Vec::new();
     decoder.decode(snapshot, &mut |sample| {
         let owner = match sample.owner {
@@ -42,10 +47,10 @@ fn what_did_not_happen_is_zero_for_the_rest_alone() {
     let mut snapshot = Snapshot::default();
     snapshot.processes.push((key("web", 1), Traffic::EMPTY));
     snapshot.services.push((service([10, 0, 0, 1], 80, CLIENT, 1), Traffic::EMPTY));
-    assert!(decode(&mut Decoder::default(), &snapshot).is_empty());
+    assert!(decode(&mut decoder(), &snapshot).is_empty());
     snapshot.processes.push((ProcessKey::other(1), Traffic::EMPTY));
     snapshot.services.push((ServiceKey::other(1), Traffic::EMPTY));
-    let samples = decode(&mut Decoder::default(), &snapshot);
+    let samples = decode(&mut decoder(), &snapshot);
     assert!(samples.iter().all(|sample| sample.contains("(0)")), "{samples:?}");
     for name in ["process.tcp.retransmits rest  ", "tcp.retransmits host (other) "] {
         assert!(samples.iter().any(|sample| sample.starts_with(name)), "{samples:?}");
@@ -69,7 +74,7 @@ fn everything_has_its_metric_and_attributes() {
     snapshot.services.push((service([10, 0, 0, 1], 80, CLIENT, 1), traffic));
     let histogram = "Histogram(Durations { shift: 2, sum_ns: 8, slots: [(9, 10)] })";
     assert_eq!(
-        decode(&mut Decoder::default(), &snapshot),
+        decode(&mut decoder(), &snapshot),
         [
             "process.tcp.retransmits 42@7  Increase(5)".to_owned(),
             "process.tcp.io 42@7 transmit Increase(7)".to_owned(),
@@ -99,7 +104,7 @@ fn what_no_process_did_is_the_rests() {
     snapshot.processes.push((ProcessKey::other(1), traffic));
     snapshot.services.push((ServiceKey::other(1), traffic));
     assert_eq!(snapshot.services[0].0.side, NO_SIDE);
-    let samples = decode(&mut Decoder::default(), &snapshot);
+    let samples = decode(&mut decoder(), &snapshot);
     for sample in [
         "process.tcp.resets rest transmit Increase(1)",
         "tcp.resets host (other),transmit Increase(1)",
@@ -116,7 +121,7 @@ fn too_many_services_are_others_and_the_busiest_are_not() {
         traffic.opened[CLIENT] = port.into();
         snapshot.services.push((service([10, 0, 0, 1], port, CLIENT, 0), traffic));
     }
-    let mut decoder = Decoder::default();
+    let mut decoder = decoder();
     let samples = decode(&mut decoder, &snapshot);
     let others = samples.iter().filter(|sample| sample.contains(" (other),client ")).count();
     assert_eq!((samples.len(), others), (60, 10));
@@ -136,7 +141,7 @@ fn a_name_goes_to_a_service_that_matters_far_more() {
     snapshot
         .services
         .extend((1..=50).map(|port| (service([10, 0, 0, 1], port, CLIENT, 0), traffic)));
-    let mut decoder = Decoder::default();
+    let mut decoder = decoder();
     decode(&mut decoder, &snapshot);
     snapshot.services.truncate(49);
     snapshot.services.push((service([10, 0, 0, 2], 99, CLIENT, 0), traffic));
@@ -145,7 +150,12 @@ fn a_name_goes_to_a_service_that_matters_far_more() {
     assert!(samples[49].contains(" (other),client,"), "{samples:?}");
     snapshot.services[49].1.bytes[0] = 1_000_000;
     let samples = decode(&mut decoder, &snapshot);
-    let retired = "tcp.io host 10.0.0.1,50,client Retired";
-    assert!(samples[0].starts_with(retired) && samples[0].contains("(retired)"), "{samples:?}");
-    assert!(samples[50].contains("10.0.0.2,99,client"), "{samples:?}");
+    // The series of every metric end.
+    let all = SERVICES.all();
+    for (sample, metric) in samples.iter().zip(&all) {
+        let name = metric.name.trim_start_matches("monitor.");
+        let retired = format!("{name} host 10.0.0.1,50,client Retired");
+        assert!(sample.starts_with(&retired) && sample.contains("(retired)"), "{samples:?}");
+    }
+    assert!(samples[all.len() + 49].contains("10.0.0.2,99,client"), "{samples:?}");
 }

@@ -1,0 +1,104 @@
+//! What processes send and receive by UDP.
+//!
+//! The kernel counts none of it by socket, so it is added to the process for every datagram.
+
+use monitor_common::{
+    key::ProcessKey,
+    tcp::{Loss, RECEIVE, TRANSMIT},
+    udp::{self, DNS_PORT, Datagrams},
+};
+use monitor_ebpf::{
+    atomic, bank,
+    kernel::{Message, Sock, Transport},
+    table,
+};
+
+use crate::{AT_FUNCTIONS, DATAGRAMS, owner, question, record::lost};
+
+/// The first value of an entry.
+static NOTHING: Datagrams = Datagrams::EMPTY;
+
+/// Flags of a receiving process: it only looks, or it asks what became of what it sent.
+const MSG_PEEK: i32 = 0x2;
+const MSG_ERRQUEUE: i32 = 0x2000;
+
+/// What came of a process's sending or receiving.
+#[derive(Clone, Copy)]
+pub struct Moved {
+    pub sock: Sock,
+    /// Bytes, or an error.
+    pub result: i32,
+    /// The message, where it can be seen.
+    pub message: Option<Message>,
+}
+
+impl Moved {
+    /// As a tracepoint saw it that sees all sockets; nothing where a function's end sees more.
+    #[inline(always)]
+    pub fn at_tracepoint(sock: Sock, result: i32, direction: usize) -> Option<Self> {
+        // SAFETY: a map value.
+        let at_function = AT_FUNCTIONS
+            .get_ptr(udp::place(direction, sock.is_ipv6()))
+            .is_some_and(|at_function| unsafe { *at_function != 0 });
+        if at_function { None } else { Some(Self { sock, result, message: None }) }
+    }
+
+    /// As the end of a function saw it that sends or receives for sockets of one family. Those of IPv6
+    /// send to IPv4 by its function, which is inside of their own.
+    #[inline(always)]
+    pub fn at_function(sock: Sock, result: i32, message: Message, is_ipv6: bool) -> Option<Self> {
+        if sock.transport() != Some(Transport::Udp) || sock.is_ipv6() != is_ipv6 {
+            return None;
+        }
+        Some(Self { sock, result, message: Some(message) })
+    }
+}
+
+/// The process that runs now has sent a datagram.
+#[inline(always)]
+pub fn sent(moved: Moved) {
+    if moved.result < 0 {
+        return;
+    }
+    let bank = bank::active();
+    let process = count(moved.result, TRANSMIT, bank);
+    let sock = moved.sock;
+    let named = moved.message.and_then(Message::endpoint);
+    let port = named.map_or_else(|| sock.remote_port(), |named| named.port);
+    // A server's answers may go to that port too.
+    if port == DNS_PORT && sock.local_port() != DNS_PORT {
+        let server = named.unwrap_or_else(|| sock.remote());
+        question::asked(sock, server, process, bank);
+    }
+}
+
+/// The process that runs now has received a datagram.
+#[inline(always)]
+pub fn received(moved: Moved, flags: i32) {
+    let no_datagram = match moved.result {
+        0 => moved.sock.receives_no_more(),
+        result => result < 0,
+    };
+    if no_datagram || flags & (MSG_PEEK | MSG_ERRQUEUE) != 0 {
+        return;
+    }
+    let bank = bank::active();
+    let process = count(moved.result, RECEIVE, bank);
+    question::answered(moved.sock, moved.message, process, bank);
+}
+
+/// Adds a datagram to what the process that runs now has sent or received; returns where.
+#[inline(always)]
+fn count(bytes: i32, direction: usize, bank: usize) -> Option<*mut Datagrams> {
+    let owner = ProcessKey { bank: bank as u16, ..owner::current() };
+    let entry = table::entry(&DATAGRAMS, &owner, &NOTHING).or_else(|| {
+        lost(bank, Loss::ProcessesFull);
+        DATAGRAMS.get_ptr_mut(ProcessKey::other(bank as u16))
+    })?;
+    // SAFETY: a map value, 8-byte aligned.
+    unsafe {
+        atomic::add(&raw mut (*entry).bytes[direction], bytes as u64);
+        atomic::add(&raw mut (*entry).datagrams[direction], 1);
+    }
+    Some(entry)
+}

@@ -1,0 +1,89 @@
+//! Datagrams, and questions of names.
+
+use monitor_common::{
+    tcp::{DIRECTIONS, NO_SIDE, RECEIVE, TRANSMIT},
+    udp::Answers,
+};
+
+use super::{Services, Snapshot, durations};
+use crate::{
+    metric::{
+        DNS_LATENCY, DNS_QUESTIONS, MetricDesc, PROCESS_DNS_LATENCY, PROCESS_DNS_QUESTIONS,
+        PROCESS_UDP_DATAGRAMS, PROCESS_UDP_IO,
+    },
+    sample::{Attributes, Owner, Sample, Value},
+};
+
+/// The metrics of questions: how long their answers took, and how many they are.
+type Metrics = [&'static MetricDesc; 2];
+
+const PROCESSES: Metrics = [&PROCESS_DNS_LATENCY, &PROCESS_DNS_QUESTIONS];
+const SERVERS: Metrics = [&DNS_LATENCY, &DNS_QUESTIONS];
+
+/// Decodes that part of snapshots. It keeps what servers are called, and room for a histogram.
+pub(super) struct UdpDecoder {
+    servers: Services,
+    none: Attributes,
+    directions: [Attributes; DIRECTIONS],
+    /// Which directions are measured. What is not has no samples, zeros neither.
+    measured: [bool; DIRECTIONS],
+    slots: Vec<(u16, u32)>,
+}
+
+impl UdpDecoder {
+    /// A decoder where datagrams of some directions are measured.
+    pub(super) fn new(measured: [bool; DIRECTIONS], directions: [Attributes; DIRECTIONS]) -> Self {
+        let none = Attributes::default();
+        Self { servers: Services::new(false), none, directions, measured, slots: Vec::new() }
+    }
+
+    /// Calls `sink` with every sample of this part.
+    pub(super) fn decode(&mut self, snapshot: &Snapshot, sink: &mut dyn FnMut(Sample<'_>)) {
+        for (key, datagrams) in &snapshot.datagrams {
+            let owner = Owner::from(key);
+            let zeros = owner == Owner::Rest;
+            for direction in [TRANSMIT, RECEIVE] {
+                let attributes = &self.directions[direction];
+                for (metric, count) in [
+                    (&PROCESS_UDP_IO, datagrams.bytes[direction]),
+                    (&PROCESS_UDP_DATAGRAMS, datagrams.datagrams[direction]),
+                ] {
+                    if self.measured[direction] && (zeros || count > 0) {
+                        sink(Sample { metric, owner, attributes, value: Value::Increase(count) });
+                    }
+                }
+            }
+            let none = self.none.clone();
+            self.answers(&PROCESSES, (owner, &none, zeros), &datagrams.answers, sink);
+        }
+        let servers = snapshot.servers.iter().map(|(key, answers)| (*key, answers.questions));
+        self.servers.meet(servers, &SERVERS, sink);
+        for (key, answers) in &snapshot.servers {
+            let attributes = self.servers.attributes(key);
+            let zeros = key.side == NO_SIDE;
+            self.answers(&SERVERS, (Owner::Host, &attributes, zeros), answers, sink);
+        }
+    }
+
+    fn answers(
+        &mut self,
+        [latency, questions]: &Metrics,
+        (owner, attributes, zeros): (Owner, &Attributes, bool),
+        answers: &Answers,
+        sink: &mut dyn FnMut(Sample<'_>),
+    ) {
+        let count = answers.questions;
+        if self.measured[TRANSMIT] && (zeros || count > 0) {
+            let value = Value::Increase(count);
+            sink(Sample { metric: questions, owner, attributes, value });
+        }
+        let durations = durations(&answers.slots, answers.sum_ns, &mut self.slots);
+        if self.measured == [true; DIRECTIONS] && (zeros || !durations.slots.is_empty()) {
+            let value = Value::Histogram(durations);
+            sink(Sample { metric: latency, owner, attributes, value });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

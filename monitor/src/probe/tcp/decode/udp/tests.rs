@@ -1,0 +1,89 @@
+//! Raw records of datagrams and questions in, samples out.
+
+use monitor_common::{
+    key::ProcessKey,
+    tcp::{CLIENT, ServiceKey, Traffic},
+    udp::{DNS_PORT, Datagrams},
+};
+
+use super::*;
+use crate::probe::tcp::decode::{
+    Decoder,
+    tests::{decode, key, service},
+};
+
+/// Two questions, of which one was answered.
+fn answers() -> Answers {
+    let mut answers = Answers { questions: 2, sum_ns: 8, ..Answers::EMPTY };
+    answers.slots[9] = 1;
+    answers
+}
+
+fn snapshot() -> Snapshot {
+    let datagrams = Datagrams { bytes: [3, 4], datagrams: [5, 6], answers: answers() };
+    let mut snapshot = Snapshot::default();
+    snapshot.datagrams.push((key("ask", 1), datagrams));
+    snapshot.datagrams.push((ProcessKey::other(1), Datagrams::EMPTY));
+    snapshot.servers.push((service([10, 0, 0, 1], DNS_PORT, CLIENT, 1), answers()));
+    snapshot.servers.push((ServiceKey::other(1), Answers::EMPTY));
+    snapshot
+}
+
+#[test]
+fn everything_has_its_metric_and_attributes() {
+    let histogram = "Histogram(Durations { shift: 2, sum_ns: 8, slots: [(9, 1)] })";
+    let empty = "Histogram(Durations { shift: 2, sum_ns: 0, slots: [] })";
+    assert_eq!(
+        decode(&mut Decoder::new([true; DIRECTIONS]), &snapshot()),
+        [
+            "process.udp.io 42@7 transmit Increase(3)".to_owned(),
+            "process.udp.datagrams 42@7 transmit Increase(5)".to_owned(),
+            "process.udp.io 42@7 receive Increase(4)".to_owned(),
+            "process.udp.datagrams 42@7 receive Increase(6)".to_owned(),
+            "process.dns.questions 42@7  Increase(2)".to_owned(),
+            format!("process.dns.latency 42@7  {histogram}"),
+            "process.udp.io rest transmit Increase(0)".to_owned(),
+            "process.udp.datagrams rest transmit Increase(0)".to_owned(),
+            "process.udp.io rest receive Increase(0)".to_owned(),
+            "process.udp.datagrams rest receive Increase(0)".to_owned(),
+            "process.dns.questions rest  Increase(0)".to_owned(),
+            format!("process.dns.latency rest  {empty}"),
+            "dns.questions host 10.0.0.1,53 Increase(2)".to_owned(),
+            format!("dns.latency host 10.0.0.1,53 {histogram}"),
+            "dns.questions host (other) Increase(0)".to_owned(),
+            format!("dns.latency host (other) {empty}"),
+        ]
+    );
+}
+
+#[test]
+fn what_is_not_measured_has_no_zeros() {
+    let mut snapshot = snapshot();
+    snapshot.datagrams.remove(0);
+    snapshot.servers.remove(0);
+    let received = decode(&mut Decoder::new([false, true]), &snapshot);
+    let zeros = ["process.udp.io rest receive ", "process.udp.datagrams rest receive "];
+    assert_eq!(received, zeros.map(|name| format!("{name}Increase(0)")));
+    assert!(decode(&mut Decoder::new([false; DIRECTIONS]), &snapshot).is_empty());
+}
+
+#[test]
+fn the_end_of_a_servers_series_is_no_end_of_a_services() {
+    let mut snapshot = Snapshot::default();
+    let server = |last| service([10, 0, 0, last], DNS_PORT, CLIENT, 0);
+    let mut traffic = Traffic::EMPTY;
+    traffic.bytes[TRANSMIT] = 1;
+    snapshot.services.push((server(1), traffic));
+    snapshot.servers.extend((1..=50).map(|last| (server(last), answers())));
+    let mut decoder = Decoder::new([true; DIRECTIONS]);
+    decode(&mut decoder, &snapshot);
+    let many = Answers { questions: 1000, ..answers() };
+    snapshot.servers = vec![(server(51), many)];
+    let samples = decode(&mut decoder, &snapshot);
+    let mut retired: Vec<_> = samples.iter().filter(|sample| sample.contains("Retired")).collect();
+    retired.sort();
+    let [latency, questions] = retired[..] else { panic!("{samples:?}") };
+    assert!(latency.starts_with("dns.latency host 10.0.0."), "{latency}");
+    assert!(questions.starts_with("dns.questions host 10.0.0."), "{questions}");
+    assert!(samples.iter().any(|sample| sample.contains("questions host 10.0.0.51,53 Increase")));
+}

@@ -1,0 +1,109 @@
+//! Counting datagrams: the maps, and the hooks that do it.
+//!
+//! The ends of the functions that send and receive for UDP show each message with its address. Where the
+//! kernel has no programs at functions, the tracepoints do it that run for every socket.
+
+use aya::maps::{Array, MapData, MapError};
+use monitor_common::{
+    key::ProcessKey,
+    tcp::{DIRECTIONS, RECEIVE, ServiceKey, TRANSMIT},
+    udp::{self, Answers, Datagrams},
+};
+
+use super::{NAME, decode::Snapshot};
+use crate::{
+    kernel::{
+        attach::{Alternative, Hook, Target, Verdict},
+        loader::Object,
+    },
+    probe::{ProbeError, maps, table::Table},
+};
+
+const AT_FUNCTIONS: &str = "AT_FUNCTIONS";
+
+/// A hook at the end of a function, with a program of the same name.
+macro_rules! end {
+    ($name:literal, $without:literal) => {
+        Hook {
+            name: $name,
+            alternatives: &[Alternative { program: $name, target: Target::FExit($name) }],
+            without: Some($without),
+        }
+    };
+}
+
+pub(super) const SENT_V4: Hook = end!(
+    "udp_sendmsg",
+    "questions of names over IPv4 by sockets that are not connected, such as those of musl; before \
+     Linux 6.3 all datagrams sent over IPv4"
+);
+pub(super) const SENT_V6: Hook = end!(
+    "udpv6_sendmsg",
+    "questions of names over IPv6 by sockets that are not connected; before Linux 6.3 all datagrams \
+     sent over IPv6"
+);
+pub(super) const RECEIVED_V4: Hook = end!(
+    "udp_recvmsg",
+    "answers over IPv4 to those questions; before Linux 6.3 all datagrams received over IPv4"
+);
+pub(super) const RECEIVED_V6: Hook = end!(
+    "udpv6_recvmsg",
+    "answers over IPv6 to those questions; before Linux 6.3 all datagrams received over IPv6"
+);
+
+/// Those hooks, with their direction and whether they are for sockets for IPv6.
+const ENDS: [(&Hook, usize, bool); udp::PLACES] = [
+    (&SENT_V4, TRANSMIT, false),
+    (&SENT_V6, TRANSMIT, true),
+    (&RECEIVED_V4, RECEIVE, false),
+    (&RECEIVED_V6, RECEIVE, true),
+];
+
+/// The maps.
+pub(super) struct Udp {
+    datagrams: Table<ProcessKey, Datagrams>,
+    servers: Table<ServiceKey, Answers>,
+    at_functions: Array<MapData, u64>,
+}
+
+impl Udp {
+    /// Takes the maps.
+    pub(super) fn take(object: &mut Object) -> Result<Self, ProbeError> {
+        Ok(Self {
+            datagrams: Table::take(object, (NAME, "DATAGRAMS"), Datagrams::EMPTY)?,
+            servers: Table::take(object, (NAME, "SERVERS"), Answers::EMPTY)?,
+            at_functions: maps::take(object, (NAME, AT_FUNCTIONS))?,
+        })
+    }
+
+    /// Takes note of a hook that is attached: the tracepoints leave to it what it counts.
+    pub(super) fn attached(&mut self, hook: &Hook) -> Result<(), ProbeError> {
+        let end = ENDS.iter().find(|(end, ..)| end.name == hook.name);
+        let Some((_, direction, is_ipv6)) = end else { return Ok(()) };
+        self.at_functions.set(udp::place(*direction, *is_ipv6), 1, 0).map_err(error)
+    }
+
+    /// Moves what a bank has into a snapshot.
+    pub(super) fn drain(&mut self, bank: u16, snapshot: &mut Snapshot) -> Result<(), ProbeError> {
+        self.datagrams.drain(bank, &mut snapshot.datagrams)?;
+        self.servers.drain(bank, &mut snapshot.servers)
+    }
+}
+
+/// Which directions are counted, by hooks at ends of functions or at these tracepoints.
+pub(super) fn measured(
+    verdicts: &[Verdict],
+    tracepoints: [Target; DIRECTIONS],
+) -> [bool; DIRECTIONS] {
+    [TRANSMIT, RECEIVE].map(|direction| {
+        verdicts.iter().any(|verdict| {
+            let mut ends = ENDS.iter().filter(|(_, way, _)| *way == direction);
+            ends.any(|(end, ..)| end.name == verdict.hook) && verdict.state.is_attached()
+                || verdict.state.is_attached_by(&tracepoints[direction])
+        })
+    })
+}
+
+fn error(source: MapError) -> ProbeError {
+    ProbeError::Map { probe: NAME, map: AT_FUNCTIONS, source }
+}
