@@ -72,7 +72,8 @@ fn folder() -> PathBuf {
     workspace::root().join("target/vm")
 }
 
-/// The file system of the machines: the daemon, a shell with its tools, and what they do.
+/// The file system of the machines: the daemon, the tests' workloads, a shell with its tools, and what
+/// they do.
 fn system() -> Result<Vec<u8>> {
     let read =
         |path: PathBuf| fs::read(&path).with_context(|| format!("cannot read {}", path.display()));
@@ -82,23 +83,26 @@ fn system() -> Result<Vec<u8>> {
     }
     initramfs.console("dev/console");
     initramfs.program("bin/busybox", &read(package::busybox()?)?);
-    initramfs.program("bin/monitor", &read(daemon()?)?);
+    let programs = programs()?;
+    initramfs.program("bin/monitor", &read(programs.join("monitor"))?);
+    initramfs.program("bin/workload", &read(programs.join("monitor-workload"))?);
     initramfs.program("init", INIT.as_bytes());
     Ok(initramfs.finish())
 }
 
-/// The daemon in one file: the machines have no libraries.
-fn daemon() -> Result<PathBuf> {
+/// Where the daemon and the workloads are, each in one file: the machines have no libraries.
+fn programs() -> Result<PathBuf> {
     build::bpf_objects(&setup::toolchain()?)?;
-    println!("building the daemon for virtual machines");
+    println!("building the daemon and workloads for virtual machines");
     let mut cargo = command::cargo("build");
     cargo
         // Naming the target keeps this from build scripts and macros, which cannot be static.
         .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static")
-        .args(["--package", "monitor", "--release", "--target", TARGET, "--target-dir"])
+        .args(["--package", "monitor", "--package", "monitor-tests", "--bins"])
+        .args(["--release", "--target", TARGET, "--target-dir"])
         .arg(folder());
     command::run(&mut cargo)?;
-    Ok(folder().join(TARGET).join("release/monitor"))
+    Ok(folder().join(TARGET).join("release"))
 }
 
 fn report(checks: &[Check]) {

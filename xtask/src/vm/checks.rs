@@ -1,6 +1,7 @@
 //! Judging what a machine said.
 
 mod memory;
+mod names;
 
 use std::collections::BTreeSet;
 
@@ -70,6 +71,10 @@ pub(super) fn all(transcript: &Transcript) -> Result<Vec<Check>> {
         stop(transcript.part("stop")?, transcript.part("log")?),
         console(&transcript.console),
     ]);
+    for name in names::ASKERS {
+        checks.push(names::asked(name, &after, transcript.part(name)?)?);
+    }
+    checks.push(names::servers(&after));
     Ok(checks)
 }
 

@@ -113,6 +113,16 @@ part top monitor top --count 1
 # after the tick that is under way and one more.
 kill -STOP $hog1 $hog2 $waker $echoer $sleeper $forks
 read -r stopped idle </proc/uptime
+# Servers of names that take a known time to answer, and processes that ask them.
+for name in resolver asker stray asker6 mapped; do ln -s workload /bin/$name; done
+resolver dns-serve - 127.0.0.1 100 0 <&5 >/dev/null &
+resolver dns-serve - 127.0.0.2 300 0 <&5 >/dev/null &
+resolver dns-serve - ::1 100 0 <&5 >/dev/null &
+sleep 2
+part asker asker dns-ask - 127.0.0.1 connected 20 1 5000 </dev/null
+part stray stray dns-ask - 127.0.0.1,127.0.0.2 unconnected 10 1 5000 </dev/null
+part asker6 asker6 dns-ask - ::1 unconnected 10 1 5000 </dev/null
+part mapped mapped dns-ask - ::ffff:127.0.0.1 unconnected 10 1 5000 </dev/null
 /bin/hungry small
 /bin/hungry
 sleep 3
