@@ -6,6 +6,7 @@
 //! series ever goes down while it exists, and none but `(retired)` goes up without activity.
 
 mod groups;
+mod kept;
 mod processes;
 mod series;
 mod settle;
@@ -15,7 +16,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use self::{groups::Groups, processes::Processes, series::SeriesSet, settle::Settled};
+use self::{groups::Groups, kept::Kept, processes::Processes, series::SeriesSet, settle::Settled};
 use crate::{
     attribution::Group,
     metric::{
@@ -38,27 +39,29 @@ pub struct Aggregate {
     /// Containers and units.
     places: Groups,
     host: SeriesSet,
-    gauges: Vec<Series>,
+    kept: Kept,
     /// Those of which something was measured.
     settled: [Option<Settled>; SUMS.len()],
     processes: Processes,
     /// Of the series of durations that no group was given.
     unattributed: Attributes,
     start: SystemTime,
+    /// When the host was booted.
+    booted: SystemTime,
     /// When the tick under way began.
     since: SystemTime,
 }
 
 impl Aggregate {
-    /// Nothing counted. At most `top` groups, and as many containers and units, are exported beside
-    /// `(other)`.
-    pub fn new(top: usize, start: SystemTime) -> Self {
+    /// Nothing counted since `start`, on a host that was booted at `booted`. At most `top` groups, and
+    /// as many containers and units, are exported beside `(other)`.
+    pub fn new(top: usize, start: SystemTime, booted: SystemTime) -> Self {
         Self {
             groups: Groups::new(top, "process.executable.name", start),
             // No unit can be called so.
             places: Groups::new(top, "systemd.unit", start),
             host: SeriesSet::default(),
-            gauges: Vec::new(),
+            kept: Kept::default(),
             settled: Default::default(),
             processes: Processes::default(),
             unattributed: Attributes::new([
@@ -66,6 +69,7 @@ impl Aggregate {
                 ("monitor.loss.reason", "unattributed"),
             ]),
             start,
+            booted,
             since: start,
         }
     }
@@ -140,16 +144,14 @@ impl Aggregate {
 
     /// Takes new values for all that somebody else keeps. Those that are not given again are gone.
     pub fn refresh(&mut self, collect: impl FnOnce(&mut dyn FnMut(Sample<'_>))) {
-        self.gauges.clear();
+        self.kept.begin();
         collect(&mut |sample| {
-            if let Value::Total(value) | Value::Gauge(value) = sample.value {
-                self.gauges.push(Series {
-                    metric: sample.metric,
-                    attributes: sample.attributes.clone(),
-                    start: self.start,
-                    value: Point::Number(value),
-                });
-            }
+            let (value, first) = match sample.value {
+                Value::Total(value) | Value::Gauge(value) => (value, self.start),
+                Value::SinceBoot(value) => (value, self.booted),
+                _ => return,
+            };
+            self.kept.add(sample.metric, sample.attributes, value, first, self.since);
         });
     }
 
@@ -160,7 +162,7 @@ impl Aggregate {
         now: SystemTime,
         interval: Duration,
     ) -> (Vec<Series>, Vec<ProcessRow>) {
-        let mut series = self.gauges.clone();
+        let mut series = self.kept.end().to_vec();
         self.host.collect(&mut series);
         let mut lost = None;
         for ((metric, _), settled) in SUMS.iter().zip(&mut self.settled) {

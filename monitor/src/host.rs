@@ -22,7 +22,7 @@ mod temperature;
 use std::fmt::{self, Display, Formatter};
 use std::io;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use thiserror::Error;
 
@@ -120,7 +120,7 @@ struct Emit<'a> {
 
 impl Emit<'_> {
     fn total(&mut self, metric: &'static MetricDesc, attributes: &Attributes, value: f64) {
-        self.sample(metric, attributes, Value::Total(value));
+        self.sample(metric, attributes, Value::SinceBoot(value));
     }
 
     fn gauge(&mut self, metric: &'static MetricDesc, attributes: &Attributes, value: f64) {
@@ -130,6 +130,12 @@ impl Emit<'_> {
     fn sample(&mut self, metric: &'static MetricDesc, attributes: &Attributes, value: Value<'_>) {
         (self.sink)(Sample { metric, owner: Owner::Host, attributes, value });
     }
+}
+
+/// When the host was booted; now, where that is not known.
+pub fn booted() -> SystemTime {
+    let seconds = sysinfo::System::boot_time().map(Duration::from_secs);
+    seconds.map_or_else(|_| SystemTime::now(), |seconds| UNIX_EPOCH + seconds)
 }
 
 /// The host's gauges.

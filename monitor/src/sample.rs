@@ -68,8 +68,10 @@ pub enum Value<'a> {
     Increase(u64),
     /// Adds to how much there is of something at the end of the tick, which begins anew in each.
     Level(u64),
-    /// A counter's present value, kept by somebody else.
+    /// A counter's present value, kept by somebody else since the daemon started.
     Total(f64),
+    /// A counter's present value, kept by the kernel since the host was booted.
+    SinceBoot(f64),
     /// A gauge's present value.
     Gauge(f64),
     /// Adds to a histogram.

@@ -165,7 +165,7 @@ impl Total {
             Value::Histogram(Durations { shift, .. }) => {
                 Some(Self::Histogram(Histogram { shift: *shift, sum_ns: 0, slots: Vec::new() }))
             }
-            Value::Total(_) | Value::Gauge(_) | Value::Retired(_) => None,
+            Value::Total(_) | Value::SinceBoot(_) | Value::Gauge(_) | Value::Retired(_) => None,
         }
     }
 

@@ -34,7 +34,7 @@ struct Feed(Aggregate);
 
 impl Feed {
     fn new(top: usize) -> Self {
-        Self(Aggregate::new(top, SystemTime::UNIX_EPOCH))
+        Self(Aggregate::new(top, SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH))
     }
 
     fn host(&mut self, ns: u64) {

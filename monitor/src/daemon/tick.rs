@@ -21,7 +21,7 @@ use crate::{
     attribution::{Attributor, CgroupMount},
     cgroup::Cgroups,
     config::Config,
-    host::{Host, Problem},
+    host::{self, Host, Problem},
     kernel::namespace,
     probe,
     sample::Owner,
@@ -60,7 +60,7 @@ impl Ticker {
         Self {
             probes,
             attributor: Attributor::new(config.groups.by, &paths, mount.clone()),
-            aggregate: Aggregate::new(config.groups.top, SystemTime::now()),
+            aggregate: Aggregate::new(config.groups.top, SystemTime::now(), host::booted()),
             cgroups: Cgroups::new(&paths, mount.as_ref()),
             host: or_problem(Host::new(&paths), &mut problems),
             agent: Agent::default(),

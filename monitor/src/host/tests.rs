@@ -20,7 +20,7 @@ fn values(emit: impl FnOnce(&mut dyn FnMut(Sample<'_>))) -> Values {
     let mut values = Values::new();
     emit(&mut |sample| {
         let value = match sample.value {
-            Value::Total(value) => {
+            Value::SinceBoot(value) => {
                 assert_eq!(sample.metric.kind, Kind::Counter, "{}", sample.metric.name);
                 value
             }
