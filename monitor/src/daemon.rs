@@ -18,10 +18,11 @@ use self::tick::Ticker;
 use crate::{
     config::{Config, LogConfig},
     export::{
-        self, ExportError,
+        ExportError,
         http::{self, Security, SecurityError},
         prometheus::Prometheus,
     },
+    resource,
 };
 
 /// How long the tick under way may take to end when the daemon stops.
@@ -88,9 +89,10 @@ pub async fn run(
     warn_of_strangers(address, &security);
     let scheme = if security.is_encrypted() { "https" } else { "http" };
     let (security, in_force) = watch::channel(Arc::new(security));
+    let host = resource::of_host(&config.host.paths());
     let ticker = Ticker::new(&config);
     let (sender, views) = watch::channel(Arc::new(ticker.first_view()));
-    let prometheus = Prometheus::new(views.clone(), export::resource())?;
+    let prometheus = Prometheus::new(views.clone(), resource::resource(host))?;
     let (configs, orders) = std::sync::mpsc::channel();
     let thread = std::thread::Builder::new()
         .name("tick".to_owned())

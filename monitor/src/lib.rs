@@ -16,6 +16,7 @@ pub mod kernel;
 pub mod metric;
 pub mod pace;
 pub mod probe;
+pub mod resource;
 pub mod sample;
 pub mod telemetry;
 pub mod view;

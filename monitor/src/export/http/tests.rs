@@ -9,9 +9,9 @@ use tokio::{runtime::Runtime, sync::oneshot, task::JoinHandle};
 use super::{super::testing, *};
 use crate::{
     config::{AuthConfig, TlsConfig},
-    export::resource,
     host::scratch::Scratch,
     metric::{AGENT_TICK_DURATION, PROCESS_CPU_TIME},
+    resource::resource,
     view::{ProbeState, ProbeStatus},
 };
 
@@ -34,7 +34,7 @@ impl Server {
         let runtime = Runtime::new().unwrap();
         let (sender, views) = testing::publish(view);
         let state = State::new(
-            Prometheus::new(views.clone(), resource()).unwrap(),
+            Prometheus::new(views.clone(), resource(Vec::new())).unwrap(),
             views,
             watch::channel(Arc::new(security)).1,
         );

@@ -5,11 +5,12 @@ use prost::Message;
 
 use super::{super::testing, *};
 use crate::{
-    export::{name::metric_name, resource},
+    export::name::metric_name,
     metric::{
         self, AGENT_LOST, AGENT_MAP_ENTRIES, AGENT_TICK_DURATION, Kind, PROCESS_CPU_TIME,
         PROCESS_OFFCPU_LATENCY, SCHED_OFFCPU_LATENCY, SCHED_RUNQUEUE_LATENCY,
     },
+    resource::resource,
     view::Series,
 };
 
@@ -37,7 +38,7 @@ fn protobuf(prometheus: &Prometheus) -> BTreeMap<String, wire::MetricFamily> {
 /// What is exported of one view.
 fn exported(series: Vec<Series>) -> (String, BTreeMap<String, wire::MetricFamily>) {
     let (_sender, views) = testing::publish(testing::view(series));
-    let prometheus = Prometheus::new(views, resource()).unwrap();
+    let prometheus = Prometheus::new(views, resource(Vec::new())).unwrap();
     (text(&prometheus), protobuf(&prometheus))
 }
 
@@ -204,7 +205,7 @@ fn series_that_are_gone_vanish() {
     let mut first: Vec<_> = stays.iter().cloned().chain(goes).collect();
     first.sort_by_key(|series| series.metric.name);
     let (sender, views) = testing::publish(testing::view(first));
-    let prometheus = Prometheus::new(views, resource()).unwrap();
+    let prometheus = Prometheus::new(views, resource(Vec::new())).unwrap();
     let before = text(&prometheus);
     assert_eq!(text(&prometheus), before);
     assert!(before.contains("goes"));
