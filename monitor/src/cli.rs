@@ -18,10 +18,11 @@ use tokio::sync::mpsc;
 use crate::{
     attribution::GroupBy,
     catalogue,
-    config::{Config, ConfigError, LogFormat},
+    config::{self, Config, ConfigError, LogFormat, Protocol},
     daemon::{self, Plan},
     error::chain,
-    event::ArgvPolicy,
+    event::{self, ArgvPolicy},
+    export::otlp::Records,
     kernel::loader::BpfLevel,
     telemetry::Logs,
 };
@@ -109,6 +110,15 @@ struct Settings {
     /// What events tell of programs' arguments
     #[arg(long, env = "MONITOR_EVENTS_ARGV")]
     events_argv: Option<ArgvPolicy>,
+    /// Which events are sent by OTLP, such as exec,exit,oom_kill
+    #[arg(long, env = "MONITOR_EVENTS_EXPORT", value_delimiter = ',')]
+    events_export: Option<Vec<event::Kind>>,
+    /// Where to send metrics and logs by OTLP, such as http://localhost:4317
+    #[arg(long, env = "MONITOR_OTLP_ENDPOINT", value_name = "URL")]
+    otlp_endpoint: Option<String>,
+    /// How the receiver is spoken to
+    #[arg(long, env = "MONITOR_OTLP_PROTOCOL")]
+    otlp_protocol: Option<Protocol>,
     /// What to log: a level, or directives such as info,monitor::probe=debug
     #[arg(long, env = "MONITOR_LOG_LEVEL", value_name = "LEVEL")]
     log_level: Option<String>,
@@ -137,6 +147,10 @@ impl Settings {
         set(&mut config.groups.by, self.group_by);
         set(&mut config.groups.top, self.top);
         set(&mut config.events.argv, self.events_argv);
+        set(&mut config.events.export, self.events_export);
+        config.otlp = config.otlp.with_environment(&config::variable)?;
+        config.otlp.endpoint = self.otlp_endpoint.or(config.otlp.endpoint);
+        set(&mut config.otlp.protocol, self.otlp_protocol);
         set(&mut config.log.level, self.log_level);
         set(&mut config.log.format, self.log_format);
         set(&mut config.log.bpf, self.log_bpf);
@@ -155,7 +169,8 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Run(settings) => {
             let config = settings.clone().resolve()?;
-            let logs = Logs::init(&config.log)?;
+            let records = Records::new();
+            let logs = Logs::init(&config.log, records.clone())?;
             let plan = Plan::new(config)?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
@@ -163,7 +178,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
                 let shutdown = shutdown()?;
                 let reload = reload(settings, logs, sender)?;
                 tokio::select! {
-                    result = daemon::run(plan, reloads, shutdown) => anyhow::Ok(result?),
+                    result = daemon::run(plan, records, reloads, shutdown) => anyhow::Ok(result?),
                     () = reload => Ok(()),
                 }
             })?;

@@ -1,8 +1,11 @@
 //! Configuration: a TOML file, then `MONITOR_*` variables, then flags; the last word counts.
 
+mod error;
+mod otlp;
+
 use std::{
     collections::BTreeMap,
-    fs, io,
+    env, fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -10,8 +13,14 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+pub use self::error::ConfigError;
+pub use self::otlp::{Compression, OtlpConfig, OtlpTlsConfig, Protocol, Secret, Signal, Target};
+
 use crate::{
-    attribution::GroupBy, event::ArgvPolicy, host::HostPaths, kernel::loader::BpfLevel,
+    attribution::GroupBy,
+    event::{self, ArgvPolicy},
+    host::HostPaths,
+    kernel::loader::BpfLevel,
     probe::PROBES,
 };
 
@@ -45,6 +54,8 @@ pub struct Config {
     pub events: EventsConfig,
     /// Logs.
     pub log: LogConfig,
+    /// Where measurements and logs are sent.
+    pub otlp: OtlpConfig,
     /// Which probes run, by name; those not named do.
     pub probes: BTreeMap<String, bool>,
 }
@@ -96,11 +107,13 @@ pub struct GroupsConfig {
 }
 
 /// Events.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EventsConfig {
     /// What is told of programs' arguments.
     pub argv: ArgvPolicy,
+    /// Which are sent by OTLP, whatever is logged.
+    pub export: Vec<event::Kind>,
 }
 
 /// Logs.
@@ -137,6 +150,7 @@ impl Default for Config {
             groups: GroupsConfig::default(),
             events: EventsConfig::default(),
             log: LogConfig::default(),
+            otlp: OtlpConfig::default(),
             probes: PROBES.iter().map(|probe| (probe.name.to_owned(), true)).collect(),
         }
     }
@@ -162,51 +176,17 @@ impl Default for GroupsConfig {
     }
 }
 
+impl Default for EventsConfig {
+    fn default() -> Self {
+        let export = vec![event::Kind::Exec, event::Kind::Exit, event::Kind::OomKill];
+        Self { argv: ArgvPolicy::default(), export }
+    }
+}
+
 impl Default for LogConfig {
     fn default() -> Self {
         Self { level: "info".to_owned(), format: LogFormat::Text, bpf: BpfLevel::Off }
     }
-}
-
-/// Why there is no configuration.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file could not be read.
-    #[error("cannot read the configuration {path}: {source}; name another with --config")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
-    /// The file is not what it should be.
-    #[error("{path}:{line}: {message}")]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// The line.
-        line: usize,
-        /// What is wrong, and what would be right.
-        message: String,
-    },
-    /// A key takes another.
-    #[error("{is} is set and {is_not} is not; set both, or neither")]
-    Half {
-        /// The key that is set.
-        is: &'static str,
-        /// The key that is not.
-        is_not: &'static str,
-    },
-    /// A value is out of its range.
-    #[error("{key} = {value} is out of range: {range}")]
-    Range {
-        /// The key.
-        key: &'static str,
-        /// Its value.
-        value: String,
-        /// What it may be.
-        range: String,
-    },
 }
 
 impl Config {
@@ -255,6 +235,7 @@ impl Config {
                 range: format!("at least {MIN_INTERVAL:?}, at most {MAX_INTERVAL:?}"),
             });
         }
+        self.otlp.validate()?;
         let half = |is, is_not| Err(ConfigError::Half { is, is_not });
         match (&self.tls.certificate, &self.tls.key) {
             (Some(_), None) => half("tls.certificate", "tls.key"),
@@ -263,10 +244,20 @@ impl Config {
         }
     }
 
+    /// Where a signal is sent, with the variables for it; `None` for nowhere.
+    pub fn target(&self, signal: Signal) -> Result<Option<Target>, ConfigError> {
+        self.otlp.target(signal, &variable)
+    }
+
     /// Whether a probe runs.
     pub fn runs(&self, probe: &str) -> bool {
         self.probes.get(probe).copied().unwrap_or(true)
     }
+}
+
+/// A variable of the process.
+pub fn variable(name: &str) -> Option<String> {
+    env::var(name).ok()
 }
 
 /// What is wrong, in our words where the library's are of little help.

@@ -1,6 +1,7 @@
 //! The daemon: the one place that knows every stage, from loading probes to serving what they found.
 
 mod events;
+mod exports;
 mod heap;
 mod probes;
 mod reload;
@@ -10,16 +11,21 @@ use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     net::TcpListener,
-    sync::{mpsc, watch},
+    sync::{OnceCell, mpsc, watch},
+    time::Instant,
 };
 
 pub use self::probes::{Loaded, load_probes};
-use self::tick::Ticker;
+use self::{
+    exports::{Exports, Identity},
+    tick::Ticker,
+};
 use crate::{
-    config::{Config, LogConfig},
+    config::{Config, ConfigError, LogConfig, Signal},
     export::{
         ExportError,
         http::{self, Security, SecurityError},
+        otlp::{OtlpError, Records, Route},
         prometheus::Prometheus,
     },
     resource,
@@ -27,6 +33,9 @@ use crate::{
 
 /// How long the tick under way may take to end when the daemon stops.
 const STOP: Duration = Duration::from_secs(1);
+
+/// How long it may take the daemon to end, sending what is left included.
+const END: Duration = Duration::from_millis(1800);
 
 /// Why the daemon could not start, or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +56,12 @@ pub enum DaemonError {
         "the tick loop has ended by an error in monitor; restart it, and report what it logged"
     )]
     Stopped,
+    /// What is to be sent cannot be.
+    #[error(transparent)]
+    Otlp(#[from] OtlpError),
+    /// A variable cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// What the configuration names for HTTP cannot be used.
     #[error(transparent)]
     Security(#[from] SecurityError),
@@ -59,13 +74,20 @@ pub enum DaemonError {
 pub struct Plan {
     config: Config,
     security: Security,
+    routes: Vec<Route>,
 }
 
 impl Plan {
     /// Reads what a configuration names.
     pub fn new(config: Config) -> Result<Self, DaemonError> {
         let security = Security::read(&config.tls, &config.auth)?;
-        Ok(Self { config, security })
+        let mut routes = Vec::new();
+        for signal in Signal::ALL {
+            if let Some(target) = config.target(signal)? {
+                routes.push(Route::new(signal, target)?);
+            }
+        }
+        Ok(Self { config, security, routes })
     }
 
     /// What is logged, and how.
@@ -74,13 +96,15 @@ impl Plan {
     }
 }
 
-/// Runs until `shutdown` completes; `reloads` are plans to change to.
+/// Runs until `shutdown` completes; `reloads` are plans to change to. What is put into `records` is
+/// sent as the plan says.
 pub async fn run(
     plan: Plan,
+    records: Arc<Records>,
     reloads: mpsc::Receiver<Plan>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), DaemonError> {
-    let Plan { config, security } = plan;
+    let Plan { config, security, routes } = plan;
     let address = config.listen;
     let listener = TcpListener::bind(address)
         .await
@@ -89,38 +113,43 @@ pub async fn run(
     warn_of_strangers(address, &security);
     let scheme = if security.is_encrypted() { "https" } else { "http" };
     let (security, in_force) = watch::channel(Arc::new(security));
-    let host = resource::of_host(&config.host.paths());
-    let ticker = Ticker::new(&config);
+    let paths = config.host.paths();
+    let host = resource::of_host(&paths);
+    let ticker = Ticker::new(&config, records.clone());
     let (sender, views) = watch::channel(Arc::new(ticker.first_view()));
-    let prometheus = Prometheus::new(views.clone(), resource::resource(host))?;
+    let prometheus = Prometheus::new(views.clone(), resource::resource(host.clone()))?;
     let (configs, orders) = std::sync::mpsc::channel();
     let thread = std::thread::Builder::new()
         .name("tick".to_owned())
         .spawn(move || ticker.run(&sender, &orders))
         .map_err(DaemonError::Thread)?;
     tracing::info!("serving {scheme}://{address}/metrics");
+    let ledger = records.ledger().clone();
+    let identity = Arc::new(Identity { host, paths, resource: OnceCell::new() });
+    let mut exports = Exports::start(routes, identity, views.clone(), records);
     let mut last = views.clone();
     let tick_loop_ended = async { while last.changed().await.is_ok() {} };
     let shutdown = async {
         tokio::select! {
             () = shutdown => Ok(()),
             () = tick_loop_ended => Err(DaemonError::Stopped),
-            () = hand_on((address, config), reloads, &configs, &security) => Ok(()),
+            () = hand_on((address, config), reloads, &configs, &security, &mut exports) => Ok(()),
         }
     };
     let (ended, end) = tokio::sync::oneshot::channel();
     let shutdown = async {
         // The server is there to hear it, or has ended by itself.
-        let _ = ended.send(shutdown.await);
+        let _ = ended.send((shutdown.await, Instant::now()));
     };
-    http::serve(listener, http::State::new(prometheus, views, in_force), shutdown).await;
-    let result = end.await.unwrap_or(Ok(()));
+    http::serve(listener, http::State::new(prometheus, views, in_force, ledger), shutdown).await;
+    let (result, asked) = end.await.unwrap_or_else(|_| (Ok(()), Instant::now()));
     drop(configs);
-    let deadline = tokio::time::Instant::now() + STOP;
-    while !thread.is_finished() && tokio::time::Instant::now() < deadline {
+    let deadline = Instant::now() + STOP;
+    while !thread.is_finished() && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     tracing::info!("stopped");
+    exports.stop(asked + END).await;
     result
 }
 
@@ -149,9 +178,11 @@ async fn hand_on(
     mut reloads: mpsc::Receiver<Plan>,
     configs: &std::sync::mpsc::Sender<Config>,
     security: &watch::Sender<Arc<Security>>,
+    exports: &mut Exports,
 ) {
     while let Some(new) = reloads.recv().await {
         warn_of_strangers(address, &new.security);
+        exports.change(new.routes).await;
         // Connections that come from now on.
         security.send_replace(Arc::new(new.security));
         config = reload::settle(&config, new.config);

@@ -50,8 +50,32 @@ pub enum What {
     OomKill(OomKill),
 }
 
+impl What {
+    /// Of what kind it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Fork { .. } => Kind::Fork,
+            Self::Exec { .. } => Kind::Exec,
+            Self::Exit { .. } => Kind::Exit,
+            Self::OomKill(_) => Kind::OomKill,
+        }
+    }
+
+    /// It in words.
+    pub fn text(&self) -> &'static str {
+        match self {
+            Self::Fork { .. } => "a process was made",
+            Self::Exec { .. } => "a program was executed",
+            Self::Exit { .. } => "a process ended",
+            Self::OomKill(_) => "a process was killed for want of memory",
+        }
+    }
+}
+
 /// The kinds of events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
 pub enum Kind {
     /// A process was made.
     Fork,
@@ -61,6 +85,18 @@ pub enum Kind {
     Exit,
     /// A process was killed for want of memory.
     OomKill,
+}
+
+impl Kind {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fork => "process.fork",
+            Self::Exec => "process.exec",
+            Self::Exit => "process.exit",
+            Self::OomKill => "process.oom_kill",
+        }
+    }
 }
 
 /// How a process ended.

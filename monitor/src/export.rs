@@ -2,13 +2,16 @@
 //!
 //! An exporter knows the view and nothing of where its numbers come from.
 
+mod files;
 pub mod http;
 mod instruments;
 pub mod name;
+pub mod otlp;
 pub mod prometheus;
 #[cfg(test)]
 mod testing;
 
+pub use self::files::FileError;
 use opentelemetry_sdk::error::OTelSdkError;
 use thiserror::Error;
 

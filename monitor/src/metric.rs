@@ -6,6 +6,7 @@
 mod agent;
 mod block;
 mod cgroup;
+mod export;
 mod host;
 mod memory;
 mod process;
@@ -16,6 +17,7 @@ mod udp;
 pub use agent::*;
 pub use block::*;
 pub use cgroup::*;
+pub use export::*;
 pub use host::*;
 pub use memory::*;
 pub use process::*;
@@ -64,7 +66,7 @@ const BY_PROBE: &[(&str, &[&MetricDesc])] = &[
 
 /// All metrics, in the order of the documentation.
 pub fn catalogue() -> impl Iterator<Item = &'static MetricDesc> {
-    let others = [CGROUP_ALL, HOST_ALL, AGENT_ALL];
+    let others = [CGROUP_ALL, HOST_ALL, AGENT_ALL, EXPORT_ALL];
     BY_PROBE.iter().map(|(_, metrics)| *metrics).chain(others).flatten().copied()
 }
 

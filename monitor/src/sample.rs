@@ -4,7 +4,7 @@
 //! them up. A sample borrows what it can from the snapshot it was decoded from, so that decoding
 //! allocates nothing.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use monitor_common::key::{COMM_LEN, ProcessKey};
 
@@ -59,6 +59,14 @@ pub struct Process {
     pub cgroup_id: u64,
     /// Whether it is a thread of the kernel.
     pub kernel_thread: bool,
+}
+
+impl Process {
+    /// Its command name, without what pads it.
+    pub fn command(&self) -> Cow<'_, str> {
+        let end = self.comm.iter().position(|byte| *byte == 0).unwrap_or(COMM_LEN);
+        String::from_utf8_lossy(&self.comm[..end])
+    }
 }
 
 /// A measured value.

@@ -1,12 +1,15 @@
-//! The daemon's own logs: `tracing` events to standard error.
+//! The daemon's own logs: `tracing` events to standard error, and to who receives them by OTLP.
 
-use std::{error::Error, io::IsTerminal};
+use std::{error::Error, io::IsTerminal, sync::Arc};
 
 use tracing_subscriber::{
     EnvFilter, Layer, Registry, filter::LevelFilter, layer::Layered, prelude::*, reload,
 };
 
-use crate::config::{LogConfig, LogFormat};
+use crate::{
+    config::{LogConfig, LogFormat},
+    export::otlp::{self, Records},
+};
 
 /// Why logs cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -35,11 +38,11 @@ pub struct Logs {
 }
 
 impl Logs {
-    /// Sets up logs for the whole process.
-    pub fn init(config: &LogConfig) -> Result<Self, TelemetryError> {
+    /// Sets up logs for the whole process; they go to `records` as well.
+    pub fn init(config: &LogConfig, records: Arc<Records>) -> Result<Self, TelemetryError> {
         let (filter, filter_handle) = reload::Layer::new(filter(&config.level)?);
         let (writer, writer_handle) = reload::Layer::new(writer(config.format));
-        tracing_subscriber::registry().with(filter).with(writer).init();
+        tracing_subscriber::registry().with(filter).with(writer).with(otlp::bridge(records)).init();
         Ok(Self { filter: filter_handle, writer: writer_handle })
     }
 

@@ -1,4 +1,4 @@
-//! Telling events: as structured records among the daemon's logs.
+//! Telling events: as structured records among the daemon's logs, and by OTLP.
 
 use tracing::Level;
 
@@ -7,26 +7,25 @@ use crate::{
     event::{Argv, Ending, Event, Kind, What, signal_name},
 };
 
-/// Whether anybody listens to events of a kind. There may be thousands of those that nobody does.
-pub(super) fn are_wanted(kind: Kind) -> bool {
+/// Whether the log has events of a kind. There may be thousands that nobody wants.
+pub(super) fn are_logged(kind: Kind) -> bool {
     match kind {
         Kind::OomKill => tracing::enabled!(target: "monitor::event", Level::INFO),
         _ => tracing::enabled!(target: "monitor::event", Level::DEBUG),
     }
 }
 
-/// Tells an event. What happens all the time is told at the level `debug`; a process that was killed
+/// Logs an event. What happens all the time is told at the level `debug`; a process that was killed
 /// for want of memory at `info`. The target of all is `monitor::event`.
-pub(super) fn tell(event: &Event, group: &Group) {
+pub(super) fn log(event: &Event, group: &Group) {
     let pid = event.process.pid;
-    let comm = event.process.comm.split(|byte| *byte == 0).next().unwrap_or_default();
-    let comm = String::from_utf8_lossy(comm);
+    let comm = event.process.command();
     let (container, unit) = (group.container_id.as_deref(), group.systemd_unit.as_deref());
     macro_rules! tell {
-        ($level:ident, $name:literal, $text:literal, $($field:tt)*) => {
+        ($level:ident, $($field:tt)*) => {
             tracing::$level!(
                 target: "monitor::event",
-                event = $name,
+                event = event.what.kind().name(),
                 time = %humantime::format_rfc3339_nanos(event.time),
                 pid,
                 ppid = event.parent,
@@ -35,22 +34,17 @@ pub(super) fn tell(event: &Event, group: &Group) {
                 container_id = container,
                 systemd_unit = unit,
                 $($field)*
-                $text
+                "{}",
+                event.what.text()
             )
         };
     }
     match &event.what {
-        What::Fork { child } => tell!(debug, "process.fork", "a process was made", child = *child,),
+        What::Fork { child } => tell!(debug, child = *child,),
         What::Exec { argv } => {
             let text = argv.as_ref().map(|argv| argv.words.join(" "));
             let is_cut = argv.as_ref().map(|Argv { is_cut, .. }| *is_cut);
-            tell!(
-                debug,
-                "process.exec",
-                "a program was executed",
-                argv = text.as_deref(),
-                argv_cut = is_cut,
-            );
+            tell!(debug, argv = text.as_deref(), argv_cut = is_cut,);
         }
         What::Exit { ending, lifetime, peak_rss_bytes } => {
             let (code, signal, core_dumped) = match *ending {
@@ -61,8 +55,6 @@ pub(super) fn tell(event: &Event, group: &Group) {
             };
             tell!(
                 debug,
-                "process.exit",
-                "a process ended",
                 exit_code = code,
                 signal = signal.as_deref(),
                 core_dumped,
@@ -72,8 +64,6 @@ pub(super) fn tell(event: &Event, group: &Group) {
         }
         What::OomKill(victim) => tell!(
             info,
-            "process.oom_kill",
-            "a process was killed for want of memory",
             memory_cgroup = victim.memory_cgroup.as_str(),
             memory_cgroup_id = victim.memory_cgroup_id,
             virtual_bytes = victim.sizes.map(|sizes| sizes.virtual_bytes),

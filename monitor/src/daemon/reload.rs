@@ -36,12 +36,18 @@ struct Change {
 
 /// What tells two configurations apart.
 fn changes(old: &Config, new: &Config) -> Vec<Change> {
+    // Their values are not printed, so that they look the same.
+    let secrets = (old.otlp.headers != new.otlp.headers).then(|| {
+        let secret = || "secret".to_owned();
+        Change { key: "otlp.headers".to_owned(), old: secret(), new: secret() }
+    });
     let [old, new] = [old, new].map(|config| {
         // Every configuration can be printed: `monitor config` does.
         toml::Value::try_from(config).unwrap_or(toml::Value::Boolean(false))
     });
     let mut changes = Vec::new();
     compare(String::new(), Some(&old), Some(&new), &mut changes);
+    changes.extend(secrets);
     changes
 }
 
@@ -75,6 +81,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::config::Secret;
 
     #[test]
     fn changes_are_named_by_their_keys() {
@@ -84,12 +91,19 @@ mod tests {
         new.interval = Duration::from_secs(2);
         new.groups.top = 7;
         new.probes.insert("sched".to_owned(), false);
+        new.otlp.headers.insert("a".to_owned(), Secret("b".to_owned()));
         let changes = changes(&old, &new);
         let texts: Vec<_> =
             changes.iter().map(|it| format!("{} {} {}", it.key, it.old, it.new)).collect();
         assert_eq!(
             texts,
-            [r#"groups.top 100 7"#, r#"interval "1s" "2s""#, "probes.sched true false"]
+            [
+                "groups.top 100 7",
+                r#"interval "1s" "2s""#,
+                r#"otlp.headers.a unset "***""#,
+                "probes.sched true false",
+                "otlp.headers secret secret",
+            ]
         );
     }
 

@@ -21,6 +21,8 @@ use crate::{
     attribution::{Attributor, CgroupMount},
     cgroup::Cgroups,
     config::Config,
+    event,
+    export::otlp::Records,
     host::{self, Host, Problem},
     kernel::namespace,
     probe,
@@ -37,6 +39,8 @@ pub(super) struct Ticker {
     host: Option<Host>,
     cgroups: Cgroups,
     agent: Agent,
+    /// Where events go, and what became of all that was sent.
+    records: Arc<Records>,
     config: Config,
     /// Where cgroups tell processes apart.
     mount: Option<CgroupMount>,
@@ -51,7 +55,7 @@ pub(super) struct Ticker {
 
 impl Ticker {
     /// Loads everything. What does not work is reported in the view, and the rest goes on.
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config, records: Arc<Records>) -> Self {
         let paths = config.host.paths();
         let mut problems = Vec::new();
         or_problem(namespace::check(), &mut problems);
@@ -64,6 +68,7 @@ impl Ticker {
             cgroups: Cgroups::new(&paths, mount.as_ref()),
             host: or_problem(Host::new(&paths), &mut problems),
             agent: Agent::default(),
+            records,
             config: config.clone(),
             mount,
             tick: 0,
@@ -138,9 +143,20 @@ impl Ticker {
                     Owner::Host | Owner::Rest => Arc::default(),
                 });
             });
-            probe.events(&events::are_wanted, &mut |mut event| {
+            let is_sent = |kind: event::Kind| {
+                self.records.is_open() && self.config.events.export.contains(&kind)
+            };
+            let is_wanted = |kind| events::are_logged(kind) || is_sent(kind);
+            probe.events(&is_wanted, &mut |mut event| {
+                let kind = event.what.kind();
                 self.config.events.argv.apply(&mut event);
-                events::tell(&event, &self.attributor.group(&event.process));
+                let group = self.attributor.group(&event.process);
+                if events::are_logged(kind) {
+                    events::log(&event, &group);
+                }
+                if is_sent(kind) {
+                    self.records.push_event(&event, &group);
+                }
             });
         }
         self.cgroups.collect(&mut |group, metric, attributes, increase| {
@@ -191,6 +207,7 @@ impl Ticker {
                 host.collect(sink);
             }
             self.agent.tick(self.took, sink);
+            self.records.ledger().collect(sink);
             self.agent.lost("attribution", "unresolved", self.attributor.unresolved(), sink);
             for (reason, count) in self.cgroups.lost() {
                 self.agent.lost("cgroups", reason, count, sink);

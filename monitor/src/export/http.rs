@@ -28,7 +28,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 pub use self::security::{Security, SecurityError, authorization};
-use super::prometheus::Prometheus;
+use super::{otlp::Ledger, prometheus::Prometheus};
 use crate::view::View;
 
 /// Connections at one time; more wait in the listener's queue.
@@ -60,22 +60,25 @@ pub struct State {
     views: watch::Receiver<Arc<View>>,
     /// Of connections that come from now on.
     security: watch::Receiver<Arc<Security>>,
+    exports: Arc<Ledger>,
     started: Instant,
 }
 
 impl State {
-    /// Serves the published views, and their metrics as `prometheus` renders them, to whom `security`
-    /// allows it.
+    /// Serves the published views, their metrics as `prometheus` renders them, and how `exports` do, to
+    /// whom `security` allows it.
     pub fn new(
         prometheus: Prometheus,
         views: watch::Receiver<Arc<View>>,
         security: watch::Receiver<Arc<Security>>,
+        exports: Arc<Ledger>,
     ) -> Self {
         Self {
             prometheus: Arc::new(prometheus),
             renderings: Arc::new(Semaphore::new(MAX_RENDERINGS)),
             views,
             security,
+            exports,
             started: Instant::now(),
         }
     }

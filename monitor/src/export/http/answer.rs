@@ -24,7 +24,10 @@ use serde_json::json;
 use tokio::{task, time};
 
 use super::{RENDERING_WAIT, State};
-use crate::view::{ProbeState, ProbeStatus, ProcessRow, View};
+use crate::{
+    export::otlp::{ExportState, ExportStatus},
+    view::{ProbeState, ProbeStatus, ProcessRow, View},
+};
 
 /// After how many intervals without a new view the tick loop counts as stuck.
 const STUCK_AFTER: u32 = 10;
@@ -105,6 +108,7 @@ struct Health<'a> {
     tick_age_seconds: f64,
     interval_seconds: f64,
     probes: &'a [ProbeStatus],
+    exports: &'a [ExportStatus],
     problems: &'a [String],
     absent: &'a [String],
 }
@@ -112,21 +116,25 @@ struct Health<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Status {
-    /// All that is asked for is measured.
+    /// All that is asked for is measured and sent.
     Ok,
-    /// Something is not measured.
+    /// Something is not measured, or not sent.
     Degraded,
     /// Nothing is measured any more.
     Stuck,
 }
 
 impl Status {
-    fn of(view: &View, age: Duration) -> Self {
+    fn of(view: &View, exports: &[ExportStatus], age: Duration) -> Self {
         let works =
             |probe: &ProbeStatus| matches!(probe.state, ProbeState::Active | ProbeState::Disabled);
+        let fails = |export: &ExportStatus| export.state == ExportState::Failing;
         if age > view.next * STUCK_AFTER {
             Self::Stuck
-        } else if view.problems.is_empty() && view.probes.iter().all(works) {
+        } else if view.problems.is_empty()
+            && view.probes.iter().all(works)
+            && !exports.iter().any(fails)
+        {
             Self::Ok
         } else {
             Self::Degraded
@@ -137,7 +145,8 @@ impl Status {
 async fn health(extract::State(state): extract::State<State>) -> Response {
     let view = latest(&state);
     let age = view.instant.elapsed();
-    let status = Status::of(&view, age);
+    let exports = state.exports.statuses();
+    let status = Status::of(&view, &exports, age);
     let health = Health {
         status,
         version: env!("CARGO_PKG_VERSION"),
@@ -146,6 +155,7 @@ async fn health(extract::State(state): extract::State<State>) -> Response {
         tick_age_seconds: age.as_secs_f64(),
         interval_seconds: view.interval.as_secs_f64(),
         probes: &view.probes,
+        exports: &exports,
         problems: &view.problems,
         absent: &view.absent,
     };

@@ -37,6 +37,7 @@ impl Server {
             Prometheus::new(views.clone(), resource(Vec::new())).unwrap(),
             views,
             watch::channel(Arc::new(security)).1,
+            Arc::default(),
         );
         let renderings = state.renderings.clone();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();

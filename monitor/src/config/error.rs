@@ -1,0 +1,66 @@
+//! What can be wrong with a configuration.
+
+use std::{io, path::PathBuf};
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("cannot read the configuration {path}: {source}; name another with --config")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("{path}:{line}: {message}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: usize,
+        /// What is wrong, and what would be right.
+        message: String,
+    },
+    /// A key takes another.
+    #[error("{is} is set and {is_not} is not; set both, or neither")]
+    Half {
+        /// The key that is set.
+        is: &'static str,
+        /// The key that is not.
+        is_not: &'static str,
+    },
+    /// A variable cannot be used.
+    #[error("{name} cannot be used: {reason}")]
+    Variable {
+        /// The variable.
+        name: String,
+        /// The cause.
+        reason: String,
+    },
+    /// A header cannot be sent.
+    #[error(
+        "otlp.headers: `{name}` or its value cannot be sent in a header; use letters, digits and -"
+    )]
+    Header {
+        /// The header's name.
+        name: String,
+    },
+    /// An endpoint is no address.
+    #[error("otlp.endpoint: `{endpoint}` is no address; it must be like http://localhost:4317")]
+    Endpoint {
+        /// What was given.
+        endpoint: String,
+    },
+    /// A value is out of its range.
+    #[error("{key} = {value} is out of range: {range}")]
+    Range {
+        /// The key.
+        key: &'static str,
+        /// Its value.
+        value: String,
+        /// What it may be.
+        range: String,
+    },
+}

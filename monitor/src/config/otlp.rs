@@ -1,0 +1,264 @@
+//! Where measurements and logs are sent by OTLP: what the file says, then the standard `OTEL_*`
+//! variables.
+
+mod environment;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+
+use hyper::{
+    Uri,
+    http::{HeaderName, HeaderValue},
+};
+use serde::{Deserialize, Serialize};
+
+use self::environment::{Environment, PREFIX, get};
+use super::{ConfigError, duration};
+
+/// The shortest time between two exports.
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The longest.
+const MAX_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// Where measurements and logs are sent by OTLP: nowhere without an endpoint.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OtlpConfig {
+    /// The receiver, such as `http://localhost:4317`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// How it is spoken to.
+    pub protocol: Protocol,
+    /// What is sent with every request.
+    pub headers: BTreeMap<String, Secret>,
+    /// How requests are made smaller.
+    pub compression: Compression,
+    /// How long a request may take.
+    #[serde(with = "duration")]
+    pub timeout: Duration,
+    /// Time between exports of metrics.
+    #[serde(with = "duration")]
+    pub interval: Duration,
+    /// Whether metrics are sent.
+    pub metrics: bool,
+    /// Whether logs and events are sent.
+    pub logs: bool,
+    /// Whom to trust and who to be, where the endpoint begins with `https`.
+    pub tls: OtlpTlsConfig,
+}
+
+/// Whom to trust and who to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OtlpTlsConfig {
+    /// Certificates of who may vouch for the receiver, in PEM form; without, those the system trusts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
+    /// Our own certificate and those above it, in PEM form, where the receiver asks for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<PathBuf>,
+    /// The certificate's private key, in PEM form.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
+}
+
+/// How a receiver is spoken to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
+pub enum Protocol {
+    /// gRPC.
+    #[default]
+    #[serde(rename = "grpc")]
+    #[value(name = "grpc")]
+    Grpc,
+    /// Protobuf messages over HTTP/1.1.
+    #[serde(rename = "http/protobuf")]
+    #[value(name = "http/protobuf")]
+    HttpProtobuf,
+}
+
+impl Protocol {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::HttpProtobuf => "http/protobuf",
+        }
+    }
+}
+
+/// How requests are made smaller.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// By gzip.
+    #[default]
+    Gzip,
+    /// Not at all.
+    None,
+}
+
+/// A value that is not printed.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str("***")
+    }
+}
+
+impl Default for OtlpConfig {
+    fn default() -> Self {
+        Self {
+            endpoint: None,
+            protocol: Protocol::default(),
+            headers: BTreeMap::new(),
+            compression: Compression::default(),
+            timeout: Duration::from_secs(10),
+            interval: Duration::from_secs(15),
+            metrics: true,
+            logs: true,
+            tls: OtlpTlsConfig::default(),
+        }
+    }
+}
+
+/// What is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Signal {
+    /// Metrics.
+    Metrics,
+    /// Logs and events.
+    Logs,
+}
+
+impl Signal {
+    /// All there are.
+    pub const ALL: [Self; 2] = [Self::Metrics, Self::Logs];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Metrics => "metrics",
+            Self::Logs => "logs",
+        }
+    }
+}
+
+/// Where and how a signal is sent, all considered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    /// The address; for HTTP, with the signal's path.
+    pub endpoint: Uri,
+    /// How it is spoken to.
+    pub protocol: Protocol,
+    /// What is sent with every request. Values are marked as sensitive.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// How requests are made smaller.
+    pub compression: Compression,
+    /// How long a request may take.
+    pub timeout: Duration,
+    /// Time between exports.
+    pub interval: Duration,
+    /// Whom to trust and who to be.
+    pub tls: OtlpTlsConfig,
+}
+
+impl OtlpConfig {
+    /// Where a signal is sent, after the variables for that signal alone; `None` for nowhere.
+    pub fn target(
+        &self,
+        signal: Signal,
+        environment: Environment<'_>,
+    ) -> Result<Option<Target>, ConfigError> {
+        let is_on = match signal {
+            Signal::Metrics => self.metrics,
+            Signal::Logs => self.logs,
+        };
+        let prefix = format!("{PREFIX}{}_", signal.name().to_uppercase());
+        let mut own = self.clone();
+        own.apply(environment, &prefix)?;
+        let (Some(endpoint), true) = (&own.endpoint, is_on) else { return Ok(None) };
+        // The address for a signal alone is taken as it is.
+        let has_path = get(environment, &format!("{prefix}ENDPOINT")).is_some();
+        own.check_tls()?;
+        Ok(Some(Target {
+            endpoint: address(endpoint, own.protocol, (!has_path).then_some(signal))?,
+            protocol: own.protocol,
+            headers: headers(&own.headers)?,
+            compression: own.compression,
+            timeout: own.timeout,
+            interval: own.interval,
+            tls: own.tls,
+        }))
+    }
+
+    /// Checks what types cannot say.
+    pub(super) fn validate(&self) -> Result<(), ConfigError> {
+        let range = |key, value: Duration, min, max| match value {
+            value if (min..=max).contains(&value) => Ok(()),
+            value => Err(ConfigError::Range {
+                key,
+                value: format!("{value:?}"),
+                range: format!("at least {min:?}, at most {max:?}"),
+            }),
+        };
+        range("otlp.interval", self.interval, MIN_INTERVAL, MAX_INTERVAL)?;
+        range("otlp.timeout", self.timeout, Duration::from_millis(10), MAX_INTERVAL)?;
+        self.check_tls()?;
+        headers(&self.headers)?;
+        match &self.endpoint {
+            Some(endpoint) => address(endpoint, self.protocol, None).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    fn check_tls(&self) -> Result<(), ConfigError> {
+        match (&self.tls.certificate, &self.tls.key) {
+            (Some(_), None) => {
+                Err(ConfigError::Half { is: "otlp.tls.certificate", is_not: "otlp.tls.key" })
+            }
+            (None, Some(_)) => {
+                Err(ConfigError::Half { is: "otlp.tls.key", is_not: "otlp.tls.certificate" })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn headers(
+    texts: &BTreeMap<String, Secret>,
+) -> Result<Vec<(HeaderName, HeaderValue)>, ConfigError> {
+    let invalid = |name: &str| ConfigError::Header { name: name.to_owned() };
+    let pairs = texts.iter().map(|(name, Secret(value))| {
+        let mut value = HeaderValue::from_str(value).map_err(|_| invalid(name))?;
+        value.set_sensitive(true);
+        Ok((HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid(name))?, value))
+    });
+    pairs.collect()
+}
+
+/// The address of an endpoint; over HTTP, each signal has a path of its own below it.
+fn address(endpoint: &str, protocol: Protocol, signal: Option<Signal>) -> Result<Uri, ConfigError> {
+    let path = match (protocol, signal) {
+        (Protocol::HttpProtobuf, Some(signal)) => format!("/v1/{}", signal.name()),
+        _ => String::new(),
+    };
+    let parsed = format!("{}{path}", endpoint.trim_end_matches('/')).parse::<Uri>();
+    match parsed {
+        Ok(uri) if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() => {
+            Ok(uri)
+        }
+        _ => Err(ConfigError::Endpoint { endpoint: endpoint.to_owned() }),
+    }
+}

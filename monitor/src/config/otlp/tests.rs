@@ -1,0 +1,133 @@
+use super::*;
+
+/// The metrics' and the logs' targets under these variables.
+fn targets(config: &str, variables: &[(&str, &str)]) -> Result<[Option<Target>; 2], ConfigError> {
+    let get = |name: &str| {
+        let found = variables.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| (*value).to_owned())
+    };
+    let config: OtlpConfig = toml::from_str(config).unwrap();
+    let config = config.with_environment(&get)?;
+    config.validate()?;
+    Ok([config.target(Signal::Metrics, &get)?, config.target(Signal::Logs, &get)?])
+}
+
+fn endpoints(config: &str, variables: &[(&str, &str)]) -> [Option<String>; 2] {
+    targets(config, variables).unwrap().map(|target| Some(target?.endpoint.to_string()))
+}
+
+fn both(metrics: &str, logs: &str) -> [Option<String>; 2] {
+    [metrics, logs].map(|it| Some(it.to_owned()))
+}
+
+#[test]
+fn nothing_is_sent_without_an_endpoint() {
+    assert_eq!(endpoints("", &[]), [None, None]);
+    assert_eq!(endpoints("", &[("OTEL_EXPORTER_OTLP_ENDPOINT", "")]), [None, None]);
+    let sent = "endpoint = 'http://c:4317'";
+    for (variable, value, expected) in [
+        ("OTEL_SDK_DISABLED", "TRUE", [false, false]),
+        ("OTEL_SDK_DISABLED", "1", [true, true]),
+        ("OTEL_METRICS_EXPORTER", "none", [false, true]),
+        ("OTEL_LOGS_EXPORTER", "none", [true, false]),
+        ("OTEL_LOGS_EXPORTER", "otlp", [true, true]),
+    ] {
+        let is_sent = endpoints(sent, &[(variable, value)]).map(|it| it.is_some());
+        assert_eq!(is_sent, expected, "{variable}={value}");
+    }
+    let logs_alone = endpoints("endpoint = 'http://c:4317'\nmetrics = false", &[]);
+    assert_eq!(logs_alone.map(|it| it.is_some()), [false, true]);
+}
+
+#[test]
+fn endpoints_are_what_the_specification_makes_of_them() {
+    let http = "protocol = 'http/protobuf'\nendpoint = 'http://c:4318/base/'";
+    assert_eq!(
+        endpoints(http, &[]),
+        both("http://c:4318/base/v1/metrics", "http://c:4318/base/v1/logs")
+    );
+    // A signal's own is taken as it is.
+    assert_eq!(
+        endpoints(http, &[("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "https://p/api/v1/otlp")]),
+        both("https://p/api/v1/otlp", "http://c:4318/base/v1/logs")
+    );
+    assert_eq!(
+        endpoints("", &[("OTEL_EXPORTER_OTLP_ENDPOINT", "c:4317")]),
+        both("https://c:4317/", "https://c:4317/")
+    );
+    let plain =
+        [("OTEL_EXPORTER_OTLP_ENDPOINT", "c:4317"), ("OTEL_EXPORTER_OTLP_INSECURE", "true")];
+    assert_eq!(endpoints("", &plain), both("http://c:4317/", "http://c:4317/"));
+}
+
+#[test]
+fn variables_go_before_the_file_and_those_of_a_signal_before_those_of_all() {
+    let file = "endpoint = 'http://c:4317'\ntimeout = '1s'\ninterval = '20s'\n\
+                headers = { a = 'file', b = 'file' }";
+    let [metrics, logs] = targets(
+        file,
+        &[
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "2000"),
+            ("OTEL_EXPORTER_OTLP_LOGS_TIMEOUT", "3000"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "b=all, Authorization=Bearer%20x%2Cy"),
+            ("OTEL_EXPORTER_OTLP_LOGS_HEADERS", "b=logs"),
+            ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "http/protobuf"),
+            ("OTEL_EXPORTER_OTLP_METRICS_COMPRESSION", "none"),
+            ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/ca.pem"),
+            ("OTEL_METRIC_EXPORT_INTERVAL", "5000"),
+        ],
+    )
+    .unwrap()
+    .map(Option::unwrap);
+    let seconds = |target: &Target| [target.timeout, target.interval].map(|it| it.as_secs());
+    assert_eq!((seconds(&metrics), seconds(&logs)), ([2, 5], [3, 5]));
+    assert_eq!((metrics.protocol, logs.protocol), (Protocol::Grpc, Protocol::HttpProtobuf));
+    assert_eq!((metrics.compression, logs.compression), (Compression::None, Compression::Gzip));
+    assert_eq!(logs.tls.ca.as_deref(), Some("/ca.pem".as_ref()));
+    let texts = |target: &Target| -> Vec<String> {
+        let text = |(name, value): &(HeaderName, HeaderValue)| {
+            assert!(value.is_sensitive());
+            format!("{name}: {}", value.to_str().unwrap())
+        };
+        target.headers.iter().map(text).collect()
+    };
+    assert_eq!(texts(&metrics), ["a: file", "authorization: Bearer x,y", "b: all"]);
+    assert_eq!(texts(&logs), ["a: file", "authorization: Bearer x,y", "b: logs"]);
+}
+
+#[test]
+fn what_cannot_be_is_named() {
+    let error = |config: &str, variables: &[_]| targets(config, variables).unwrap_err().to_string();
+    for (variable, value, expected) in [
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "grpc or http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "milliseconds"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "1", "otlp.interval"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd", "gzip or none"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "s3cr3t", "name=value"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "a=%FF", "name=value"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://c", "http://"),
+        ("OTEL_EXPORTER_OTLP_CLIENT_KEY", "/key.pem", "otlp.tls.certificate"),
+    ] {
+        let error = error("", &[(variable, value)]);
+        assert!(error.contains(expected), "{error}");
+        assert!(!error.contains("s3cr3t"), "{error}");
+    }
+    for (config, expected) in [
+        ("endpoint = 'localhost'", "http://"),
+        ("headers = { 'a b' = 'x' }", "`a b`"),
+        ("headers = { a = \"x\\ny\" }", "`a`"),
+        ("interval = '1ms'", "otlp.interval"),
+        ("tls.certificate = 'c.pem'", "otlp.tls.key"),
+    ] {
+        let error = error(config, &[]);
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn headers_are_not_printed() {
+    let config: OtlpConfig = toml::from_str("headers = { authorization = 's3cr3t' }").unwrap();
+    for printed in [toml::to_string(&config).unwrap(), format!("{config:?}")] {
+        assert!(printed.contains("authorization") && !printed.contains("s3cr3t"), "{printed}");
+    }
+}

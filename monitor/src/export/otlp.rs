@@ -1,0 +1,160 @@
+//! OTLP: metrics, logs and events to a Collector or any other receiver, by gRPC or HTTP.
+//!
+//! Requests are made straight from the view and the queue of log records, so that they have exactly
+//! what was measured, a bounded size, and losses that are counted. Nothing here is waited for by the
+//! tick loop: a receiver that is slow or gone costs a bounded queue, and nothing else.
+
+mod backoff;
+mod bridge;
+mod client;
+mod event;
+mod ledger;
+mod metrics;
+mod records;
+mod sender;
+mod value;
+
+use std::{future::Future, sync::Arc};
+
+use hyper::Uri;
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, timeout_at},
+};
+use tokio_rustls::{TlsConnector, rustls};
+
+pub use self::{
+    bridge::{Bridge, bridge},
+    ledger::{Account, ExportState, ExportStatus, Ledger},
+    records::Records,
+};
+use self::{client::Client, sender::Sender};
+use super::FileError;
+use crate::{
+    config::{Signal, Target},
+    view::View,
+};
+
+/// Why nothing can be sent as it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum OtlpError {
+    /// A file is of no use.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// What is in the files cannot be used.
+    #[error("otlp.tls cannot be used: {0}; a certificate and its key must belong together")]
+    Tls(#[from] rustls::Error),
+    /// The system trusts nobody.
+    #[error(
+        "nobody vouches for the receiver: this system has no certificates that it trusts; install \
+         ca-certificates, or name a file with otlp.tls.ca"
+    )]
+    NoRoots,
+}
+
+/// Where a signal goes, with what its configuration names read.
+#[derive(Clone)]
+pub struct Route {
+    signal: Signal,
+    target: Target,
+    tls: Option<TlsConnector>,
+}
+
+impl Route {
+    /// Reads what a target names.
+    pub fn new(signal: Signal, target: Target) -> Result<Self, OtlpError> {
+        let is_encrypted = target.endpoint.scheme_str() == Some("https");
+        let tls = is_encrypted.then(|| client::tls(&target.tls, target.protocol)).transpose()?;
+        Ok(Self { signal, target, tls })
+    }
+
+    /// Warns when others can listen in on secrets.
+    fn warn_of_strangers(&self) {
+        if self.tls.is_none() && !self.target.headers.is_empty() && !is_here(&self.target.endpoint)
+        {
+            tracing::warn!(
+                "otlp.headers go to {} through the network in the clear; use https",
+                self.target.endpoint
+            );
+        }
+    }
+}
+
+impl PartialEq for Route {
+    /// What is read from files may have changed with them.
+    fn eq(&self, other: &Self) -> bool {
+        let is_plain = self.tls.is_none() && other.tls.is_none();
+        is_plain && (self.signal, &self.target) == (other.signal, &other.target)
+    }
+}
+
+/// Whether an address is this host's own.
+fn is_here(address: &Uri) -> bool {
+    let host = address.host().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+}
+
+/// Sends all that is to be sent, until it is stopped.
+pub struct Otlp {
+    senders: JoinSet<()>,
+    stop: watch::Sender<bool>,
+}
+
+impl Otlp {
+    /// Sends on these routes from now on, as part of `resource` as soon as that is known.
+    pub fn start(
+        routes: &[Route],
+        resource: impl Future<Output = opentelemetry_sdk::Resource> + Send + 'static,
+        views: &watch::Receiver<Arc<View>>,
+        records: &Arc<Records>,
+    ) -> Self {
+        let ledger = records.ledger();
+        for signal in Signal::ALL {
+            let route = routes.iter().find(|route| route.signal == signal);
+            ledger.open(signal, route.map(|route| &route.target));
+        }
+        records.open(routes.iter().any(|route| route.signal == Signal::Logs));
+        let (stop, stopped) = watch::channel(false);
+        let mut senders = JoinSet::new();
+        if routes.is_empty() {
+            return Self { senders, stop };
+        }
+        let (known, resource_known) = watch::channel(None);
+        senders.spawn(async move {
+            let resource = value::resource(&resource.await);
+            known.send_replace(Some(resource));
+        });
+        for route in routes {
+            route.warn_of_strangers();
+            let Route { signal, target, tls } = route.clone();
+            let protocol = target.protocol.name();
+            tracing::info!("sending {} to {} by {protocol}", signal.name(), target.endpoint);
+            let (mut resource, stop) = (resource_known.clone(), stopped.clone());
+            let (views, records, ledger) = (views.clone(), records.clone(), ledger.clone());
+            senders.spawn(async move {
+                let Ok(resource) = resource.wait_for(Option::is_some).await.map(|it| it.clone())
+                else {
+                    return;
+                };
+                let interval = target.interval;
+                let client = Client::new(target, signal, tls);
+                let resource = resource.unwrap_or_default();
+                let sender = Sender { signal, client, ledger, resource };
+                match signal {
+                    Signal::Metrics => sender.metrics(views, interval, stop).await,
+                    Signal::Logs => sender.logs(records, stop).await,
+                }
+            });
+        }
+        Self { senders, stop }
+    }
+
+    /// Sends what is left, and ends by then.
+    pub async fn stop(&mut self, deadline: Instant) {
+        self.stop.send_replace(true);
+        let ended = async { while self.senders.join_next().await.is_some() {} };
+        // What is not sent by then is cut off.
+        let _ = timeout_at(deadline, ended).await;
+    }
+}

@@ -1,0 +1,129 @@
+//! Sends requests to a receiver, and says what came of each.
+
+mod connection;
+mod grpc;
+mod http;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
+use prost::Message;
+use tokio::time;
+use tokio_rustls::TlsConnector;
+
+pub(super) use self::connection::tls;
+use self::{connection::Connector, grpc::Grpc, http::Http};
+use crate::config::{Protocol, Signal, Target};
+
+/// How requests say who sent them.
+const USER_AGENT: &str = concat!("monitor/", env!("CARGO_PKG_VERSION"));
+
+/// How much of what a receiver says of a failure is repeated.
+const MAX_REASON: usize = 300;
+
+/// What a receiver that took a request says of it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Accepted {
+    /// How many of the items it did not take after all.
+    pub(super) rejected: u64,
+    /// What else it has to say.
+    pub(super) message: String,
+}
+
+/// Why a request was not taken.
+#[derive(Debug)]
+pub(super) struct Failure {
+    /// In a word, as `error.type` has it.
+    pub(super) kind: String,
+    /// In a sentence.
+    pub(super) reason: String,
+    /// When the same may be sent again, by the rules of the protocol; `None` if it would fail again.
+    pub(super) retry: Option<Retry>,
+}
+
+/// When a request that was not taken may be sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Retry {
+    /// Some time later.
+    Later,
+    /// When the receiver says, at the earliest.
+    After(Duration),
+}
+
+impl Failure {
+    fn new(kind: impl Into<String>, reason: &str, retry: Option<Retry>) -> Self {
+        let mut reason: String = reason.chars().take(MAX_REASON).collect();
+        reason.retain(|sign| !sign.is_control());
+        Self { kind: kind.into(), reason, retry }
+    }
+
+    /// The receiver cannot be reached, or broke the connection off.
+    fn connection(error: &(dyn std::error::Error + 'static)) -> Self {
+        Self::new("connection", &crate::error::chain(error), Some(Retry::Later))
+    }
+
+    /// The answer is none of the protocol. What was sent may have been taken, so that sending it
+    /// again would tell it twice.
+    fn malformed(what: &str) -> Self {
+        Self::new("malformed_response", what, None)
+    }
+}
+
+/// A way to a receiver.
+pub(super) struct Client {
+    target: Target,
+    signal: Signal,
+    connector: Connector,
+    transport: Transport,
+}
+
+enum Transport {
+    Grpc(Grpc),
+    Http(Http),
+}
+
+impl Client {
+    /// Connects when the first request is sent.
+    pub(super) fn new(target: Target, signal: Signal, tls: Option<TlsConnector>) -> Self {
+        let connector = Connector { tls, timeout: target.timeout };
+        let transport = Transport::new(&target, signal, connector.clone());
+        Self { target, signal, connector, transport }
+    }
+
+    /// Sends an encoded request, once.
+    pub(super) async fn send(&mut self, request: Bytes) -> Result<Accepted, Failure> {
+        let limit = self.target.timeout;
+        let answer = async {
+            match &mut self.transport {
+                Transport::Grpc(grpc) => grpc.send(request).await,
+                Transport::Http(http) => http.send(request).await,
+            }
+        };
+        let Ok(answer) = time::timeout(limit, answer).await else {
+            // The other end may be gone without a word, and the connection with it.
+            self.transport = Transport::new(&self.target, self.signal, self.connector.clone());
+            let reason = format!("no answer in {limit:?}");
+            return Err(Failure::new("timeout", &reason, Some(Retry::Later)));
+        };
+        accepted(&answer?)
+    }
+}
+
+impl Transport {
+    fn new(target: &Target, signal: Signal, connector: Connector) -> Self {
+        match target.protocol {
+            Protocol::Grpc => Self::Grpc(Grpc::new(target, signal, connector)),
+            Protocol::HttpProtobuf => Self::Http(Http::new(target, connector)),
+        }
+    }
+}
+
+/// The meaning of an answer. Those to metrics and to logs are the same on the wire.
+fn accepted(answer: &[u8]) -> Result<Accepted, Failure> {
+    let answer = ExportMetricsServiceResponse::decode(answer)
+        .map_err(|error| Failure::malformed(&error.to_string()))?;
+    let partial = answer.partial_success.unwrap_or_default();
+    let rejected = partial.rejected_data_points.try_into().unwrap_or(0);
+    Ok(Accepted { rejected, message: partial.error_message })
+}

@@ -1,0 +1,285 @@
+//! Receivers that are gone, slow, full or wrong: each is tried again as it may be, logged once when
+//! that begins and once when it ends, and counted.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use hyper::{
+    StatusCode,
+    header::{AUTHORIZATION, HeaderValue},
+};
+use monitor::config::{Protocol, Signal, Target};
+use tokio::{task::JoinSet, time::sleep};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::{
+    receiver::{Answer, Inbox, Payload, Receiver},
+    setup::{self, Exporter, Log, PROTOCOLS, target},
+};
+
+/// A failure in both protocols.
+fn failure(protocol: Protocol, code: Code, status: StatusCode) -> Answer {
+    match protocol {
+        Protocol::Grpc => Answer::Status(Status::new(code, "so it is")),
+        Protocol::HttpProtobuf => Answer::Http(status, Vec::new()),
+    }
+}
+
+/// The same, with a wish when to be asked again.
+fn wish(protocol: Protocol, seconds: u64) -> Answer {
+    match protocol {
+        Protocol::Grpc => {
+            let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(seconds)));
+            let code = Code::ResourceExhausted;
+            Answer::Status(Status::with_error_details(code, "full", details))
+        }
+        Protocol::HttpProtobuf => {
+            let headers = vec![("retry-after", seconds.to_string())];
+            Answer::Http(StatusCode::TOO_MANY_REQUESTS, headers)
+        }
+    }
+}
+
+/// Counts of failures or losses.
+fn counts<const N: usize>(counts: [(&str, u64); N]) -> BTreeMap<String, u64> {
+    counts.into_iter().map(|(name, count)| (name.to_owned(), count)).collect()
+}
+
+#[tokio::test]
+async fn a_wrong_token_is_not_tried_again_and_logged_once() {
+    for protocol in PROTOCOLS {
+        let (log, _guard) = Log::listen();
+        let kind = match protocol {
+            Protocol::Grpc => "Unauthenticated",
+            Protocol::HttpProtobuf => "401",
+        };
+        let refuse = failure(protocol, Code::Unauthenticated, StatusCode::UNAUTHORIZED);
+        let receiver = Receiver::start(vec![refuse; 3]).await;
+        let mut token = HeaderValue::from_static("Bearer wrong");
+        token.set_sensitive(true);
+        let target = Target {
+            headers: vec![(AUTHORIZATION, token)],
+            ..target(&receiver.endpoint(), protocol)
+        };
+        let signals = [Signal::Metrics];
+        let exporter = Exporter::start(setup::of_each_kind(1), &signals, &target);
+        for tick in 2..=4 {
+            let received = receiver.inbox.wait(tick as usize - 1).await;
+            let sent = &received.last().unwrap().headers["authorization"];
+            assert_eq!(sent, "Bearer wrong");
+            // Nothing is sent but by a later view.
+            sleep(target.interval * 3).await;
+            assert_eq!(receiver.inbox.all().len(), tick as usize - 1);
+            if tick == 4 {
+                let statuses = exporter.records.ledger().statuses();
+                let status = serde_json::to_value(&statuses[0]).unwrap();
+                assert_eq!(status["state"], "failing", "{status}");
+                assert!(status["problems"][0].as_str().unwrap().contains(kind), "{status}");
+            }
+            exporter.publish(setup::of_each_kind(tick));
+        }
+        receiver.inbox.wait(4).await;
+        sleep(target.interval).await;
+        let account = exporter.account(Signal::Metrics);
+        assert_eq!(account.failures, counts([(kind, 3)]));
+        assert_eq!(account.dropped, counts([(kind, 15)]));
+        assert_eq!((account.requests, account.items), (4, 5));
+        let said = log.lines("not sent to");
+        assert!(said.len() == 1 && said[0].contains("otlp.headers"), "{said:?}");
+        assert_eq!(log.lines("again").len(), 1, "{:?}", log.lines(""));
+        assert!(log.lines("wrong").is_empty(), "the token is in the log");
+        let status = serde_json::to_value(&exporter.records.ledger().statuses()[0]).unwrap();
+        assert_eq!(status["state"], "active", "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_is_asked_again_when_it_says() {
+    for protocol in PROTOCOLS {
+        let receiver = Receiver::start([wish(protocol, 2)]).await;
+        let target = target(&receiver.endpoint(), protocol);
+        let signals = [Signal::Metrics];
+        let exporter = Exporter::start(setup::of_each_kind(1), &signals, &target);
+        let received = receiver.inbox.wait(2).await;
+        let waited = received[1].at - received[0].at;
+        assert!((2.0..3.0).contains(&waited.as_secs_f64()), "{waited:?} by {protocol:?}");
+        assert!(exporter.account(Signal::Metrics).dropped.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn only_what_the_protocol_allows_is_tried_again() {
+    let status = |code| Answer::Status(Status::new(code, "so it is"));
+    let http = |status| Answer::Http(status, Vec::new());
+    let mut cases = JoinSet::new();
+    for (protocol, answer, kind, is_retried) in [
+        (Protocol::Grpc, status(Code::Unavailable), "Unavailable", true),
+        (Protocol::Grpc, status(Code::Aborted), "Aborted", true),
+        // Without a wish when to be asked again it is not meant to be.
+        (Protocol::Grpc, status(Code::ResourceExhausted), "ResourceExhausted", false),
+        (Protocol::Grpc, status(Code::Internal), "Internal", false),
+        (Protocol::Grpc, Answer::Garbage, "malformed_response", false),
+        (Protocol::HttpProtobuf, http(StatusCode::BAD_GATEWAY), "502", true),
+        (Protocol::HttpProtobuf, http(StatusCode::BAD_REQUEST), "400", false),
+        (Protocol::HttpProtobuf, http(StatusCode::INTERNAL_SERVER_ERROR), "500", false),
+        (Protocol::HttpProtobuf, Answer::Garbage, "malformed_response", false),
+    ] {
+        cases.spawn(fails_once(protocol, answer, kind, is_retried));
+    }
+    cases.join_all().await;
+}
+
+/// Sends records to a receiver that fails once, and checks whether they are sent again.
+async fn fails_once(protocol: Protocol, answer: Answer, kind: &str, is_retried: bool) {
+    // What is answered with garbage is not read.
+    let first = if matches!(answer, Answer::Garbage) { 0 } else { 1 };
+    let receiver = Receiver::start([answer]).await;
+    let target = target(&receiver.endpoint(), protocol);
+    let mut exporter = Exporter::start(setup::view(0, Vec::new()), &[Signal::Logs], &target);
+    exporter.push_events(3);
+    if is_retried {
+        receiver.inbox.wait(2).await;
+    } else {
+        receiver.inbox.wait(first).await;
+        sleep(Duration::from_millis(2500)).await;
+        assert_eq!(receiver.inbox.all().len(), first, "{kind} was tried again");
+    }
+    // Those after it come through in any case.
+    exporter.push_events(2);
+    exporter.stop().await;
+    let account = exporter.account(Signal::Logs);
+    assert_eq!(account.failures, counts([(kind, 1)]), "by {protocol:?}");
+    if is_retried {
+        assert_eq!((account.items, account.dropped.len()), (5, 0), "{account:?}");
+    } else {
+        assert_eq!((account.items, &account.dropped), (2, &counts([(kind, 3)])));
+    }
+}
+
+#[tokio::test]
+async fn what_a_receiver_rejects_is_counted() {
+    for protocol in PROTOCOLS {
+        let (log, _guard) = Log::listen();
+        let partly = Answer::Partly(2, "too old");
+        let receiver = Receiver::start([partly.clone(), partly]).await;
+        let target = target(&receiver.endpoint(), protocol);
+        let signals = [Signal::Metrics];
+        let mut exporter = Exporter::start(setup::of_each_kind(1), &signals, &target);
+        for tick in 2..=3 {
+            receiver.inbox.wait(tick as usize - 1).await;
+            exporter.publish(setup::of_each_kind(tick));
+        }
+        receiver.inbox.wait(3).await;
+        exporter.stop().await;
+        let account = exporter.account(Signal::Metrics);
+        assert_eq!(account.dropped, counts([("rejected", 4)]));
+        assert_eq!((account.items, account.failures.len()), (11, 0));
+        let said = log.lines("too old");
+        assert!(said.len() == 1 && said[0].contains("rejected"), "{said:?}");
+        assert_eq!(log.lines("again").len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_slow_receiver_is_given_up_and_tried_again() {
+    for protocol in PROTOCOLS {
+        let receiver = Receiver::start([Answer::Late(Duration::from_secs(60))]).await;
+        let timeout = Duration::from_millis(300);
+        let target = Target { timeout, ..target(&receiver.endpoint(), protocol) };
+        let signals = [Signal::Metrics];
+        let exporter = Exporter::start(setup::of_each_kind(1), &signals, &target);
+        receiver.inbox.wait(1).await;
+        // What is tried again is what is known by then.
+        exporter.publish(setup::of_each_kind(7));
+        let received = receiver.inbox.wait(2).await;
+        let waited = received[1].at - received[0].at;
+        assert!((0.75..2.0).contains(&waited.as_secs_f64()), "{waited:?}");
+        let Payload::Metrics(request) = &received[1].payload else { panic!("no metrics") };
+        let text = format!("{request:?}");
+        assert!(text.contains("AsDouble(7.0)"), "{text}");
+        sleep(target.interval).await;
+        let account = exporter.account(Signal::Metrics);
+        assert_eq!(account.failures, counts([("timeout", 1)]));
+        assert_eq!((account.items, account.dropped.len()), (5, 0));
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_lost_when_a_receiver_goes_and_comes_back() {
+    for protocol in PROTOCOLS {
+        let (log, _guard) = Log::listen();
+        let receiver = Receiver::start([]).await;
+        let address = receiver.address.to_string();
+        let target = target(&receiver.endpoint(), protocol);
+        let signals = [Signal::Metrics, Signal::Logs];
+        let mut exporter = Exporter::start(setup::of_each_kind(1), &signals, &target);
+        exporter.push_events(10);
+        receiver.inbox.wait(2).await;
+        drop(receiver);
+        exporter.publish(setup::of_each_kind(2));
+        exporter.push_events(20);
+        sleep(Duration::from_secs(3)).await;
+        let statuses = serde_json::to_value(exporter.records.ledger().statuses()).unwrap();
+        assert_eq!(
+            (&statuses[0]["state"], &statuses[1]["state"]),
+            (&"failing".into(), &"failing".into())
+        );
+        exporter.publish(setup::of_each_kind(3));
+        exporter.push_events(30);
+        let receiver = Receiver::start_at(&address, Inbox::default(), None).await;
+        // The metrics, and the two batches of records.
+        receiver.inbox.wait(3).await;
+        exporter.stop().await;
+        let (metrics, logs) = (exporter.account(Signal::Metrics), exporter.account(Signal::Logs));
+        assert_eq!((metrics.dropped.len(), logs.dropped.len()), (0, 0));
+        assert_eq!((metrics.items, logs.items), (10, 60));
+        assert!(metrics.failures["connection"] >= 2, "{metrics:?}");
+        for signal in ["metrics", "logs"] {
+            assert_eq!(log.lines(&format!("{signal} not sent")).len(), 1, "{:?}", log.lines(""));
+            assert_eq!(log.lines(&format!("{signal} sent")).len(), 1, "{:?}", log.lines(""));
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_outage_costs_no_more_than_the_queue() {
+    const EVENTS: u32 = 60_000;
+    // Nobody listens there any more.
+    let receiver = Receiver::start([]).await;
+    let address = receiver.address.to_string();
+    let target = target(&receiver.endpoint(), Protocol::Grpc);
+    drop(receiver);
+    let mut exporter = Exporter::start(setup::view(0, Vec::new()), &[Signal::Logs], &target);
+    let begin = Instant::now();
+    for _ in 0..6 {
+        exporter.push_events(EVENTS / 6);
+        sleep(Duration::from_millis(300)).await;
+    }
+    let dropped = exporter.account(Signal::Logs).dropped;
+    let lost = dropped["queue_full"];
+    assert!(lost > 10_000 && lost < u64::from(EVENTS), "{dropped:?}");
+    // 8 MiB of records of some 300 bytes, the places included, and a batch that is tried again.
+    assert!(u64::from(EVENTS) - lost < 40_000, "{dropped:?} after {:?}", begin.elapsed());
+    let receiver = Receiver::start_at(&address, Inbox::default(), None).await;
+    while exporter.account(Signal::Logs).items + lost < u64::from(EVENTS) {
+        assert!(begin.elapsed() < Duration::from_secs(60), "not all that was kept arrived");
+        sleep(Duration::from_millis(50)).await;
+    }
+    exporter.stop().await;
+    let arrived: usize = receiver
+        .inbox
+        .all()
+        .iter()
+        .map(|received| match &received.payload {
+            Payload::Logs(request) => {
+                let scopes = request.resource_logs.iter().flat_map(|of| &of.scope_logs);
+                scopes.map(|scope| scope.log_records.len()).sum::<usize>()
+            }
+            Payload::Metrics(_) => 0,
+        })
+        .sum();
+    assert_eq!(arrived as u64 + lost, u64::from(EVENTS));
+}
