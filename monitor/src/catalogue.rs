@@ -129,7 +129,8 @@ All that `monitor` exports. Names, units and attributes are OpenTelemetry's; tho
 `hw` are defined by its semantic conventions. Prometheus names follow by OpenTelemetry's rules, but for
 a `.count` at the end, which Prometheus keeps for histograms; labels are the attributes with `_` for
 every `.`. Histograms are exponential: in Prometheus they are native histograms, with classic buckets
-beside them.
+beside them. By OTLP, their `min` and `max` are the bounds of the lowest and the highest bucket that is not
+empty: the kernel counts no extremes.
 ";
 
 const GROUP_HEADER: &str = "

@@ -1,6 +1,7 @@
 //! What the tests send, where to, and what is logged of it.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
@@ -66,6 +67,13 @@ impl Exporter {
     /// The counts of a signal.
     pub(crate) fn account(&self, signal: Signal) -> Account {
         self.records.ledger().accounts().remove(&signal).unwrap_or_default()
+    }
+
+    /// What was lost of a signal, by the reason.
+    pub(crate) fn lost(&self, signal: Signal) -> BTreeMap<String, u64> {
+        let mut dropped = self.account(signal).dropped;
+        dropped.retain(|_, count| *count > 0);
+        dropped
     }
 
     /// Sends records of so many events.

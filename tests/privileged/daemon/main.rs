@@ -7,6 +7,7 @@ mod cgroups;
 mod events;
 mod forks;
 mod groups;
+mod otlp;
 mod pairs;
 mod program;
 mod reload;

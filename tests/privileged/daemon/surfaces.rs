@@ -160,7 +160,8 @@ fn a_hog_is_shown_with_its_pid_and_its_share_of_a_cpu() {
 #[test]
 fn the_catalogue_is_what_is_exposed() {
     let _serial = serial();
-    let daemon = Daemon::start([]);
+    // Nobody listens there, which is exposed as well.
+    let daemon = Daemon::start(["--otlp-endpoint", "http://127.0.0.1:1"]);
     let disk = Loop::in_memory(16);
     run("dd", &[&format!("if={}", disk.path), "of=/dev/null", "bs=1M", "count=1", "iflag=direct"]);
     // Somebody who gets no more memory, and somebody who moves it.

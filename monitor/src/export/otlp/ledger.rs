@@ -129,6 +129,14 @@ impl Ledger {
             account.endpoint = target.map(|it| it.endpoint.to_string()).unwrap_or_default();
             account.problems.clear();
             account.last_success = None;
+            // What may be lost at any time, so that none is told from unknown.
+            let reasons = match signal {
+                Signal::Metrics => &["rejected"][..],
+                Signal::Logs => &["queue_full", "rejected"],
+            };
+            for reason in reasons {
+                account.dropped.entry((*reason).to_owned()).or_default();
+            }
         }
     }
 
