@@ -27,6 +27,8 @@ pub mod udp;
 )]
 pub unsafe trait Pod: Copy + 'static {}
 
+pod!(u64);
+
 #[expect(unsafe_code, reason = "an array has no more padding than what it is made of")]
 // SAFETY: integers one behind the other.
 unsafe impl<const LEN: usize> Pod for [u64; LEN] {}

@@ -181,6 +181,9 @@ named! {
         ServicesFull = "services_full",
         /// A duration was negative, or longer than [`crate::hist::MAX_NS`].
         Implausible = "implausible",
+        /// The table of ports that were listened on at the start was full, so connections that were open
+        /// then may count as a client's.
+        ListenersFull = "listeners_full",
         /// Several CPUs reported one connection at once and this one gave up.
         Contended = "contended",
     }

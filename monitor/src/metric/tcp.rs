@@ -66,8 +66,9 @@ macro_rules! pair {
             attributes: service!($($more),*),
             help: concat!(
                 $help,
-                "; by the listening end of the connections, `(other)` for the services that are too \
-                 many, `(retired)` for what those counted that had to make room. The sum is that of ",
+                "; by the listening end of the connections, in whatever network namespace it is, \
+                 `(other)` for the services that are too many, `(retired)` for what those counted that \
+                 had to make room. The sum is that of ",
                 $process_name
             ),
             source: $source,
@@ -120,7 +121,7 @@ pair!(
     TCP_RESETS "monitor.tcp.resets" ["network.io.direction"],
     Counter "{segment}",
     "tcp_send_reset and tcp_receive_reset",
-    "Segments that end a connection at once, or refuse one"
+    "Segments that end a connection at once, or refuse one; before Linux 6.10 refusals that this host sends for ports without a listener are not seen"
 );
 
 pair!(

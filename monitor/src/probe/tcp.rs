@@ -5,17 +5,17 @@ mod decode;
 mod services;
 mod udp;
 
-use std::os::fd::AsFd;
+use std::{mem, os::fd::AsFd, time::Instant};
 
 use aya::maps::{Map, MapData, MapError};
 use monitor_common::{
     key::ProcessKey,
     offsets::{MessageOffsets, SockOffsets, TaskOffsets},
-    tcp::{CLIENT, CONNECTION_BYTES, DIRECTIONS, Losses, SERVER, ServiceKey, Traffic},
+    tcp::{CONNECTION_BYTES, DIRECTIONS, Losses, ServiceKey, Traffic},
 };
 
 use self::{
-    decode::{Decoder, Snapshot},
+    decode::{Decoder, Snapshot, add_up},
     udp::Udp,
 };
 use super::{
@@ -118,8 +118,13 @@ struct Tcp {
     processes: Table<ProcessKey, Traffic>,
     services: Table<ServiceKey, Traffic>,
     udp: Udp,
+    sockets: Banked<u64>,
     lost: Banked<Losses>,
+    /// What was lost while the sockets were taken in that were there before.
+    lost_before: Losses,
     snapshot: Snapshot,
+    /// When that was taken.
+    taken: Instant,
     decoder: Decoder,
 }
 
@@ -139,9 +144,12 @@ impl Tcp {
             processes: Table::take(&mut object, (NAME, "PROCESSES"), Traffic::EMPTY)?,
             services: Table::take(&mut object, (NAME, "SERVICES"), Traffic::EMPTY)?,
             udp: Udp::take(&mut object)?,
+            sockets: Banked::take(&mut object, (NAME, "SOCKETS"), 0)?,
             lost: Banked::take(&mut object, (NAME, "LOST"), Losses::default())?,
+            lost_before: Losses::default(),
             object,
             snapshot: Snapshot::default(),
+            taken: Instant::now(),
             decoder: Decoder::new([false; DIRECTIONS]),
         };
         for hook in HOOKS {
@@ -159,10 +167,11 @@ impl Tcp {
         }
         super::require(NAME, HOOKS, &tcp.object.verdicts)?;
         tcp.decoder = Decoder::new(udp::measured(&tcp.object.verdicts, [SENT, RECEIVED]));
-        // What was recorded while some hooks were missing is not reported.
+        // What was recorded while some hooks were missing is not reported, but what was lost.
         tcp.end_tick()?;
         super::wait_for_programs();
         tcp.snapshot()?;
+        tcp.lost_before = tcp.snapshot.lost;
         tcp.snapshot.clear();
         Ok(tcp)
     }
@@ -188,7 +197,11 @@ impl Probe for Tcp {
         self.processes.drain(ended, &mut self.snapshot.processes)?;
         self.services.drain(ended, &mut self.snapshot.services)?;
         self.udp.drain(ended, &mut self.snapshot)?;
+        self.snapshot.sockets = self.sockets.drain(ended.into())?;
         self.snapshot.lost = self.lost.drain(ended.into())?;
+        add_up(&mut self.snapshot.lost, &mem::take(&mut self.lost_before));
+        self.snapshot.elapsed = self.taken.elapsed();
+        self.taken = Instant::now();
         Ok(())
     }
 
@@ -197,12 +210,6 @@ impl Probe for Tcp {
     }
 
     fn entries(&self) -> Vec<MapEntries> {
-        let open: u64 = self
-            .snapshot
-            .services
-            .iter()
-            .map(|(_, traffic)| traffic.active[CLIENT] + traffic.active[SERVER])
-            .sum();
         let tables = [
             ("PROCESSES", self.snapshot.processes.len()),
             ("SERVICES", self.snapshot.services.len()),
@@ -216,8 +223,8 @@ impl Probe for Tcp {
         });
         let connections = MapEntries {
             map: "CONNECTIONS",
-            entries: open,
-            storage_bytes: open * CONNECTION_BYTES,
+            entries: self.snapshot.sockets,
+            storage_bytes: self.snapshot.sockets * CONNECTION_BYTES,
         };
         tables.into_iter().chain([connections]).collect()
     }

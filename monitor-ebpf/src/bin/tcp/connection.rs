@@ -6,7 +6,7 @@ use monitor_common::{
     tcp::{CLIENT, CONNECT, Connection, DIRECTIONS, Failure, Loss, SERVER, ServiceKey, flag},
 };
 use monitor_ebpf::{
-    bank,
+    atomic, bank,
     kernel::{Endpoint, Sock},
 };
 
@@ -69,7 +69,7 @@ pub fn opened(sock: Sock, before: u8) {
         // SAFETY: the socket's storage, and programs have no other clock.
         unsafe {
             let latency = bpf_ktime_get_ns().wrapping_sub((*connection).stamp);
-            (*connection).flags |= flag::OPEN;
+            atomic::or(&raw mut (*connection).flags, flag::OPEN);
             let entries = Entries::of((*connection).owner, (*connection).service, bank);
             entries.add(|traffic| &raw mut (*traffic).opened[CLIENT], 1);
             entries.record(bank, CONNECT, latency);
@@ -110,7 +110,7 @@ pub fn closed(sock: Sock, before: u8) {
             return;
         }
         flush(sock, connection, [0; DIRECTIONS], bank);
-        (*connection).flags &= !(flag::OPEN | flag::SAMPLED);
+        atomic::and(&raw mut (*connection).flags, !(flag::OPEN | flag::SAMPLED));
         let service = (*connection).service;
         let entries = Entries::of((*connection).owner, service, bank);
         if !open {

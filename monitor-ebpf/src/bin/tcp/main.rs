@@ -25,7 +25,7 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, FEntryContext, FExitContext},
 };
 use monitor_common::{
-    key::ProcessKey,
+    key::{BANKS, ProcessKey},
     tcp::{
         Connection, DIRECTIONS, Listener, Loss, RECEIVE, ServiceKey, Settled, TRANSMIT, Traffic,
     },
@@ -45,6 +45,9 @@ static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 
 #[btf_map]
 static CONNECTIONS: SockStorage<Connection> = SockStorage::new();
+/// How many sockets the pass has met that carry one, by bank.
+#[btf_map]
+static SOCKETS: Array<u64, BANKS> = Array::new();
 /// What the connections of each process did; userspace empties it once a tick.
 #[btf_map]
 static PROCESSES: HashMap<ProcessKey, Traffic, 4096, { BPF_F_NO_PREALLOC as usize }> =

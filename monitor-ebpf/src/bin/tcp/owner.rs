@@ -8,7 +8,7 @@ use monitor_common::{
     tcp::{ACCEPT, CLIENT, Connection, DIRECTIONS, Listener, Loss, SERVER, Settled, flag},
 };
 use monitor_ebpf::{
-    bank,
+    atomic, bank,
     kernel::{Sock, Task, Transport, low_half},
     process,
 };
@@ -52,20 +52,21 @@ pub fn used(sock: *const c_void, bytes: impl FnOnce() -> [u64; DIRECTIONS]) -> O
 /// A process uses a connection that it is not known to own.
 #[inline(always)]
 fn used_connection(sock: Sock, tgid: u32, bytes: [u64; DIRECTIONS]) {
-    // What is closed is used no more, and another socket may be made in its place.
-    if sock.state() != state::CLOSE {
-        settle(sock, tgid);
-    }
-    match CONNECTIONS.get(sock) {
+    let is_known = match CONNECTIONS.get(sock) {
         // SAFETY: the socket's storage.
         Some(connection) => unsafe {
             let connection = connection.as_ptr();
             if (*connection).owner.tgid != tgid || (*connection).flags & flag::CLAIMED == 0 {
                 claim(sock, connection, tgid, bytes);
             }
+            true
         },
         // It waited to be accepted when the hooks were attached.
         None => adopt(sock, Task::current()),
+    };
+    // What is closed is used no more, and another socket may be made in its place.
+    if is_known && sock.state() != state::CLOSE {
+        settle(sock, tgid);
     }
 }
 
@@ -126,7 +127,7 @@ unsafe fn claim(sock: Sock, connection: *mut Connection, tgid: u32, bytes: [u64;
         if (*connection).owner.tgid != tgid {
             (*connection).owner = current();
         }
-        (*connection).flags |= flag::CLAIMED;
+        atomic::or(&raw mut (*connection).flags, flag::CLAIMED);
     }
 }
 
@@ -142,7 +143,7 @@ pub fn accepted(sock: Sock) {
     unsafe {
         let waited = bpf_ktime_get_ns().wrapping_sub((*connection).stamp);
         (*connection).owner = current();
-        (*connection).flags |= flag::CLAIMED;
+        atomic::or(&raw mut (*connection).flags, flag::CLAIMED);
         unsettle(sock);
         // It may have been closed by the other end meanwhile, and still is accepted.
         if (*connection).stamp != 0 {
@@ -162,21 +163,23 @@ pub fn adopt_open_file(task: Task, sock: Sock) {
     }
     if sock.state() == state::LISTEN {
         let key = Listener { net: sock.net(), port: sock.local().port.into() };
-        // When the table is full, what it accepted is taken for a client's.
-        let _ = LISTENERS.insert(key, 1, 0);
+        if LISTENERS.insert(key, 1, 0).is_err() {
+            lost(bank::active(), Loss::ListenersFull);
+        }
     }
     adopt(sock, task);
 }
 
-/// Takes in a socket of a process.
+/// Takes in a socket of a process; whether it is measured from now on.
 #[inline(always)]
-fn adopt(sock: Sock, task: Task) {
+fn adopt(sock: Sock, task: Task) -> bool {
     let now = sock.state();
     if now == state::CLOSE || now == state::SYN_SENT {
-        return;
+        return false;
     }
     let Some(connection) = CONNECTIONS.get_or_create(sock) else {
-        return lost(bank::active(), Loss::NoStorage);
+        lost(bank::active(), Loss::NoStorage);
+        return false;
     };
     let connection = connection.as_ptr();
     let port = Listener { net: sock.net(), port: sock.local().port.into() };
@@ -195,4 +198,5 @@ fn adopt(sock: Sock, task: Task) {
             (*connection).service = service(sock, side);
         }
     }
+    true
 }

@@ -4,7 +4,7 @@ use monitor_common::tcp::{CLIENT, DIRECTIONS, SERVER, flag};
 use monitor_ebpf::{bank, kernel::Sock};
 
 use crate::{
-    CONNECTIONS,
+    CONNECTIONS, SOCKETS,
     record::{Entries, flush},
 };
 
@@ -13,8 +13,12 @@ use crate::{
 pub fn report(sock: Sock) {
     let Some(connection) = CONNECTIONS.get(sock) else { return };
     let (ended, connection) = (bank::active() ^ 1, connection.as_ptr());
-    // SAFETY: the socket's storage.
+    let sockets = SOCKETS.get_ptr_mut(ended as u32);
+    // SAFETY: the socket's storage, and a map value of the bank that nobody else writes to.
     unsafe {
+        if let Some(sockets) = sockets {
+            *sockets += 1;
+        }
         flush(sock, connection, [0; DIRECTIONS], ended);
         if (*connection).flags & flag::OPEN == 0 {
             return;

@@ -3,15 +3,14 @@
 use core::ptr;
 
 use monitor_common::{
-    hist::{self, COARSE_SLOTS},
+    hist,
     key::ProcessKey,
     tcp::{
-        Connection, DIRECTIONS, LATENCIES, Loss, RECEIVE, RTT, ServiceKey, TRANSMIT, Traffic,
-        counter, flag,
+        Connection, DIRECTIONS, Loss, RECEIVE, RTT, ServiceKey, TRANSMIT, Traffic, counter, flag,
     },
 };
 use monitor_ebpf::{
-    atomic,
+    atomic, histogram,
     kernel::{Sock, TcpSock},
     ledger, table,
 };
@@ -56,17 +55,19 @@ impl Entries {
     /// Adds a duration to a histogram.
     #[inline(always)]
     pub fn record(&self, bank: usize, latency: usize, ns: u64) {
-        let slot = hist::coarse(hist::slot(ns));
-        if ns > hist::MAX_NS || slot >= COARSE_SLOTS || latency >= LATENCIES {
-            return lost(bank, Loss::Implausible);
-        }
+        let Some(slot) = histogram::slot_of(ns) else { return lost(bank, Loss::Implausible) };
+        let slot = hist::coarse(slot);
         for entry in self.0.iter().flatten() {
-            // SAFETY: a map value, and the slot is checked. Two slots are one word, of which in a tick
-            // the lower does not overflow.
+            // SAFETY: a map value. The sums come before the slots, which end with the value: the last
+            // pair is a whole one.
             unsafe {
-                atomic::add(&raw mut (**entry).sums[latency], ns);
-                let pairs = (&raw mut (**entry).slots[latency]).cast::<u64>();
-                atomic::add(pairs.add(slot / 2), 1 << (32 * (slot & 1)));
+                let (sums, slots) = (&raw mut (**entry).sums, &raw mut (**entry).slots);
+                histogram::add_shared(
+                    &raw mut (*sums)[latency],
+                    &raw mut (*slots)[latency],
+                    slot,
+                    ns,
+                );
             }
         }
     }
@@ -99,7 +100,7 @@ pub unsafe fn flush(sock: Sock, connection: *mut Connection, kept: [u64; DIRECTI
         entries.add(|traffic| &raw mut (*traffic).retransmits, again);
         let rtt_ns = tcp.rtt_ns();
         if flags & flag::OPEN != 0 && rtt_ns != 0 {
-            (*connection).flags |= flag::SAMPLED;
+            atomic::or(&raw mut (*connection).flags, flag::SAMPLED);
             entries.record(bank, RTT, rtt_ns);
         }
     }

@@ -2,6 +2,8 @@
 
 mod udp;
 
+use std::{ops::AddAssign, time::Duration};
+
 use monitor_common::{
     hist::COARSE_SHIFT,
     key::ProcessKey,
@@ -13,7 +15,7 @@ use monitor_common::{
 };
 
 use self::udp::UdpDecoder;
-use super::services::{Services, role};
+use super::services::{Services, Sum, role};
 use crate::{
     metric::{
         MetricDesc, PROCESS_TCP_ACCEPT_LATENCY, PROCESS_TCP_ACTIVE, PROCESS_TCP_CLOSED,
@@ -37,8 +39,12 @@ pub(super) struct Snapshot {
     pub(super) datagrams: Vec<(ProcessKey, Datagrams)>,
     /// What each server of names was asked.
     pub(super) servers: Vec<(ServiceKey, Answers)>,
+    /// Sockets that carry something.
+    pub(super) sockets: u64,
     /// What was not measured.
     pub(super) lost: Losses,
+    /// How long the tick was.
+    pub(super) elapsed: Duration,
 }
 
 impl Snapshot {
@@ -48,6 +54,7 @@ impl Snapshot {
         self.services.clear();
         self.datagrams.clear();
         self.servers.clear();
+        self.sockets = 0;
         self.lost = Losses::default();
     }
 }
@@ -149,11 +156,10 @@ impl Decoder {
             self.traffic(&PROCESSES, (owner, &none, zeros), traffic, sink);
         }
         let services = snapshot.services.iter().map(|(key, traffic)| (*key, cost(traffic)));
-        self.services.meet(services, &SERVICES.all(), sink);
-        for (key, traffic) in &snapshot.services {
-            let attributes = self.services.attributes(key);
-            let zeros = key.side == NO_SIDE;
-            self.traffic(&SERVICES, (Owner::Host, &attributes, zeros), traffic, sink);
+        self.services.meet(services, (&SERVICES.all(), snapshot.elapsed), sink);
+        for (side, attributes, traffic) in self.services.add_up(&snapshot.services) {
+            let zeros = side == NO_SIDE;
+            self.traffic(&SERVICES, (Owner::Host, &attributes, zeros), &traffic, sink);
         }
         self.udp.decode(snapshot, sink);
         self.ledger.decode(&snapshot.lost, sink);
@@ -196,6 +202,27 @@ impl Decoder {
                 sink(Sample { metric, owner, attributes: common, value });
             }
         }
+    }
+}
+
+impl Sum for Traffic {
+    fn add(&mut self, more: &Self) {
+        add_up(&mut self.active, &more.active);
+        add_up(&mut self.opened, &more.opened);
+        add_up(&mut self.closed, &more.closed);
+        add_up(&mut self.failed, &more.failed);
+        self.retransmits += more.retransmits;
+        add_up(&mut self.resets, &more.resets);
+        add_up(&mut self.bytes, &more.bytes);
+        add_up(&mut self.sums, &more.sums);
+        add_up(self.slots.as_flattened_mut(), more.slots.as_flattened());
+    }
+}
+
+/// Adds numbers to others at the same places.
+pub(super) fn add_up<T: Copy + AddAssign>(sums: &mut [T], more: &[T]) {
+    for (sum, more) in sums.iter_mut().zip(more) {
+        *sum += *more;
     }
 }
 

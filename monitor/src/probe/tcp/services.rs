@@ -1,6 +1,6 @@
 //! What services are called. No input or output here.
 
-use std::{collections::HashMap, net::Ipv6Addr};
+use std::{collections::HashMap, net::Ipv6Addr, time::Duration};
 
 use monitor_common::tcp::{NO_SIDE, SERVER, ServiceKey};
 
@@ -18,11 +18,17 @@ const OTHER: &str = "(other)";
 /// The name of what services counted that had series of their own and lost them.
 const RETIRED: &str = "(retired)";
 
-/// What of a service's cost is left after a tick: what it did long ago does not keep its name.
-const KEPT: f64 = 0.99;
+/// After this time half of a service's cost is left: what it did long ago does not keep its name.
+const HALF_LIFE: Duration = Duration::from_secs(60);
 
 /// A service gets the name of another when it costs this much more.
 const MARGIN: f64 = 2.0;
+
+/// What a service did, to which that of another can be added.
+pub(super) trait Sum: Copy {
+    /// Adds it.
+    fn add(&mut self, more: &Self);
+}
 
 /// The services that have series of their own.
 pub(super) struct Services {
@@ -44,14 +50,15 @@ impl Services {
 
     /// Takes note of what services cost in a tick. The busiest of those without a name get one, as long
     /// as there are some left, and then that of a service which matters far less: `sink` is told that
-    /// the series of that one end, which are of `metrics`.
+    /// the series of that one end, which are of `metrics`. The tick took `elapsed`.
     pub(super) fn meet(
         &mut self,
         services: impl Iterator<Item = (ServiceKey, u64)>,
-        metrics: &[&'static MetricDesc],
+        (metrics, elapsed): (&[&'static MetricDesc], Duration),
         sink: &mut dyn FnMut(Sample<'_>),
     ) {
-        self.known.values_mut().for_each(|known| known.cost *= KEPT);
+        let keep = 0.5f64.powf(elapsed.as_secs_f64() / HALF_LIFE.as_secs_f64());
+        self.known.values_mut().for_each(|known| known.cost *= keep);
         let mut unknown = Vec::new();
         for (key, cost) in services {
             let (key, cost) = (without_bank(key), cost as f64);
@@ -81,12 +88,23 @@ impl Services {
         }
     }
 
-    /// The attributes of a service.
-    pub(super) fn attributes(&self, key: &ServiceKey) -> Attributes {
-        match self.known.get(&without_bank(*key)) {
-            Some(known) => known.attributes.clone(),
-            None => self.unnamed(OTHER, key.side),
+    /// What services did, with their sides and attributes: each that has a name for itself, and those of
+    /// each side together that have none.
+    pub(super) fn add_up<T: Sum>(&self, services: &[(ServiceKey, T)]) -> Vec<(u16, Attributes, T)> {
+        let mut all = Vec::new();
+        let mut unnamed: Vec<(u16, Attributes, T)> = Vec::new();
+        for (key, did) in services {
+            if let Some(known) = self.known.get(&without_bank(*key)) {
+                all.push((key.side, known.attributes.clone(), *did));
+            } else if let Some((.., sum)) = unnamed.iter_mut().find(|(side, ..)| *side == key.side)
+            {
+                sum.add(did);
+            } else {
+                unnamed.push((key.side, self.unnamed(OTHER, key.side), *did));
+            }
         }
+        all.extend(unnamed);
+        all
     }
 
     /// The attributes of what has a name of its own.

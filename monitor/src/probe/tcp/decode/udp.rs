@@ -5,7 +5,7 @@ use monitor_common::{
     udp::Answers,
 };
 
-use super::{Services, Snapshot, durations};
+use super::{Services, Snapshot, Sum, add_up, durations};
 use crate::{
     metric::{
         DNS_LATENCY, DNS_QUESTIONS, MetricDesc, PROCESS_DNS_LATENCY, PROCESS_DNS_QUESTIONS,
@@ -57,11 +57,10 @@ impl UdpDecoder {
             self.answers(&PROCESSES, (owner, &none, zeros), &datagrams.answers, sink);
         }
         let servers = snapshot.servers.iter().map(|(key, answers)| (*key, answers.questions));
-        self.servers.meet(servers, &SERVERS, sink);
-        for (key, answers) in &snapshot.servers {
-            let attributes = self.servers.attributes(key);
-            let zeros = key.side == NO_SIDE;
-            self.answers(&SERVERS, (Owner::Host, &attributes, zeros), answers, sink);
+        self.servers.meet(servers, (&SERVERS, snapshot.elapsed), sink);
+        for (side, attributes, answers) in self.servers.add_up(&snapshot.servers) {
+            let zeros = side == NO_SIDE;
+            self.answers(&SERVERS, (Owner::Host, &attributes, zeros), &answers, sink);
         }
     }
 
@@ -82,6 +81,14 @@ impl UdpDecoder {
             let value = Value::Histogram(durations);
             sink(Sample { metric: latency, owner, attributes, value });
         }
+    }
+}
+
+impl Sum for Answers {
+    fn add(&mut self, more: &Self) {
+        self.questions += more.questions;
+        add_up(&mut self.slots, &more.slots);
+        self.sum_ns += more.sum_ns;
     }
 }
 
