@@ -244,8 +244,11 @@ pub fn usage(who: i32) -> Usage {
     }
 }
 
-/// Moves the calling thread into a network namespace that `ip netns` made.
+/// Moves the calling thread into a network namespace that `ip netns` made; `-` is where it is.
 pub fn enter_network(namespace: &str) {
+    if namespace == "-" {
+        return;
+    }
     let path = format!("/run/netns/{namespace}");
     let file = File::open(&path).unwrap_or_else(|error| panic!("cannot open {path}: {error}"));
     #[expect(unsafe_code, reason = "the standard library does not change namespaces")]

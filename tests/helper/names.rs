@@ -21,15 +21,9 @@ const PORT: u16 = 53;
 /// A question for the address of `name.test`.
 const QUESTION: &[u8] = b"\x12\x34\x01\x00\0\x01\0\0\0\0\0\0\x04name\x04test\0\0\x01\0\x01";
 
-fn enter(namespace: &str) {
-    if namespace != "-" {
-        sys::enter_network(namespace);
-    }
-}
-
 /// Answers each question after a time, but for every `dropped`th.
 pub(super) fn serve(namespace: &str, address: &str, delay: Duration, dropped: u64) {
-    enter(namespace);
+    sys::enter_network(namespace);
     let address: IpAddr = address.parse().expect("an address");
     let socket = UdpSocket::bind((address, PORT)).expect("nobody else has this port");
     let answering = socket.try_clone().expect("one more descriptor");
@@ -87,7 +81,7 @@ pub(super) struct Asking<'a> {
 
 /// Asks by one socket; reports how long each answer took, those that took too long not.
 pub(super) fn ask(namespace: &str, asking: &Asking<'_>) {
-    enter(namespace);
+    sys::enter_network(namespace);
     let addresses = asking.servers.split(',').map(|address| address.parse().expect("an address"));
     let servers: Vec<SocketAddr> =
         addresses.map(|address: IpAddr| (address, PORT).into()).collect();

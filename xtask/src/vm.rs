@@ -1,7 +1,7 @@
 //! Runs the daemon on kernels that are not this machine's: each in a virtual machine of its own, with
 //! a small workload beside it. What the daemon says is compared with what that kernel says.
 //!
-//! The machines have no disk and no network. Their processors are emulated, so that none of this
+//! The machines have an empty disk and no network. Their processors are emulated, so that none of this
 //! depends on what the hardware below offers.
 
 mod checks;

@@ -1,7 +1,10 @@
 //! Judging what a machine said.
 
+mod block;
+mod exits;
 mod memory;
 mod names;
+mod tcp;
 
 use std::collections::BTreeSet;
 
@@ -74,7 +77,12 @@ pub(super) fn all(transcript: &Transcript) -> Result<Vec<Check>> {
     for name in names::ASKERS {
         checks.push(names::asked(name, &after, transcript.part(name)?)?);
     }
-    checks.push(names::servers(&after));
+    checks.extend([
+        names::servers(&after),
+        tcp::connection(&after, transcript.part(tcp::CALLER)?)?,
+        exits::of_threads(&after, transcript.part(exits::NAME)?)?,
+        block::disk(&before, &after, transcript.part("disk")?)?,
+    ]);
     Ok(checks)
 }
 
@@ -130,7 +138,7 @@ fn hooks(part: &Part) -> Result<Check> {
     })
 }
 
-/// The daemon ticks, and its probes work. What a machine without disk and sensors does not have is
+/// The daemon ticks, and its probes work. What a machine without sensors does not have is
 /// no fault.
 fn health(part: &Part) -> Result<Check> {
     let health: Value = serde_json::from_str(&part.text).context("/health is no JSON")?;

@@ -114,7 +114,7 @@ part top monitor top --count 1
 kill -STOP $hog1 $hog2 $waker $echoer $sleeper $forks
 read -r stopped idle </proc/uptime
 # Servers of names that take a known time to answer, and processes that ask them.
-for name in resolver asker stray asker6 mapped; do ln -s workload /bin/$name; done
+for name in resolver asker stray asker6 mapped server caller ends; do ln -s workload /bin/$name; done
 resolver dns-serve - 127.0.0.1 100 0 <&5 >/dev/null &
 resolver dns-serve - 127.0.0.2 300 0 <&5 >/dev/null &
 resolver dns-serve - ::1 100 0 <&5 >/dev/null &
@@ -123,6 +123,21 @@ part asker asker dns-ask - 127.0.0.1 connected 20 1 5000 </dev/null
 part stray stray dns-ask - 127.0.0.1,127.0.0.2 unconnected 10 1 5000 </dev/null
 part asker6 asker6 dns-ask - ::1 unconnected 10 1 5000 </dev/null
 part mapped mapped dns-ask - ::ffff:127.0.0.1 unconnected 10 1 5000 </dev/null
+# A connection.
+server tcp-serve - 127.0.0.1 <&5 >/tmp/port &
+sleep 1
+read -r word port </tmp/port
+part caller caller tcp-ask - 127.0.0.1 $port 30 1000 3000 </dev/null
+# Processes whose threads end all at once.
+part ends ends exits-threads 90 </dev/null
+# A disk, read and written by a program without the kernel's memory in between.
+disk() {
+    grep nvme0n1 /proc/diskstats
+    dd if=/dev/nvme0n1 of=/dev/null bs=4096 count=200 iflag=direct status=none
+    dd if=/dev/zero of=/dev/nvme0n1 bs=4096 count=200 oflag=direct status=none
+    grep nvme0n1 /proc/diskstats
+}
+part disk disk
 /bin/hungry small
 /bin/hungry
 sleep 3

@@ -1,7 +1,7 @@
 //! One virtual machine, from its start to its end.
 
 use std::{
-    fs,
+    fs::{self, File},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
@@ -12,6 +12,8 @@ use anyhow::{Context, Result, bail};
 
 use super::transcript::Transcript;
 
+/// What its disk has room for; none of it is used before it is written.
+const DISK_BYTES: u64 = 64 << 20;
 /// How often it is looked at.
 const POLL: Duration = Duration::from_millis(100);
 /// How many lines of its console tell what went wrong.
@@ -33,6 +35,10 @@ impl Machine<'_> {
         let (console, results) = (self.console(), self.folder.join("results"));
         fs::create_dir_all(&self.folder)
             .with_context(|| format!("cannot make {}", self.folder.display()))?;
+        let disk = self.folder.join("disk");
+        File::create(&disk)
+            .and_then(|file| file.set_len(DISK_BYTES))
+            .with_context(|| format!("cannot make {}", disk.display()))?;
         let mut emulator = Command::new(self.emulator)
             // Not KVM: a machine inside a machine may hang, and this is to work everywhere.
             .args(["-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", "1024"])
@@ -46,6 +52,10 @@ impl Machine<'_> {
             .arg("-initrd")
             .arg(self.initramfs)
             .args(["-append", KERNEL_ARGUMENTS])
+            // A disk of a kind that the kernels have no module for.
+            .arg("-drive")
+            .arg(format!("if=none,id=disk,format=raw,file={}", disk.display()))
+            .args(["-device", "nvme,drive=disk,serial=disk"])
             .stdin(Stdio::null())
             .spawn()
             .with_context(|| format!("cannot start {}", self.emulator.display()))?;
