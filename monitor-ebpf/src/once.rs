@@ -16,5 +16,5 @@ const EEXIST: i32 = 17;
 #[inline(always)]
 pub fn is_first(told: &Told, task: Task) -> bool {
     let identity = Identity { start_ns: task.leader().start_time(), tgid: task.tgid().into() };
-    !matches!(told.insert(&identity, &0, BPF_NOEXIST.into()), Err(error) if error as i32 == -EEXIST)
+    told.insert(identity, 0, BPF_NOEXIST.into()) != Err(-EEXIST)
 }
