@@ -2,20 +2,37 @@
 
 use monitor::{
     export::name::{label_name, metric_name},
-    metric::{Kind, MetricDesc, catalogue},
+    metric::{self, Kind, MetricDesc, catalogue},
 };
 
-/// Pairs that are not named alike. All others are: `monitor.process.block.io` is a part of
-/// `monitor.block.io`.
-const NAMED_OTHERWISE: [(&str, &str); 2] = [
-    ("monitor.process.runqueue.latency", "monitor.sched.runqueue.latency"),
-    ("monitor.process.offcpu.latency", "monitor.sched.offcpu.latency"),
+/// A metric of groups, and the one of the host that it is a part of.
+type Part = (&'static MetricDesc, &'static MetricDesc);
+
+/// All there are.
+const PARTS: &[Part] = &[
+    (&metric::PROCESS_RUNQUEUE_LATENCY, &metric::SCHED_RUNQUEUE_LATENCY),
+    (&metric::PROCESS_OFFCPU_LATENCY, &metric::SCHED_OFFCPU_LATENCY),
+    (&metric::PROCESS_BLOCK_QUEUE_LATENCY, &metric::BLOCK_QUEUE_LATENCY),
+    (&metric::PROCESS_BLOCK_DEVICE_LATENCY, &metric::BLOCK_DEVICE_LATENCY),
+    (&metric::PROCESS_BLOCK_IO, &metric::BLOCK_IO),
+    (&metric::PROCESS_BLOCK_OPERATIONS, &metric::BLOCK_OPERATIONS),
+    (&metric::PROCESS_BLOCK_ERRORS, &metric::BLOCK_ERRORS),
+    (&metric::PROCESS_TCP_CONNECT_LATENCY, &metric::TCP_CONNECT_LATENCY),
+    (&metric::PROCESS_TCP_ACCEPT_LATENCY, &metric::TCP_ACCEPT_LATENCY),
+    (&metric::PROCESS_TCP_RTT, &metric::TCP_RTT),
+    (&metric::PROCESS_TCP_IO, &metric::TCP_IO),
+    (&metric::PROCESS_TCP_RETRANSMITS, &metric::TCP_RETRANSMITS),
+    (&metric::PROCESS_TCP_RESETS, &metric::TCP_RESETS),
+    (&metric::PROCESS_TCP_OPENED, &metric::TCP_OPENED),
+    (&metric::PROCESS_TCP_CLOSED, &metric::TCP_CLOSED),
+    (&metric::PROCESS_TCP_FAILED, &metric::TCP_FAILED),
+    (&metric::PROCESS_DNS_LATENCY, &metric::DNS_LATENCY),
+    (&metric::PROCESS_DNS_QUESTIONS, &metric::DNS_QUESTIONS),
+    (&metric::PROCESS_MEMORY_RECLAIM_LATENCY, &metric::MEMORY_RECLAIM_LATENCY),
+    (&metric::PROCESS_MEMORY_COMPACTION_LATENCY, &metric::MEMORY_COMPACTION_LATENCY),
 ];
 
-/// Metrics of the host that are named like one of groups and count something else; with the reason.
-const NO_SUMS: [(&str, &str); 0] = [];
-
-/// A metric of groups, and the one of the host that it is a part of, by their names in Prometheus.
+/// Such metrics by their names in Prometheus.
 pub(crate) struct Pair {
     pub(crate) of_groups: String,
     pub(crate) of_host: String,
@@ -24,44 +41,34 @@ pub(crate) struct Pair {
     pub(crate) shared: Vec<String>,
 }
 
-/// All of the catalogue.
-pub(crate) fn pairs() -> Vec<Pair> {
-    let find = |name: &str| catalogue().find(|metric| metric.name == name);
-    let pair = |group: &'static MetricDesc| {
-        let rest = group.name.strip_prefix("monitor.process.")?;
-        let otherwise = NAMED_OTHERWISE.iter().find(|(name, _)| *name == group.name);
-        let host = otherwise.map_or(format!("monitor.{rest}"), |(_, host)| (*host).to_owned());
-        let host = find(&host).filter(|host| host.kind == group.kind)?;
-        let is_sum = NO_SUMS.iter().all(|(name, _)| *name != host.name);
-        (is_sum && matches!(host.kind, Kind::Counter | Kind::Histogram)).then(|| Pair {
+/// All there are.
+pub(crate) fn pairs() -> impl Iterator<Item = Pair> {
+    PARTS.iter().map(|(group, host)| {
+        let shared = group.attributes.iter().filter(|name| host.attributes.contains(name));
+        Pair {
             of_groups: metric_name(group),
             of_host: metric_name(host),
             is_histogram: host.kind == Kind::Histogram,
-            shared: group
-                .attributes
-                .iter()
-                .filter(|name| host.attributes.contains(name))
-                .map(|name| label_name(name))
-                .collect(),
-        })
-    };
-    catalogue().filter_map(pair).collect()
+            shared: shared.map(|name| label_name(name)).collect(),
+        }
+    })
 }
 
-/// Fails for an exception or a name that is of no use any more.
+/// `monitor.process.block.io` is a part of `monitor.block.io`, and so is everything that is named so.
 #[test]
-fn every_exception_is_one() {
-    let exists = |name: &str| catalogue().any(|metric| metric.name == name);
-    for (group, host) in NAMED_OTHERWISE {
-        assert!(exists(group) && exists(host), "{group} and {host}");
+fn every_part_is_in_the_list() {
+    let counts = |metric: &MetricDesc| matches!(metric.kind, Kind::Counter | Kind::Histogram);
+    for group in catalogue().filter(|metric| counts(metric)) {
+        let Some(rest) = group.name.strip_prefix("monitor.process.") else { continue };
+        let host = format!("monitor.{rest}");
+        let Some(host) = catalogue().find(|metric| metric.name == host) else { continue };
+        let is_listed =
+            PARTS.iter().any(|pair| (pair.0.name, pair.1.name) == (group.name, host.name));
+        assert!(is_listed, "{} and {} are not in the list", group.name, host.name);
     }
-    for (host, reason) in NO_SUMS {
-        let group = host.replacen("monitor.", "monitor.process.", 1);
-        assert!(exists(host) && exists(&group) && !reason.is_empty(), "{host}");
-    }
-    let pairs = pairs();
-    assert!(pairs.len() >= NAMED_OTHERWISE.len());
-    for Pair { of_groups, of_host, shared, .. } in pairs {
-        println!("{of_groups} adds up to {of_host}, by {shared:?}");
+    for (group, host) in PARTS {
+        assert!(group.kind == host.kind && counts(group), "{} and {}", group.name, host.name);
+        assert!(group.name.starts_with("monitor.process."), "{}", group.name);
+        assert!(!host.name.starts_with("monitor.process."), "{}", host.name);
     }
 }
