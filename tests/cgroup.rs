@@ -20,6 +20,11 @@ pub fn controller(name: &str) -> Option<PathBuf> {
     mount(|kind, options| kind == "cgroup" && options.split(',').any(|option| option == name))
 }
 
+/// The mount that has a controller, in whichever version.
+pub fn root(name: &str) -> PathBuf {
+    controller(name).or_else(version_2).expect("this host has cgroups")
+}
+
 /// The mount of version 2.
 pub fn version_2() -> Option<PathBuf> {
     mount(|kind, _| kind == "cgroup2")
@@ -40,42 +45,57 @@ pub struct Cgroup(PathBuf);
 impl Cgroup {
     /// Makes a cgroup whose processes together get `quota_us` of CPU time in each `period_us`.
     pub fn new(name: &str, quota_us: u32, period_us: u32) -> Self {
-        let id = process::id();
-        let (root, files) = if let Some(root) = version_1() {
-            let quota = ("cpu.cfs_quota_us", quota_us.to_string());
-            (root, vec![("cpu.cfs_period_us", period_us.to_string()), quota])
-        } else {
-            let root = version_2().expect("this host has cgroups");
-            // Refused where the root is not ours to change; then it has been done already.
-            let _ = fs::write(root.join("cgroup.subtree_control"), "+cpu");
-            (root, vec![("cpu.max", format!("{quota_us} {period_us}"))])
-        };
-        Self::make(root.join(format!("monitor-tests-{name}-{id}")), files)
+        let cgroup = Self::own("cpu", name);
+        cgroup.limit_cpu(quota_us, period_us);
+        cgroup
     }
 
     /// Makes a cgroup whose processes together may have this much memory.
     pub fn with_memory(name: &str, bytes: u64) -> Self {
-        let (root, file) = if let Some(root) = controller("memory") {
-            (root, "memory.limit_in_bytes")
-        } else {
-            let root = version_2().expect("this host has cgroups");
-            // As above.
-            let _ = fs::write(root.join("cgroup.subtree_control"), "+memory");
-            (root, "memory.max")
-        };
-        let id = process::id();
-        let path = root.join(format!("monitor-tests-{name}-{id}"));
-        Self::make(path, vec![(file, bytes.to_string())])
+        let cgroup = Self::own("memory", name);
+        let is_old = controller("memory").is_some();
+        cgroup.set(if is_old { "memory.limit_in_bytes" } else { "memory.max" }, &bytes.to_string());
+        cgroup
     }
 
-    fn make(path: PathBuf, files: Vec<(&str, String)>) -> Self {
-        let cgroup = Self(path);
-        fs::create_dir(&cgroup.0).unwrap_or_else(|e| panic!("cannot make {:?}: {e}", cgroup.0));
-        for (file, value) in files {
-            let path = cgroup.0.join(file);
-            fs::write(&path, value).unwrap_or_else(|error| panic!("cannot set {path:?}: {error}"));
+    /// Makes a cgroup of a controller with a name that nothing else has.
+    pub fn own(wanted: &str, name: &str) -> Self {
+        let name = format!("monitor-tests-{name}-{}", process::id());
+        Self::at(wanted, &root(wanted).join(name))
+    }
+
+    /// Makes the cgroup of a controller that is in this directory.
+    pub fn at(wanted: &str, directory: &Path) -> Self {
+        fs::create_dir_all(directory)
+            .unwrap_or_else(|error| panic!("cannot make {directory:?}: {error}"));
+        if controller(wanted).is_none() {
+            // It has to be on in all cgroups above.
+            let root = root(wanted);
+            let above: Vec<_> =
+                directory.ancestors().skip(1).take_while(|it| it.starts_with(&root)).collect();
+            for directory in above.into_iter().rev() {
+                // Refused where it is not ours to change; then it has been done already.
+                let file = directory.join("cgroup.subtree_control");
+                let _ = fs::write(file, format!("+{wanted}"));
+            }
         }
-        cgroup
+        Self(directory.to_owned())
+    }
+
+    /// Gives its processes together so much CPU time in each period.
+    pub fn limit_cpu(&self, quota_us: u32, period_us: u32) {
+        if version_1().is_some() {
+            self.set("cpu.cfs_period_us", &period_us.to_string());
+            self.set("cpu.cfs_quota_us", &quota_us.to_string());
+        } else {
+            self.set("cpu.max", &format!("{quota_us} {period_us}"));
+        }
+    }
+
+    /// Writes to one of its files.
+    pub fn set(&self, file: &str, value: &str) {
+        let path = self.0.join(file);
+        fs::write(&path, value).unwrap_or_else(|error| panic!("cannot set {path:?}: {error}"));
     }
 
     /// Its directory.
@@ -94,9 +114,11 @@ impl Drop for Cgroup {
         // It stays busy for a moment after its last process has been reaped.
         for _ in 0..50 {
             if fs::remove_dir(&self.0).is_ok() {
-                return;
+                break;
             }
             thread::sleep(Duration::from_millis(20));
         }
+        // What is above stays, unless it is empty: then it was made for this one.
+        let _ = self.0.parent().map(fs::remove_dir);
     }
 }

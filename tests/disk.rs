@@ -2,16 +2,18 @@
 
 use std::{
     fs,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
-    thread,
-    time::Duration,
+    process::{Child, Command, Output},
 };
 
 use serde_json::Value as Json;
 
-use crate::{cgroup, session::read, workload::scratch};
+use crate::{
+    cgroup::{self, Cgroup},
+    command::{run, spawn},
+    session::read,
+    workload::scratch,
+};
 
 /// A loop device over a file or another device.
 pub struct Loop {
@@ -144,60 +146,36 @@ impl DiskStats {
 }
 
 /// A limit on what a cgroup's processes may move to and from a device; it works with version 1 and 2.
-pub struct Throttle(PathBuf);
+pub struct Throttle(Cgroup);
 
 impl Throttle {
     /// That many reads and writes a second.
     pub fn operations(device: &Loop, reads: u32, writes: u32) -> Self {
         let number = read(&format!("/sys/block/{}/dev", device.name));
         let number = number.trim();
-        let name = format!("monitor-tests-throttle-{}", std::process::id());
-        let (root, files) = match cgroup::controller("blkio") {
-            Some(root) => {
-                let file = |kind, per_second| {
-                    let rule = format!("{number} {per_second}");
-                    (format!("blkio.throttle.{kind}_iops_device"), rule)
-                };
-                (root, vec![file("read", reads), file("write", writes)])
+        let cgroup = if cgroup::controller("blkio").is_some() {
+            let cgroup = Cgroup::own("blkio", "throttle");
+            for (kind, per_second) in [("read", reads), ("write", writes)] {
+                let file = format!("blkio.throttle.{kind}_iops_device");
+                cgroup.set(&file, &format!("{number} {per_second}"));
             }
-            None => {
-                let root = cgroup::version_2().expect("this host has cgroups");
-                // Refused where the root is not ours to change; then it has been done already.
-                let _ = fs::write(root.join("cgroup.subtree_control"), "+io");
-                let rule = format!("{number} riops={reads} wiops={writes}");
-                (root, vec![("io.max".to_owned(), rule)])
-            }
+            cgroup
+        } else {
+            let cgroup = Cgroup::own("io", "throttle");
+            cgroup.set("io.max", &format!("{number} riops={reads} wiops={writes}"));
+            cgroup
         };
-        let directory = root.join(name);
-        fs::create_dir(&directory).unwrap_or_else(|error| panic!("{directory:?}: {error}"));
-        for (file, rule) in files {
-            let path = directory.join(file);
-            fs::write(&path, rule).unwrap_or_else(|error| panic!("cannot set {path:?}: {error}"));
-        }
-        Self(directory)
+        Self(cgroup)
     }
-}
 
-impl Throttle {
     /// The file by which processes join.
     pub fn procs(&self) -> String {
-        self.0.join("cgroup.procs").display().to_string()
+        self.0.path().join("cgroup.procs").display().to_string()
     }
 
     /// Its id.
     pub fn id(&self) -> u64 {
-        fs::metadata(&self.0).expect("it was made here").ino()
-    }
-}
-
-impl Drop for Throttle {
-    fn drop(&mut self) {
-        for _ in 0..50 {
-            if fs::remove_dir(&self.0).is_ok() {
-                return;
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
+        self.0.id()
     }
 }
 
@@ -235,22 +213,4 @@ pub fn fio_result(output: &Output, direction: &str) -> Json {
 /// A number in what fio printed.
 pub fn number(json: &Json, name: &str) -> u64 {
     json[name].as_u64().unwrap_or_else(|| panic!("no {name} in {json}"))
-}
-
-/// Starts a program whose output is wanted.
-pub fn spawn(command: &mut Command) -> Child {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.spawn().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"))
-}
-
-/// Runs a program that must succeed; what it printed.
-pub fn run(program: &str, args: &[&str]) -> String {
-    let output = Command::new(program).args(args).stdin(Stdio::null()).output();
-    let output = output.unwrap_or_else(|error| panic!("cannot run {program}: {error}; install it"));
-    assert!(
-        output.status.success(),
-        "{program} {args:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8_lossy(&output.stdout).into_owned()
 }

@@ -8,6 +8,7 @@ pub mod block;
 pub mod bpftrace;
 pub mod cgroup;
 pub mod collector;
+pub mod command;
 pub mod counts;
 pub mod disk;
 pub mod kernel_log;

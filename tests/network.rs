@@ -8,6 +8,8 @@ use std::{
     time::Duration,
 };
 
+use crate::command::run;
+
 /// The two ends of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -160,14 +162,4 @@ impl Drop for Network {
             let _ = fs::remove_dir_all(self.configuration(end));
         }
     }
-}
-
-/// What a program says that must work.
-fn run(program: &str, args: &[&str]) -> String {
-    let output = Command::new(program).args(args).output().unwrap_or_else(|error| {
-        panic!("cannot run {program}: {error}; install Debian's packages iproute2 and nftables")
-    });
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {}: {error}", args.join(" "));
-    String::from_utf8_lossy(&output.stdout).into_owned()
 }

@@ -6,7 +6,8 @@ use monitor_tests::{
     Hist,
     block::{BlockRecorder, recorded, trace_queue},
     cgroup,
-    disk::{DiskStats, Fio, Loop, Mounted, Throttle, fio_result, number, run, spawn},
+    command::{run, spawn},
+    disk::{DiskStats, Fio, Loop, Mounted, Throttle, fio_result, number},
     kernel, repeatable, serial,
 };
 use serde_json::Value as Json;

@@ -1,8 +1,12 @@
 //! What cgroups say of containers and units, against their files.
 
-use std::{fs, path::PathBuf, process, thread, time::Duration};
+use std::{fs, process, thread, time::Duration};
 
-use monitor_tests::{Workload, cgroup, serial};
+use monitor_tests::{
+    Workload,
+    cgroup::{self, Cgroup},
+    serial,
+};
 
 use super::{groups::Container, program::Daemon, scrape::Scrape};
 
@@ -10,6 +14,9 @@ const PERIODS: &str = "monitor_cgroup_cpu_periods_total";
 const THROTTLED: &str = "monitor_cgroup_cpu_throttled_periods_total";
 const TIME: &str = "monitor_cgroup_cpu_throttled_time_seconds_total";
 const COMMAND: &str = "mt-same";
+
+/// The period of CPU quotas.
+const PERIOD_US: u32 = 10_000;
 
 /// Periods, throttled periods and throttled nanoseconds that a container's file says once its processes
 /// have ended: the timer of the period runs on for a moment.
@@ -43,13 +50,13 @@ fn throttling_is_what_the_cgroups_say_and_containers_are_told_apart() {
     let _serial = serial();
     // One is there before the daemon, and counts from its start.
     let before = Container::new(1);
-    before.limit(2000);
+    before.cgroup.limit_cpu(2000, PERIOD_US);
     before.run(COMMAND, 20).end();
     let base = stat(&before);
     assert!(base[1] > 0, "no throttling: {base:?}");
     let daemon = Daemon::start([]);
     let after = Container::new(2);
-    after.limit(5000);
+    after.cgroup.limit_cpu(5000, PERIOD_US);
     let hogs = [before.run(COMMAND, 100), after.run(COMMAND, 200)];
     hogs.into_iter().for_each(Workload::end);
     let [first, second] = [stat(&before), stat(&after)];
@@ -71,31 +78,15 @@ fn throttling_is_what_the_cgroups_say_and_containers_are_told_apart() {
     assert_eq!(exported(&Scrape::protobuf(&daemon), &before.id), Some(first));
 }
 
-/// A cgroup of a unit, removed at the end.
-struct Unit(PathBuf);
-
-impl Drop for Unit {
-    fn drop(&mut self) {
-        for _ in 0..50 {
-            if fs::remove_dir(&self.0).is_ok() {
-                return;
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
-
 #[test]
 fn the_longest_names_are_whole() {
     let _serial = serial();
-    let root = cgroup::version_1().unwrap_or_else(super::groups::unified);
     // The longest name that a directory can have.
     let tail = format!("{}.service", process::id());
     let name = format!("{}{tail}", "x".repeat(255 - tail.len()));
-    let unit = Unit(root.join(&name));
-    fs::create_dir(&unit.0).unwrap_or_else(|error| panic!("cannot make {:?}: {error}", unit.0));
+    let unit = Cgroup::at("cpu", &cgroup::root("cpu").join(&name));
     let daemon = Daemon::start([]);
-    let hog = Workload::start(COMMAND, ["hog", "-", unit.0.to_str().expect("text"), "50"]);
+    let hog = Workload::start(COMMAND, ["hog", "-", unit.path().to_str().expect("text"), "50"]);
     hog.done();
     hog.end();
     let labels = [("systemd_unit", &*name)];

@@ -1,14 +1,13 @@
 //! How processes are grouped: by container, by process, and those that are too many.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-    process, thread,
-    time::Duration,
-};
+use std::{collections::BTreeSet, fs, process, thread, time::Duration};
 
-use monitor_tests::{Workload, cgroup, proc::Counters, serial};
+use monitor_tests::{
+    Workload,
+    cgroup::{self, Cgroup},
+    proc::Counters,
+    serial,
+};
 
 use super::{program::Daemon, scrape::Scrape, sums::adds_up};
 
@@ -18,39 +17,23 @@ const RUNS: &str = "monitor_process_runqueue_latency_seconds_count";
 /// A cgroup named as Docker names those of its containers, removed at the end.
 pub(crate) struct Container {
     pub(crate) id: String,
-    directory: PathBuf,
+    pub(crate) cgroup: Cgroup,
 }
 
 impl Container {
     pub(crate) fn new(number: u32) -> Self {
         let id = format!("{:056x}{number:08x}", process::id());
-        let root = cgroup::version_1().unwrap_or_else(unified);
-        let directory = root.join("docker").join(&id);
-        fs::create_dir_all(&directory)
-            .unwrap_or_else(|error| panic!("cannot make {directory:?}: {error}"));
-        Self { id, directory }
+        let cgroup = Cgroup::at("cpu", &cgroup::root("cpu").join("docker").join(&id));
+        Self { id, cgroup }
     }
 
-    /// Gives its processes together so much CPU time in each 10 ms.
-    pub(crate) fn limit(&self, quota_us: u32) {
-        let write = |path: PathBuf, value: &str| {
-            fs::write(&path, value).unwrap_or_else(|error| panic!("cannot set {path:?}: {error}"));
-        };
-        if cgroup::version_1().is_some() {
-            write(self.directory.join("cpu.cfs_period_us"), "10000");
-            write(self.directory.join("cpu.cfs_quota_us"), &quota_us.to_string());
-        } else {
-            let parent = self.directory.parent().expect("it is below docker");
-            for above in [parent.parent().expect("as above"), parent] {
-                write(above.join("cgroup.subtree_control"), "+cpu");
-            }
-            write(self.directory.join("cpu.max"), &format!("{quota_us} 10000"));
-        }
+    fn path(&self) -> &str {
+        self.cgroup.path().to_str().expect("plain letters")
     }
 
     /// What a line of its `cpu.stat` says: the first of those named that is there.
     pub(crate) fn stat(&self, names: &[&str]) -> Option<u64> {
-        let text = fs::read_to_string(self.directory.join("cpu.stat")).expect("it is there");
+        let text = fs::read_to_string(self.cgroup.path().join("cpu.stat")).expect("it is there");
         let value =
             |name| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
         names.iter().find_map(value)
@@ -58,39 +41,15 @@ impl Container {
 
     /// A process in it that starts so many others, one after the other, which each use a CPU for 1 ms.
     fn forks(&self, children: u32) -> Workload {
-        let directory = self.directory.to_str().expect("plain letters");
-        Workload::start("mt-forks", ["forks", &children.to_string(), "1000", directory])
+        Workload::start("mt-forks", ["forks", &children.to_string(), "1000", self.path()])
     }
 
     /// A process in it that has used so much of a CPU.
     pub(crate) fn run(&self, name: &str, milliseconds: u32) -> Workload {
-        let directory = self.directory.to_str().expect("plain letters");
-        let hog = Workload::start(name, ["hog", "-", directory, &milliseconds.to_string()]);
+        let hog = Workload::start(name, ["hog", "-", self.path(), &milliseconds.to_string()]);
         hog.done();
         hog
     }
-}
-
-impl Drop for Container {
-    fn drop(&mut self) {
-        // It stays busy for a moment after its last process has been reaped.
-        for _ in 0..50 {
-            if fs::remove_dir(&self.directory).is_ok() {
-                break;
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-        // That of a real Docker is not empty, and stays.
-        let _ = fs::remove_dir(self.directory.parent().unwrap_or(Path::new("/nonexistent")));
-    }
-}
-
-/// The mount of the hierarchy of version 2.
-pub(crate) fn unified() -> PathBuf {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").expect("there is /proc");
-    let line = mounts.lines().find(|line| line.contains(" - cgroup2 "));
-    let mount = line.and_then(|line| line.split(' ').nth(4)).expect("this host has cgroups");
-    PathBuf::from(mount)
 }
 
 #[test]

@@ -1,13 +1,9 @@
 //! The worst that a host can do: making processes as fast as its CPUs can, beside threads that wake each
 //! other as fast. Whatever is not measured then is in the ledger.
 
-use monitor_tests::{Workload, proc::Counters, serial, sys};
+use monitor_tests::{Workload, proc::Counters, serial, sys, workload::Pipes};
 
-use super::{
-    program::{Daemon, Directory},
-    scrape::Scrape,
-    sums,
-};
+use super::{program::Daemon, scrape::Scrape, sums};
 
 /// How long it goes on.
 const SECONDS: u64 = 60;
@@ -23,11 +19,9 @@ fn total(scrape: &Scrape, metric: &str, command: &str) -> f64 {
 fn a_minute_of_forks_and_switches_is_counted_in_full() {
     let _serial = serial();
     let daemon = Daemon::start([]);
-    let pipes = Directory::new();
-    let [there, back] = ["there", "back"].map(|name| pipes.path(name));
-    [&there, &back].into_iter().for_each(|path| sys::mkfifo(path));
+    let pipes = Pipes::new();
+    let [there, back] = pipes.paths();
     let (cpu, messages) = (sys::last_cpu(), MESSAGES.to_string());
-    let [there, back] = [&there, &back].map(|path| path.to_str().expect("a plain path"));
     let pong = Workload::start("mt-pong", ["pong", &cpu, there, back, &messages]);
     let ping = Workload::start("mt-ping", ["ping", &cpu, there, back, &messages]);
     let storm = Workload::start("mt-storm", ["storm", &SECONDS.to_string()]);

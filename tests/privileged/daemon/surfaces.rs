@@ -6,13 +6,7 @@ use monitor::{
     kernel::attach::{Alternative, Hook, Target},
     probe::PROBES,
 };
-use monitor_tests::{
-    Workload,
-    cgroup::Cgroup,
-    disk::{Loop, run},
-    proc::Counters,
-    serial,
-};
+use monitor_tests::{Workload, cgroup::Cgroup, command::run, disk::Loop, proc::Counters, serial};
 use serde_json::{Value, json};
 
 use super::{
