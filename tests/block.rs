@@ -14,7 +14,6 @@ use monitor::{
         BLOCK_QUEUE_LATENCY, MetricDesc, PROCESS_BLOCK_DEVICE_LATENCY, PROCESS_BLOCK_ERRORS,
         PROCESS_BLOCK_IO, PROCESS_BLOCK_OPERATIONS, PROCESS_BLOCK_QUEUE_LATENCY,
     },
-    probe::{PROBES, Probe, wait_for_programs},
     sample::{Owner, Process, Sample, Value},
 };
 
@@ -22,6 +21,7 @@ use crate::{
     Hist,
     bpftrace::Counting,
     disk::{DiskStats, Loop},
+    running::Running,
     session::read,
 };
 
@@ -164,31 +164,23 @@ impl BlockTotals {
 
 /// The running probe.
 pub struct BlockRecorder {
-    probe: Box<dyn Probe>,
+    probe: Running,
     totals: BlockTotals,
 }
 
 impl BlockRecorder {
     /// Loads and attaches the probe.
     pub fn start(kernel: &Kernel) -> Self {
-        let desc = PROBES.iter().find(|probe| probe.name == "block").expect("there is one");
-        let probe = (desc.load)(kernel).unwrap_or_else(|error| panic!("{error}"));
-        for verdict in probe.verdicts() {
-            assert!(verdict.state.is_attached(), "{}: {}", verdict.hook, verdict.state);
-        }
+        let probe = Running::start(kernel, "block");
+        probe.check_attached();
         Self { probe, totals: BlockTotals::default() }
     }
 
     /// Ends a tick; all that was reported until now.
     pub fn tick(&mut self) -> &BlockTotals {
-        self.probe.end_tick().unwrap_or_else(|error| panic!("{error}"));
-        wait_for_programs();
-        self.probe.snapshot().unwrap_or_else(|error| panic!("{error}"));
         let totals = &mut self.totals;
-        self.probe.decode(&mut |sample| totals.add(&sample));
-        let missed =
-            self.probe.accounts().programs().map(|(_, stats)| stats.recursion_misses).sum();
-        totals.lost.insert("recursion_misses".to_owned(), missed);
+        self.probe.tick(&mut |sample| totals.add(&sample));
+        totals.lost.insert("recursion_misses".to_owned(), self.probe.recursion_misses());
         totals
     }
 

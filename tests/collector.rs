@@ -14,11 +14,10 @@ use monitor::{
     event::Event,
     kernel::loader::Kernel,
     metric::{AGENT_LOST, MetricDesc},
-    probe::{PROBES, Probe, wait_for_programs},
     sample::{Owner, Sample, Value},
 };
 
-use crate::{counts::Hist, recorder::comm, sys::set_comm};
+use crate::{counts::Hist, recorder::comm, running::Running, sys::set_comm};
 
 /// Time between ticks.
 const TICK: Duration = Duration::from_millis(200);
@@ -121,8 +120,7 @@ pub struct Collector {
 impl Collector {
     /// Loads and attaches the probe called `name`, and begins to tick.
     pub fn start(kernel: &Kernel, name: &str) -> Self {
-        let desc = PROBES.iter().find(|probe| probe.name == name).expect("there is such a probe");
-        let probe = (desc.load)(kernel).unwrap_or_else(|error| panic!("{error}"));
+        let probe = Running::start(kernel, name);
         let stop = Arc::new(AtomicBool::new(false));
         let thread = thread::spawn({
             let stop = Arc::clone(&stop);
@@ -139,7 +137,7 @@ impl Collector {
 }
 
 /// One tick after the other, until told to stop, and two more.
-fn run(mut probe: Box<dyn Probe>, stop: &AtomicBool) -> Collected {
+fn run(mut probe: Running, stop: &AtomicBool) -> Collected {
     set_comm("collector");
     let mut collected = Collected::default();
     let mut left = 2;
@@ -149,13 +147,10 @@ fn run(mut probe: Box<dyn Probe>, stop: &AtomicBool) -> Collected {
         } else {
             thread::sleep(TICK);
         }
-        probe.end_tick().unwrap_or_else(|error| panic!("{error}"));
-        wait_for_programs();
-        probe.snapshot().unwrap_or_else(|error| panic!("{error}"));
         collected.levels.values_mut().for_each(|level| level.last = 0);
-        probe.decode(&mut |sample| collected.add(&sample));
+        probe.tick(&mut |sample| collected.add(&sample));
         collected.levels.values_mut().for_each(|level| level.most = level.most.max(level.last));
-        probe.events(&|_| true, &mut |event| collected.events.push(event));
+        probe.events(&mut |event| collected.events.push(event));
     }
     collected
 }

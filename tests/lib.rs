@@ -17,6 +17,7 @@ pub mod objects;
 pub mod proc;
 pub mod recorder;
 pub mod reference;
+pub mod running;
 pub mod scenario;
 mod session;
 pub mod sys;

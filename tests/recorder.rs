@@ -11,12 +11,12 @@ use std::{
 use monitor::{
     kernel::loader::Kernel,
     metric::AGENT_LOST,
-    probe::{PROBES, Probe, wait_for_programs},
     sample::{Owner, Process, Sample, Value},
 };
 
 use crate::{
     counts::Counts,
+    running::Running,
     sys::{monotonic_ns, set_comm},
 };
 
@@ -116,13 +116,9 @@ impl Recorder {
     /// Loads and attaches the probe, and begins to tick.
     pub fn start(kernel: &Kernel) -> Self {
         let attached_from = monotonic_ns();
-        let desc =
-            PROBES.iter().find(|probe| probe.name == "sched").expect("there is such a probe");
-        let probe = (desc.load)(kernel).unwrap_or_else(|error| panic!("{error}"));
+        let probe = Running::start(kernel, "sched");
         let attached_until = monotonic_ns();
-        for verdict in probe.verdicts() {
-            assert!(verdict.state.is_attached(), "{}: {}", verdict.hook, verdict.state);
-        }
+        probe.check_attached();
         let state = Arc::default();
         let thread = thread::spawn({
             let state = Arc::clone(&state);
@@ -184,7 +180,7 @@ impl Drop for Recorder {
 }
 
 /// One tick after the other, until told to stop.
-fn run(mut probe: Box<dyn Probe>, (state, changed): &(Mutex<State>, Condvar)) {
+fn run(mut probe: Running, (state, changed): &(Mutex<State>, Condvar)) {
     set_comm("recorder");
     let mut next = Instant::now() + TICK;
     let mut samples = Totals::default();
@@ -198,10 +194,7 @@ fn run(mut probe: Box<dyn Probe>, (state, changed): &(Mutex<State>, Condvar)) {
         }
         drop(guard);
         next += TICK;
-        probe.end_tick().unwrap_or_else(|error| panic!("{error}"));
-        wait_for_programs();
-        probe.snapshot().unwrap_or_else(|error| panic!("{error}"));
-        probe.decode(&mut |sample| samples.add(&sample));
+        probe.tick(&mut |sample| samples.add(&sample));
         let mut guard = state.lock().expect("as above");
         guard.totals.absorb(mem::take(&mut samples));
         drop(guard);
