@@ -152,5 +152,6 @@ fn run(mut probe: Running, stop: &AtomicBool) -> Collected {
         collected.levels.values_mut().for_each(|level| level.most = level.most.max(level.last));
         probe.events(&mut |event| collected.events.push(event));
     }
+    collected.lost.insert("recursion_misses".to_owned(), probe.recursion_misses());
     collected
 }

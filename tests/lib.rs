@@ -31,7 +31,7 @@ pub use self::{
     counts::{Counts, Hist},
     recorder::{Recorder, Totals},
     reference::{Blind, Events, Intervals, Tracer},
-    session::{Observed, Serial, kernel, observe, serial},
+    session::{Observed, Serial, kernel, observe, serial, shown},
     workload::Workload,
 };
 

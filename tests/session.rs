@@ -100,6 +100,20 @@ pub fn observe<T>(kernel: &Kernel, body: impl Fn(&Recorder) -> T) -> Observed<T>
 /// How often observations are made at most.
 const ATTEMPTS: u32 = 3;
 
+/// Makes a measurement, and once more when something was not to be seen, in the hope that it is then. On
+/// some machines no tracepoint fires while certain threads run, such as those of a sandbox, nor in
+/// interrupts that come just then.
+pub fn shown<T>(measure: impl Fn() -> T, is_complete: impl Fn(&T) -> bool) -> T {
+    for _ in 1..ATTEMPTS {
+        let measured = measure();
+        if is_complete(&measured) {
+            return measured;
+        }
+        println!("once more, as the kernel did not show everything");
+    }
+    measure()
+}
+
 /// Reads a file that must be there.
 pub(crate) fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("cannot read {path}: {error}"))
