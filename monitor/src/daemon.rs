@@ -118,6 +118,8 @@ pub async fn run(
     let ticker = Ticker::new(&config, records.clone());
     let (sender, views) = watch::channel(Arc::new(ticker.first_view()));
     let prometheus = Prometheus::new(views.clone(), resource::resource(host.clone()))?;
+    // Its first reading took room for many series, and gave it back.
+    heap::give_back();
     let (configs, orders) = std::sync::mpsc::channel();
     let thread = std::thread::Builder::new()
         .name("tick".to_owned())
