@@ -69,15 +69,10 @@ impl Route {
         Ok(Self { signal, target, tls })
     }
 
-    /// Warns when others can listen in on secrets.
-    fn warn_of_strangers(&self) {
-        if self.tls.is_none() && !self.target.headers.is_empty() && !is_here(&self.target.endpoint)
-        {
-            tracing::warn!(
-                "otlp.headers go to {} through the network in the clear; use https",
-                self.target.endpoint
-            );
-        }
+    /// Whether others can listen in on secrets.
+    fn is_overheard(&self) -> bool {
+        let Target { headers, endpoint, .. } = &self.target;
+        self.tls.is_none() && !headers.is_empty() && !is_here(endpoint)
     }
 }
 
@@ -126,7 +121,12 @@ impl Otlp {
             known.send_replace(Some(resource));
         });
         for route in routes {
-            route.warn_of_strangers();
+            if route.is_overheard() {
+                tracing::warn!(
+                    "otlp.headers go to {} through the network in the clear; use https",
+                    route.target.endpoint
+                );
+            }
             let Route { signal, target, tls } = route.clone();
             let protocol = target.protocol.name();
             tracing::info!("sending {} to {} by {protocol}", signal.name(), target.endpoint);
@@ -154,7 +154,36 @@ impl Otlp {
     pub async fn stop(&mut self, deadline: Instant) {
         self.stop.send_replace(true);
         let ended = async { while self.senders.join_next().await.is_some() {} };
-        // What is not sent by then is cut off.
-        let _ = timeout_at(deadline, ended).await;
+        if timeout_at(deadline, ended).await.is_err() {
+            // What is not sent by then is cut off, and counted.
+            self.senders.shutdown().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{OtlpConfig, Secret};
+
+    #[test]
+    fn secrets_in_the_clear_are_noticed() {
+        let is_overheard = |endpoint: &str, header: Option<&str>| {
+            let secret = |name: &str| (name.to_owned(), Secret("s3cr3t".to_owned()));
+            let config = OtlpConfig {
+                endpoint: Some(endpoint.to_owned()),
+                headers: header.map(secret).into_iter().collect(),
+                ..OtlpConfig::default()
+            };
+            let target = config.target(Signal::Logs, &|_| None).unwrap().unwrap();
+            Route { signal: Signal::Logs, target, tls: None }.is_overheard()
+        };
+        for here in ["http://localhost:4317", "http://127.0.0.9:4317", "http://[::1]:4317"] {
+            assert!(!is_overheard(here, Some("authorization")), "{here}");
+        }
+        for elsewhere in ["http://collector:4317", "http://10.0.0.1:4317", "http://[fd00::1]:1"] {
+            assert!(is_overheard(elsewhere, Some("authorization")), "{elsewhere}");
+            assert!(!is_overheard(elsewhere, None), "{elsewhere}");
+        }
     }
 }

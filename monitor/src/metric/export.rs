@@ -50,8 +50,8 @@ pub static EXPORT_DROPPED: MetricDesc = MetricDesc {
     kind: Kind::Counter,
     attributes: &["monitor.signal", "monitor.loss.reason"],
     help: "Data points and log records that were not sent and never will be: rejected by the \
-           receiver, pushed out by newer ones (queue_full), or in a request that failed for good, by \
-           its error.type; what a later request makes good is not counted",
+           receiver, pushed out by newer ones (queue_full), left when sending ended (cut_off, \
+           turned_off), or in a request that failed for good, by its error.type; what a later request makes good is not counted",
     source: "counted where each loss happens",
 };
 

@@ -284,3 +284,17 @@ async fn an_outage_costs_no_more_than_the_queue() {
         .sum();
     assert_eq!(arrived as u64 + lost, u64::from(EVENTS));
 }
+
+#[tokio::test]
+async fn what_is_cut_off_or_turned_off_is_counted() {
+    let receiver = Receiver::start([Answer::Late(Duration::from_secs(60))]).await;
+    let target = target(&receiver.endpoint(), Protocol::Grpc);
+    let mut exporter = Exporter::start(setup::view(0, Vec::new()), &[Signal::Logs], &target);
+    exporter.push_events(3);
+    receiver.inbox.wait(1).await;
+    exporter.push_events(2);
+    exporter.stop().await;
+    // The senders are gone, and then the queue is closed.
+    exporter.start_again(&[], &target);
+    assert_eq!(exporter.lost(Signal::Logs), counts([("cut_off", 3), ("turned_off", 2)]));
+}

@@ -40,8 +40,23 @@ pub(crate) struct Exporter {
 impl Exporter {
     /// Sends a view and records to a target.
     pub(crate) fn start(view: View, signals: &[Signal], target: &Target) -> Self {
-        let (views, published) = watch::channel(Arc::new(view));
+        let views = watch::Sender::new(Arc::new(view));
         let records = Records::new();
+        let otlp = Self::send(&views, &records, signals, target);
+        Self { otlp, records, views }
+    }
+
+    /// Sends others instead, as after a reload.
+    pub(crate) fn start_again(&mut self, signals: &[Signal], target: &Target) {
+        self.otlp = Self::send(&self.views, &self.records, signals, target);
+    }
+
+    fn send(
+        views: &watch::Sender<Arc<View>>,
+        records: &Arc<Records>,
+        signals: &[Signal],
+        target: &Target,
+    ) -> Otlp {
         let routes: Vec<_> = signals
             .iter()
             .map(|signal| {
@@ -55,8 +70,7 @@ impl Exporter {
             })
             .collect();
         let host = vec![KeyValue::new("host.id", "the-host")];
-        let otlp = Otlp::start(&routes, async { resource(host) }, &published, &records);
-        Self { otlp, records, views }
+        Otlp::start(&routes, async { resource(host) }, &views.subscribe(), records)
     }
 
     /// Publishes a view.

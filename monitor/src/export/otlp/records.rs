@@ -4,6 +4,7 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, VecDeque},
+    mem,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -84,7 +85,8 @@ impl Records {
     pub(super) fn open(&self, is_open: bool) {
         self.is_open.store(is_open, Ordering::Relaxed);
         if !is_open {
-            *self.lock() = Waiting::default();
+            let waiting = mem::take(&mut *self.lock()).records.len() as u64;
+            self.ledger.dropped(Signal::Logs, "turned_off", waiting, "logs are sent no longer");
         }
     }
 

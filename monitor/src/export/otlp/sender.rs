@@ -138,6 +138,7 @@ impl Sender {
 
     /// Sends a batch until it is taken, or never will be.
     async fn deliver(&mut self, batch: Batch, backoff: &mut Backoff, stop: &mut Stop) {
+        let mut undelivered = Undelivered { ledger: self.ledger.clone(), records: batch.records };
         loop {
             let is_last = *stop.borrow();
             let Err(failure) = self.send(batch.message.clone(), batch.records).await else { break };
@@ -146,8 +147,21 @@ impl Sender {
                 _ => break self.lose(&failure, batch.records),
             }
         }
+        undelivered.records = 0;
         backoff.reset();
         self.ledger.settle(self.signal);
+    }
+}
+
+/// Records that are being sent. They are lost when that is cut off.
+struct Undelivered {
+    ledger: Arc<Ledger>,
+    records: u64,
+}
+
+impl Drop for Undelivered {
+    fn drop(&mut self) {
+        self.ledger.dropped(Signal::Logs, "cut_off", self.records, "the receiver took too long");
     }
 }
 
