@@ -12,10 +12,13 @@ mod ledger;
 mod maps;
 mod memory;
 mod process;
+mod room;
 mod sched;
 mod table;
 mod tallies;
 mod tcp;
+#[cfg(test)]
+mod testing;
 
 use crate::{
     error::chain,

@@ -1,10 +1,13 @@
 //! From the raw records of the `block` probe to samples. No input or output here.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    iter,
+};
 
 use monitor_common::{
     block::{DEVICE, Entry, Key, LATENCIES, Loss, Losses, Operation, QUEUE},
-    hist::{COARSE_SHIFT, FINE_SLOTS},
+    hist::COARSE_SHIFT,
 };
 
 use crate::{
@@ -13,8 +16,8 @@ use crate::{
         MetricDesc, PROCESS_BLOCK_DEVICE_LATENCY, PROCESS_BLOCK_ERRORS, PROCESS_BLOCK_IO,
         PROCESS_BLOCK_OPERATIONS, PROCESS_BLOCK_QUEUE_LATENCY,
     },
-    probe::ledger::Ledger,
-    sample::{Attributes, Durations, Owner, Sample, Value},
+    probe::{ledger::Ledger, room::Room},
+    sample::{Attributes, Owner, Sample, Value},
 };
 
 /// The metrics that one entry, or the sum of some, gives values to.
@@ -60,7 +63,7 @@ pub(super) struct Decoder {
     /// By device and operation, with the name that the device had.
     attributes: HashMap<(u32, u16), (String, Attributes)>,
     ledger: Ledger,
-    slots: Vec<(u16, u32)>,
+    room: Room,
 }
 
 /// How many sets of attributes are kept.
@@ -71,7 +74,7 @@ impl Default for Decoder {
         Self {
             attributes: HashMap::new(),
             ledger: Ledger::new(super::NAME, &Loss::NAMES),
-            slots: Vec::new(),
+            room: Room::default(),
         }
     }
 }
@@ -122,16 +125,12 @@ impl Decoder {
             [QUEUE, DEVICE].map(|latency| entry.slots[latency].iter().sum());
         let did_not_wait = timed.saturating_sub(queued);
         for (latency, metric) in metrics.latencies.into_iter().enumerate() {
-            let more = if latency == QUEUE { did_not_wait } else { 0 };
-            self.collect(&entry.slots[latency], more, metrics.shift);
+            let slots = &entry.slots[latency];
+            let first = slots[0] + if latency == QUEUE { did_not_wait } else { 0 };
+            let counts = iter::once(first).chain(slots[1..].iter().copied());
             if timed > 0 {
-                let sum_ns = entry.sums[latency];
-                let value = Value::Histogram(Durations {
-                    shift: metrics.shift,
-                    sum_ns,
-                    slots: &self.slots,
-                });
-                sink(Sample { metric, owner, attributes, value });
+                let durations = self.room.coarser(metrics.shift, entry.sums[latency], counts);
+                sink(Sample { metric, owner, attributes, value: Value::Histogram(durations) });
             }
         }
         for (metric, increase) in [
@@ -141,20 +140,6 @@ impl Decoder {
         ] {
             // That nothing failed, or was moved, is said too.
             sink(Sample { metric, owner, attributes, value: Value::Increase(increase) });
-        }
-    }
-
-    /// Takes the slots that are not 0, of which the first has some more, at a coarser scale.
-    fn collect(&mut self, slots: &[u32; FINE_SLOTS], more: u32, shift: u32) {
-        let first = slots[0] + more;
-        let slots = std::iter::once(first).chain(slots[1..].iter().copied());
-        self.slots.clear();
-        for (slot, count) in (0u16..).zip(slots).filter(|(_, count)| *count > 0) {
-            let slot = slot >> shift;
-            match self.slots.last_mut() {
-                Some((last, sum)) if *last == slot => *sum += count,
-                _ => self.slots.push((slot, count)),
-            }
         }
     }
 }

@@ -11,8 +11,8 @@ use crate::{
         MEMORY_COMPACTION_LATENCY, MEMORY_RECLAIM_LATENCY, MetricDesc,
         PROCESS_MEMORY_COMPACTION_LATENCY, PROCESS_MEMORY_RECLAIM_LATENCY, PROCESS_OOM_KILLS,
     },
-    probe::{ledger::Ledger, tallies::Decode},
-    sample::{Attributes, Durations, Owner, Sample, Value},
+    probe::{ledger::Ledger, room::Room, tallies::Decode},
+    sample::{Attributes, Owner, Sample, Value},
 };
 
 /// The metrics of processes, by the latencies' places.
@@ -33,7 +33,7 @@ pub(super) struct Decoder {
     /// Which latencies are measured.
     measured: [bool; LATENCIES],
     ledger: Ledger,
-    slots: Vec<(u16, u32)>,
+    room: Room,
 }
 
 impl Decoder {
@@ -49,7 +49,7 @@ impl Decoder {
             latencies,
             measured,
             ledger: Ledger::new(super::NAME, &Loss::NAMES),
-            slots: Vec::new(),
+            room: Room::default(),
         }
     }
 }
@@ -65,8 +65,11 @@ impl Decode<Kept, HostBank> for Decoder {
             let owner = Owner::from(key);
             for (latency, metric) in PROCESS_LATENCIES.into_iter().enumerate() {
                 let (sum, slots) = (kept.sums[latency], &kept.slots[latency]);
-                if self.take_used(slots) {
-                    self.histogram((metric, owner, latency), COARSE_SHIFT, sum, sink);
+                let durations = self.room.durations(COARSE_SHIFT, sum, slots);
+                if !durations.slots.is_empty() {
+                    let (attributes, value) =
+                        (&self.latencies[latency], Value::Histogram(durations));
+                    sink(Sample { metric, owner, attributes, value });
                 }
             }
             if kept.oom_kills > 0 {
@@ -81,64 +84,31 @@ impl Decode<Kept, HostBank> for Decoder {
         for (latency, metric) in HOST_LATENCIES.into_iter().enumerate() {
             let (sum, slots) = (host.sums[latency], &host.slots[latency]);
             // A host on which nothing was kept has that to say.
-            if self.take_used(slots) || self.measured[latency] {
-                self.histogram((metric, Owner::Host, latency), 0, sum, sink);
+            let durations = self.room.durations(0, sum, slots);
+            if !durations.slots.is_empty() || self.measured[latency] {
+                let (attributes, value) = (&self.latencies[latency], Value::Histogram(durations));
+                sink(Sample { metric, owner: Owner::Host, attributes, value });
             }
         }
         self.ledger.decode(&host.lost, sink);
     }
 }
 
-impl Decoder {
-    /// Takes the slots that are in use; whether there are any.
-    fn take_used(&mut self, slots: &[u32]) -> bool {
-        let used = (0..).zip(slots.iter().copied()).filter(|(_, count)| *count > 0);
-        self.slots.clear();
-        self.slots.extend(used);
-        !self.slots.is_empty()
-    }
-
-    /// A histogram of the slots that were taken.
-    fn histogram(
-        &self,
-        (metric, owner, latency): (&'static MetricDesc, Owner, usize),
-        shift: u32,
-        sum_ns: u64,
-        sink: &mut dyn FnMut(Sample<'_>),
-    ) {
-        let value = Value::Histogram(Durations { shift, sum_ns, slots: &self.slots });
-        sink(Sample { metric, owner, attributes: &self.latencies[latency], value });
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::testing::{comm, in_words};
 
     fn decode(taken: &[(ProcessKey, Kept)], host: &HostBank) -> Vec<String> {
         let mut samples = Vec::new();
-        Decoder::new([true, true, false]).decode(taken, host, &mut |sample| {
-            let owner = match sample.owner {
-                Owner::Host => "host".to_owned(),
-                Owner::Rest => "rest".to_owned(),
-                Owner::Process(process) => process.pid.to_string(),
-            };
-            let attributes: Vec<_> = sample.attributes.iter().map(|(_, value)| value).collect();
-            let value = match sample.value {
-                Value::Increase(count) => count.to_string(),
-                Value::Histogram(Durations { shift, sum_ns, slots }) => {
-                    format!("{sum_ns}ns at {shift}: {slots:?}")
-                }
-                value => panic!("{value:?}"),
-            };
-            samples.push(format!("{} {owner} {attributes:?} {value}", sample.metric.name));
-        });
+        let mut decoder = Decoder::new([true, true, false]);
+        decoder.decode(taken, host, &mut |sample| samples.push(in_words(&sample)));
         samples
     }
 
     #[test]
     fn processes_and_the_host() {
-        let key = ProcessKey { tgid: 42, cgroup_id: 7, bank: 1, ..ProcessKey::default() };
+        let key = ProcessKey { comm: comm("db"), tgid: 42, bank: 1, ..ProcessKey::default() };
         let mut kept = Kept { oom_kills: 1, ..Kept::EMPTY };
         (kept.sums, kept.slots[DIRECT][20]) = ([5, 6, 7], 2);
         (kept.slots[MEMCG][0], kept.slots[COMPACTION][115]) = (1, 3);
@@ -148,17 +118,17 @@ mod tests {
         assert_eq!(
             decode(&[(key, kept), (ProcessKey::other(1), rest)], &host),
             [
-                "monitor.process.memory.reclaim.latency 42 [\"direct\"] 5ns at 2: [(20, 2)]",
-                "monitor.process.memory.reclaim.latency 42 [\"memcg\"] 6ns at 2: [(0, 1)]",
-                "monitor.process.memory.compaction.latency 42 [] 7ns at 2: [(115, 3)]",
-                "monitor.process.oom_kills 42 [] 1",
-                "monitor.process.oom_kills rest [] 2",
-                "monitor.memory.reclaim.latency host [\"direct\"] 0ns at 0: []",
-                "monitor.memory.reclaim.latency host [\"memcg\"] 8ns at 0: [(459, 9)]",
-                "monitor.agent.lost host [\"memory\", \"unmatched\"] 1",
-                "monitor.agent.lost host [\"memory\", \"implausible\"] 2",
-                "monitor.agent.lost host [\"memory\", \"table_full\"] 3",
-                "monitor.agent.lost host [\"memory\", \"ring_full\"] 4",
+                "monitor.process.memory.reclaim.latency 42:db direct 5ns at 2: [(20, 2)]",
+                "monitor.process.memory.reclaim.latency 42:db memcg 6ns at 2: [(0, 1)]",
+                "monitor.process.memory.compaction.latency 42:db 7ns at 2: [(115, 3)]",
+                "monitor.process.oom_kills 42:db 1",
+                "monitor.process.oom_kills rest 2",
+                "monitor.memory.reclaim.latency host direct 0ns at 0: []",
+                "monitor.memory.reclaim.latency host memcg 8ns at 0: [(459, 9)]",
+                "monitor.agent.lost host memory unmatched 1",
+                "monitor.agent.lost host memory implausible 2",
+                "monitor.agent.lost host memory table_full 3",
+                "monitor.agent.lost host memory ring_full 4",
             ]
         );
     }

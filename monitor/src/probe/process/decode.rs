@@ -68,38 +68,28 @@ impl Decode<Counts, Losses> for Decoder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::testing::{comm, in_words};
 
     fn decode(taken: &[(ProcessKey, Counts)], lost: Losses) -> Vec<String> {
         let mut samples = Vec::new();
-        Decoder::new().decode(taken, &lost, &mut |sample| {
-            let owner = match sample.owner {
-                Owner::Host => "host".to_owned(),
-                Owner::Rest => "rest".to_owned(),
-                Owner::Process(process) => String::from_utf8_lossy(&process.comm[..2]).into(),
-            };
-            let attributes: Vec<_> = sample.attributes.iter().map(|(_, value)| value).collect();
-            let Value::Increase(count) = sample.value else { panic!("all are counted") };
-            samples.push(format!("{} {owner} {attributes:?} {count}", sample.metric.name));
-        });
+        Decoder::new().decode(taken, &lost, &mut |sample| samples.push(in_words(&sample)));
         samples
     }
 
     #[test]
     fn ends_are_told_apart() {
-        let mut comm = [0; 16];
-        comm[..2].copy_from_slice(b"sh");
-        let key = ProcessKey { comm, cgroup_id: 7, bank: 1, ..ProcessKey::default() };
+        let key = ProcessKey { comm: comm("sh"), tgid: 42, bank: 1, ..ProcessKey::default() };
         let mut counts = Counts { forks: 1, execs: 2, failed: 3, ..Counts::EMPTY };
         counts.ended[0] = 4;
         counts.ended[9] = 5;
         assert_eq!(
             decode(&[(key, counts)], Losses::default())[..5],
             [
-                "monitor.process.forks sh [] 1",
-                "monitor.process.execs sh [] 2",
-                "monitor.process.exits sh [\"failure\"] 3",
-                "monitor.process.exits sh [\"success\"] 4",
-                "monitor.process.exits sh [\"signal\", \"SIGKILL\"] 5",
+                "monitor.process.forks 42:sh 1",
+                "monitor.process.execs 42:sh 2",
+                "monitor.process.exits 42:sh failure 3",
+                "monitor.process.exits 42:sh success 4",
+                "monitor.process.exits 42:sh signal SIGKILL 5",
             ]
         );
     }
@@ -110,11 +100,11 @@ mod tests {
         assert_eq!(
             decode(&[(ProcessKey::other(1), counts)], [1, 2, 3, 4]),
             [
-                "monitor.process.forks rest [] 6",
-                "monitor.agent.lost host [\"process\", \"table_full\"] 1",
-                "monitor.agent.lost host [\"process\", \"ring_full\"] 2",
-                "monitor.agent.lost host [\"process\", \"argv_unread\"] 3",
-                "monitor.agent.lost host [\"process\", \"implausible\"] 4",
+                "monitor.process.forks rest 6",
+                "monitor.agent.lost host process table_full 1",
+                "monitor.agent.lost host process ring_full 2",
+                "monitor.agent.lost host process argv_unread 3",
+                "monitor.agent.lost host process implausible 4",
             ]
         );
     }

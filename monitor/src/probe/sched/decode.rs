@@ -14,8 +14,8 @@ use crate::{
         PROCESS_OFFCPU_LATENCY, PROCESS_RUNQUEUE_LATENCY, SCHED_CONTEXT_SWITCHES,
         SCHED_OFFCPU_LATENCY, SCHED_RUNQUEUE_LATENCY,
     },
-    probe::ledger::Ledger,
-    sample::{Attributes, Durations, Owner, Sample, Value},
+    probe::{ledger::Ledger, room::Room},
+    sample::{Attributes, Owner, Sample, Value},
 };
 
 /// The metrics of a process's latencies, by the latencies' places.
@@ -55,7 +55,7 @@ pub(super) struct Decoder {
     major: Attributes,
     cpus: Vec<Attributes>,
     ledger: Ledger,
-    slots: Vec<(u16, u32)>,
+    room: Room,
 }
 
 impl Decoder {
@@ -73,7 +73,7 @@ impl Decoder {
                 .map(|cpu| Attributes::new([("cpu.logical_number", cpu.to_string())]))
                 .collect(),
             ledger: Ledger::new(super::NAME, &Loss::NAMES),
-            slots: Vec::new(),
+            room: Room::default(),
         }
     }
 
@@ -149,13 +149,11 @@ impl Decoder {
         slots: &[u32],
         sink: &mut dyn FnMut(Sample<'_>),
     ) {
-        let used = (0..).zip(slots.iter().copied()).filter(|(_, count)| *count > 0);
-        self.slots.clear();
-        self.slots.extend(used);
-        if self.slots.is_empty() {
+        let durations = self.room.durations(shift, sum_ns, slots);
+        if durations.slots.is_empty() {
             return;
         }
-        let value = Value::Histogram(Durations { shift, sum_ns, slots: &self.slots });
+        let value = Value::Histogram(durations);
         sink(Sample { metric, owner, attributes: &self.none, value });
     }
 }

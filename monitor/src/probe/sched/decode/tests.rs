@@ -1,14 +1,9 @@
 //! Raw records in, samples out.
 
-use monitor_common::{key::COMM_LEN, sched::RUNQUEUE};
+use monitor_common::sched::RUNQUEUE;
 
 use super::*;
-
-fn comm(name: &str) -> [u8; COMM_LEN] {
-    let mut comm = [0; COMM_LEN];
-    comm[..name.len()].copy_from_slice(name.as_bytes());
-    comm
-}
+use crate::probe::testing::{comm, in_words};
 
 fn key(name: &str, tgid: u32, kernel_thread: bool) -> ProcessKey {
     ProcessKey {
@@ -50,28 +45,9 @@ fn record(key: ProcessKey, usage: Usage, counts: Counts<'_>) -> Vec<u8> {
     bytes
 }
 
-/// Samples in words: metric, owner, attribute values, value.
 fn decode(snapshot: &Snapshot) -> Vec<String> {
     let mut samples = Vec::new();
-    Decoder::new(2).decode(snapshot, &mut |sample| {
-        let owner = match sample.owner {
-            Owner::Host => "host".to_owned(),
-            Owner::Rest => "rest".to_owned(),
-            Owner::Process(process) => format!(
-                "{}:{}{}",
-                process.pid,
-                String::from_utf8_lossy(&process.comm).trim_end_matches('\0'),
-                if process.kernel_thread { ":kernel" } else { "" }
-            ),
-        };
-        let attributes: String = sample.attributes.iter().map(|(_, value)| value).collect();
-        let value = match sample.value {
-            Value::Increase(increase) => increase.to_string(),
-            Value::Histogram(durations) => format!("{}ns {:?}", durations.sum_ns, durations.slots),
-            value => format!("{value:?}"),
-        };
-        samples.push(format!("{} {owner} {attributes} {value}", sample.metric.name));
-    });
+    Decoder::new(2).decode(snapshot, &mut |sample| samples.push(in_words(&sample)));
     samples
 }
 
@@ -88,12 +64,12 @@ fn threads_with_news_become_samples_of_their_process() {
     assert_eq!(
         samples[..6],
         [
-            "monitor.process.cpu.time 42:nginx  5000",
+            "monitor.process.cpu.time 42:nginx 5000",
             "monitor.process.context_switches 42:nginx voluntary 3",
             "monitor.process.memory.faults 42:nginx minor 7",
-            "monitor.process.runqueue.latency 42:nginx  200ns [(20, 2), (21, 1)]",
-            "monitor.process.offcpu.latency 42:nginx  100ns [(115, 9)]",
-            "monitor.process.runqueue.latency 7:kworker/0:1:kernel  100ns [(0, 1)]",
+            "monitor.process.runqueue.latency 42:nginx 200ns at 2: [(20, 2), (21, 1)]",
+            "monitor.process.offcpu.latency 42:nginx 100ns at 2: [(115, 9)]",
+            "monitor.process.runqueue.latency 7:kworker/0:1:kernel 100ns at 2: [(0, 1)]",
         ]
     );
 }
@@ -121,7 +97,7 @@ fn exited_threads_count_for_their_group() {
         [
             "monitor.process.context_switches 0:sh involuntary 4",
             "monitor.process.memory.faults 0:sh major 2",
-            "monitor.process.runqueue.latency 0:sh  100ns [(3, 5)]",
+            "monitor.process.runqueue.latency 0:sh 100ns at 2: [(3, 5)]",
         ]
     );
 }
@@ -131,7 +107,7 @@ fn threads_that_found_the_table_full_have_no_process() {
     let mut exited = Exited { threads: 1, ..Exited::EMPTY };
     exited.usage.cpu_time = 9;
     let snapshot = Snapshot { exited: vec![(ProcessKey::other(1), exited)], ..Snapshot::default() };
-    assert_eq!(decode(&snapshot)[0], "monitor.process.cpu.time rest  9");
+    assert_eq!(decode(&snapshot)[0], "monitor.process.cpu.time rest 9");
 }
 
 #[test]
@@ -149,11 +125,11 @@ fn what_cpus_count_is_the_hosts() {
         [
             "monitor.sched.context_switches host 0 10",
             "monitor.sched.context_switches host 1 20",
-            "monitor.agent.lost host schedunmatched 3",
-            "monitor.agent.lost host schedimplausible 0",
-            "monitor.agent.lost host schedno_storage 0",
-            "monitor.agent.lost host schedexited_full 0",
-            "monitor.sched.runqueue.latency host  30ns [(459, 1)]",
+            "monitor.agent.lost host sched unmatched 3",
+            "monitor.agent.lost host sched implausible 0",
+            "monitor.agent.lost host sched no_storage 0",
+            "monitor.agent.lost host sched exited_full 0",
+            "monitor.sched.runqueue.latency host 30ns at 0: [(459, 1)]",
         ]
     );
 }
