@@ -42,6 +42,23 @@ pub struct MetricDesc {
     pub source: &'static str,
 }
 
+impl MetricDesc {
+    /// Whether what a group has of it says how much the group matters: time on a CPU, and time waiting
+    /// for a CPU, a disk, a connection, an answer or memory; of a container or unit, time for which it
+    /// was held up.
+    pub fn is_cost(&self) -> bool {
+        match self.kind {
+            Kind::Counter => self.unit == "s",
+            Kind::Histogram => NO_COST.iter().all(|other| other.name != self.name),
+            Kind::UpDownCounter | Kind::Gauge => false,
+        }
+    }
+}
+
+/// Durations that are no cost: threads are blocked that have nothing to do, and how far away the other
+/// end of a connection is makes nobody wait.
+const NO_COST: [&MetricDesc; 2] = [&PROCESS_OFFCPU_LATENCY, &PROCESS_TCP_RTT];
+
 /// The shape of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -84,5 +101,36 @@ mod tests {
     fn every_probe_has_metrics_and_they_are_of_a_probe() {
         assert!(PROBES.iter().map(|probe| probe.name).eq(BY_PROBE.iter().map(|(name, _)| *name)));
         assert!(PROBES.iter().all(|probe| !of_probe(probe.name).is_empty()));
+    }
+
+    /// Whoever adds another decides which it is.
+    #[test]
+    fn times_of_groups_are_a_cost_or_not() {
+        let of_groups = |metric: &&MetricDesc| {
+            let subject = metric.name.strip_prefix("monitor.").unwrap_or_default();
+            metric.unit == "s" && ["process.", "cgroup."].iter().any(|it| subject.starts_with(it))
+        };
+        let (costs, others): (Vec<_>, Vec<_>) =
+            catalogue().filter(of_groups).partition(|metric| metric.is_cost());
+        let names = |metrics: Vec<&'static MetricDesc>| -> Vec<_> {
+            metrics.into_iter().map(|metric| metric.name).collect()
+        };
+        assert_eq!(
+            names(costs),
+            [
+                "monitor.process.cpu.time",
+                "monitor.process.runqueue.latency",
+                "monitor.process.block.queue.latency",
+                "monitor.process.block.device.latency",
+                "monitor.process.tcp.connect.latency",
+                "monitor.process.tcp.accept.latency",
+                "monitor.process.dns.latency",
+                "monitor.process.memory.reclaim.latency",
+                "monitor.process.memory.compaction.latency",
+                "monitor.cgroup.cpu.throttled.time",
+                "monitor.cgroup.pressure.time",
+            ]
+        );
+        assert_eq!(names(others), ["monitor.process.offcpu.latency", "monitor.process.tcp.rtt"]);
     }
 }

@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    ptr,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -10,7 +9,7 @@ use std::{
 use super::series::SeriesSet;
 use crate::{
     attribution::Group,
-    metric::{MetricDesc, PROCESS_OFFCPU_LATENCY, PROCESS_TCP_RTT},
+    metric::MetricDesc,
     sample::{Attributes, Sample, Value},
     view::Series,
 };
@@ -203,16 +202,11 @@ fn is_reserved(group: &Group) -> bool {
         && pid.is_none()
 }
 
-/// What a sample says of how much its group matters: time on a CPU, and time waiting for a CPU, a
-/// disk, a connection or memory; of a container or unit, time for which it was held up. Being blocked
-/// is no cost, as idle threads are, nor is how far away the other end of a connection is.
+/// What a sample says of how much its group matters.
 fn cost(sample: &Sample<'_>) -> f64 {
-    let is_wait = |metric| {
-        ![&PROCESS_OFFCPU_LATENCY, &PROCESS_TCP_RTT].iter().any(|other| ptr::eq(*other, metric))
-    };
     match sample.value {
-        Value::Increase(ns) if sample.metric.unit == "s" => ns as f64,
-        Value::Histogram(durations) if is_wait(sample.metric) => durations.sum_ns as f64,
+        Value::Increase(ns) if sample.metric.is_cost() => ns as f64,
+        Value::Histogram(durations) if sample.metric.is_cost() => durations.sum_ns as f64,
         _ => 0.0,
     }
 }
