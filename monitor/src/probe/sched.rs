@@ -8,7 +8,7 @@ use std::{thread, time::Duration};
 use aya::maps::{Array, MapData, MapError};
 use monitor_common::{
     key::{BANKS, NO_BANK, ProcessKey},
-    offsets::TaskOffsets,
+    offsets::{IterOffsets, TaskOffsets},
     sched::{Control, Exited, HostBank, TASK_BYTES},
 };
 
@@ -62,6 +62,7 @@ pub(super) const DESC: ProbeDesc = ProbeDesc {
     name: NAME,
     help: "run-queue latency, off-CPU latency, on-CPU time, context switches and page faults",
     hooks: HOOKS,
+    is_default: true,
     load: |kernel| Ok(Box::new(Sched::load(kernel)?)),
 };
 
@@ -84,7 +85,7 @@ impl Sched {
             NAME,
             aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sched.o")),
             &Setup {
-                offsets: &[TaskOffsets::TABLE],
+                offsets: &[TaskOffsets::TABLE, IterOffsets::TABLE],
                 constants: &[("CPUS", kernel.cpus), ("SLOT_MASK", slots - 1)],
                 sizes: &[("STAMPS", slots), ("HOST", kernel.cpus * BANKS as u32)],
             },
