@@ -7,6 +7,7 @@
 
 pub mod block;
 pub mod event;
+pub mod faults;
 pub mod hist;
 pub mod key;
 pub mod memory;

@@ -56,7 +56,7 @@ pub struct Config {
     pub log: LogConfig,
     /// Where measurements and logs are sent.
     pub otlp: OtlpConfig,
-    /// Which probes run, by name; those not named do.
+    /// Which probes run, by name; of those not named the ones that do by default.
     pub probes: BTreeMap<String, bool>,
 }
 
@@ -151,7 +151,7 @@ impl Default for Config {
             events: EventsConfig::default(),
             log: LogConfig::default(),
             otlp: OtlpConfig::default(),
-            probes: PROBES.iter().map(|probe| (probe.name.to_owned(), true)).collect(),
+            probes: defaults().collect(),
         }
     }
 }
@@ -220,8 +220,8 @@ impl Config {
             }
         }
         // What is not said is known all the same, so that it is no change when it is said.
-        for probe in PROBES {
-            config.probes.entry(probe.name.to_owned()).or_insert(true);
+        for (name, runs) in defaults() {
+            config.probes.entry(name).or_insert(runs);
         }
         Ok(config)
     }
@@ -251,8 +251,13 @@ impl Config {
 
     /// Whether a probe runs.
     pub fn runs(&self, probe: &str) -> bool {
-        self.probes.get(probe).copied().unwrap_or(true)
+        self.probes.get(probe).copied().unwrap_or_default()
     }
+}
+
+/// Which probes run by default.
+fn defaults() -> impl Iterator<Item = (String, bool)> {
+    PROBES.iter().map(|probe| (probe.name.to_owned(), probe.is_default))
 }
 
 /// A variable of the process.

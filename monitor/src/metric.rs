@@ -79,6 +79,7 @@ const BY_PROBE: &[(&str, &[&MetricDesc])] = &[
     ("tcp", TCP_ALL),
     ("process", PROCESS_ALL),
     ("memory", MEMORY_ALL),
+    ("faults", FAULTS_ALL),
 ];
 
 /// All metrics, in the order of the documentation.
@@ -127,6 +128,7 @@ mod tests {
                 "monitor.process.dns.latency",
                 "monitor.process.memory.reclaim.latency",
                 "monitor.process.memory.compaction.latency",
+                "monitor.process.memory.fault.latency",
                 "monitor.cgroup.cpu.throttled.time",
                 "monitor.cgroup.pressure.time",
             ]

@@ -8,6 +8,7 @@ mod banked;
 mod banks;
 mod block;
 mod events;
+mod faults;
 mod ledger;
 mod maps;
 mod memory;
@@ -36,7 +37,7 @@ pub use banks::wait_for_programs;
 
 /// The table of probes. Configuration keys, reports and status derive from it.
 pub static PROBES: &[ProbeDesc] =
-    &[sched::DESC, block::DESC, tcp::DESC, process::DESC, memory::DESC];
+    &[sched::DESC, block::DESC, tcp::DESC, process::DESC, memory::DESC, faults::DESC];
 
 /// What a probe is, before it is loaded.
 pub struct ProbeDesc {
@@ -46,6 +47,8 @@ pub struct ProbeDesc {
     pub help: &'static str,
     /// The hooks it wants.
     pub hooks: &'static [Hook],
+    /// Whether it runs unless it is asked not to; otherwise only when it is asked to.
+    pub is_default: bool,
     /// Loads and attaches it.
     pub load: fn(&Kernel) -> Result<Box<dyn Probe>, ProbeError>,
 }

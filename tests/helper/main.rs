@@ -65,6 +65,7 @@ fn main() {
         "storm" => processes::storm(Duration::from_secs(number(1))),
         "names" => processes::names(number(1)),
         "faults" => memory::faults(number(1) as usize),
+        "fault-times" => memory::fault_times(number(1) as usize),
         "cache" => memory::cache(text(1), number(2) as usize),
         "compact" => memory::compact(number(1)),
         "oom" => memory::oom(text(1), number(2) as usize),

@@ -1,6 +1,6 @@
 //! Processes that use memory.
 
-use std::{fs, fs::File, hint::black_box, io::Write, path::Path, thread};
+use std::{fs, fs::File, hint::black_box, io::Write, thread};
 
 use monitor_tests::sys::{
     self,
@@ -20,23 +20,40 @@ pub(crate) fn faults(pages: usize) {
         let child = sys::fork(None, || Mapping::anonymous(pages / 10).write());
         sys::wait4(child.expect("fork works"));
     }
-    // Beside the program, as temporary files may be in memory.
-    let directory = std::env::current_exe().expect("the kernel knows");
-    let path = directory.with_file_name(format!("faults-{}", std::process::id()));
-    major_faults(&path, pages);
-    fs::remove_file(&path).expect("it was made here");
+    black_box(unread(pages).read());
     let used = [libc::RUSAGE_SELF, libc::RUSAGE_CHILDREN].map(sys::usage);
     let sum = |of: fn(&sys::Usage) -> u64| used.iter().map(of).sum::<u64>();
     crate::done(&[sum(|used| used.minor_faults), sum(|used| used.major_faults)]);
 }
 
-fn major_faults(path: &Path, pages: usize) {
+/// Reads a file that is not in memory page by page. Reports how many major faults `getrusage` counted
+/// for that, and how long each page took in nanoseconds.
+pub(crate) fn fault_times(pages: usize) {
+    let mapping = unread(pages);
+    let before = sys::usage(libc::RUSAGE_SELF).major_faults;
+    let mut took = Vec::new();
+    let mut pages = mapping.pages();
+    loop {
+        let begin = sys::monotonic_ns();
+        let Some(byte) = pages.next() else { break };
+        black_box(byte);
+        took.push(sys::monotonic_ns() - begin);
+    }
+    took.insert(0, sys::usage(libc::RUSAGE_SELF).major_faults - before);
+    crate::done(&took);
+}
+
+/// The pages of a file of which none is in memory.
+fn unread(pages: usize) -> Mapping {
+    // Beside the program, as temporary files may be in memory.
+    let directory = std::env::current_exe().expect("the kernel knows");
+    let path = directory.with_file_name(format!("faults-{}", std::process::id()));
     let mut file =
-        File::options().read(true).write(true).create_new(true).open(path).expect("ours");
+        File::options().read(true).write(true).create_new(true).open(&path).expect("ours");
     file.write_all(&vec![1; pages * PAGE]).expect("there is room");
     file.sync_all().expect("it can be written");
-    let mapping = Mapping::file(&file, pages);
-    black_box(mapping.read());
+    fs::remove_file(&path).expect("it was made here");
+    Mapping::file(&file, pages)
 }
 
 /// Joins the cgroups, whose paths are separated by commas.

@@ -58,10 +58,15 @@ impl Mapping {
 
     /// Reads from every page.
     pub fn read(&self) -> u64 {
+        self.pages().sum()
+    }
+
+    /// Reads from a page each time that the next is asked for.
+    pub fn pages(&self) -> impl Iterator<Item = u64> {
         #[expect(unsafe_code, reason = "plain memory")]
         // SAFETY: as above.
         let bytes = unsafe { slice::from_raw_parts(self.start, self.bytes) };
-        bytes.iter().step_by(PAGE).map(|byte| u64::from(*byte)).sum()
+        bytes.iter().step_by(PAGE).map(|byte| u64::from(*byte))
     }
 }
 

@@ -4,9 +4,15 @@ use std::fmt;
 
 use aya::{
     Btf, Ebpf,
-    programs::{Program, ProgramError},
+    programs::{
+        PerfEvent, Program, ProgramError,
+        perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy},
+    },
+    util::online_cpus,
 };
 use serde::Serialize;
+
+pub use aya::programs::perf_event::SoftwareEvent;
 
 use crate::error::chain;
 
@@ -15,8 +21,7 @@ use crate::error::chain;
 pub struct Hook {
     /// What the hook is called in reports.
     pub name: &'static str,
-    /// Programs for it, best first; the first that the kernel takes is used. None for what no kernel
-    /// lets anybody measure.
+    /// Programs for it, best first; the first that the kernel takes is used.
     pub alternatives: &'static [Alternative],
     /// What is not measured without it; `None` when the probe cannot work at all.
     pub without: Option<&'static str>,
@@ -42,6 +47,8 @@ pub enum Target {
     FEntry(&'static str),
     /// The end of a function, with typed arguments.
     FExit(&'static str),
+    /// Something that the kernel counts, each time it does, on the CPUs that are there now.
+    Software(SoftwareEvent),
     /// An iterator; it is only loaded here, and attached anew for each pass.
     Iter(&'static str),
 }
@@ -53,6 +60,7 @@ impl fmt::Display for Target {
             Self::FEntry(name) => write!(f, "fentry/{name}"),
             Self::FExit(name) => write!(f, "fexit/{name}"),
             Self::TpBtfOnDemand(name) => write!(f, "tp_btf/{name}, when needed"),
+            Self::Software(event) => write!(f, "perf_event/{event:?}"),
             Self::Iter(name) => write!(f, "iter/{name}"),
         }
     }
@@ -157,7 +165,7 @@ const VERIFIER_LINES: usize = 8;
 
 /// Loads and attaches the first alternative that the kernel takes.
 pub fn attach(ebpf: &mut Ebpf, btf: &Btf, hook: &'static Hook) -> Verdict {
-    let mut state = HookState::Unavailable { reason: "no kernel has such a hook".to_owned() };
+    let mut state = HookState::Unavailable { reason: "no program is for it".to_owned() };
     for alternative in hook.alternatives {
         state = match attach_one(ebpf, btf, alternative) {
             Ok(()) => HookState::Attached { by: alternative.target.to_string() },
@@ -188,8 +196,20 @@ fn attach_one(ebpf: &mut Ebpf, btf: &Btf, alternative: &Alternative) -> Result<(
         (Program::BtfTracePoint(program), Target::TpBtfOnDemand(tracepoint)) => {
             program.load(tracepoint, btf)?;
         }
+        (Program::PerfEvent(program), Target::Software(event)) => on_each_cpu(program, event)?,
         (Program::Iter(program), Target::Iter(kind)) => program.load(kind, btf)?,
         _ => return Err(ProgramError::UnexpectedProgramType),
+    }
+    Ok(())
+}
+
+/// Runs a program at every occurrence of an event on any CPU.
+fn on_each_cpu(program: &mut PerfEvent, event: SoftwareEvent) -> Result<(), ProgramError> {
+    program.load()?;
+    for cpu in online_cpus().map_err(|(_, error)| ProgramError::IOError(error))? {
+        let scope = PerfEventScope::AllProcessesOneCpu { cpu };
+        let config = PerfEventConfig::Software(event);
+        program.attach(config, scope, SamplePolicy::Period(1), false)?;
     }
     Ok(())
 }

@@ -1,8 +1,12 @@
-//! Metrics of the `memory` probe. Page faults are counted by `sched`.
+//! Metrics of the `memory` and the `faults` probe. Page faults are counted by `sched`.
 
 use super::{Kind, MetricDesc};
 
-/// Every metric of this module.
+/// The metrics of `faults`.
+pub(super) const FAULTS_ALL: &[&MetricDesc] =
+    &[&PROCESS_MEMORY_FAULT_LATENCY, &MEMORY_FAULT_LATENCY];
+
+/// The metrics of `memory`.
 pub(super) const MEMORY_ALL: &[&MetricDesc] = &[
     &PROCESS_MEMORY_RECLAIM_LATENCY,
     &PROCESS_MEMORY_COMPACTION_LATENCY,
@@ -64,4 +68,27 @@ pub static MEMORY_COMPACTION_LATENCY: MetricDesc = MetricDesc {
     help: "Time threads moved pages together; the sum of monitor.process.memory.compaction.latency \
            over all groups, at a finer scale",
     source: "mm_compaction_begin and mm_compaction_end",
+};
+
+/// Time in major faults by process group.
+pub static PROCESS_MEMORY_FAULT_LATENCY: MetricDesc = MetricDesc {
+    name: "monitor.process.memory.fault.latency",
+    unit: "s",
+    kind: Kind::Histogram,
+    attributes: &[],
+    help: "Time a thread was kept by a major page fault, until the page had been read. Faults that the \
+           kernel makes for a process, as when it copies to its memory in advance, are not seen. The probe \
+           `faults` is off unless it is turned on, as it runs at every minor fault too",
+    source: "the software events page-faults and major-faults",
+};
+
+/// Time in major faults on the host.
+pub static MEMORY_FAULT_LATENCY: MetricDesc = MetricDesc {
+    name: "monitor.memory.fault.latency",
+    unit: "s",
+    kind: Kind::Histogram,
+    attributes: &[],
+    help: "Time threads were kept by major page faults; the sum of \
+           monitor.process.memory.fault.latency over all groups, at a finer scale",
+    source: "the software events page-faults and major-faults",
 };

@@ -76,6 +76,7 @@ pub(super) const DESC: ProbeDesc = ProbeDesc {
     name: NAME,
     help: "queue and device latency of block devices, bytes, operations and errors",
     hooks: HOOKS,
+    is_default: true,
     load: |kernel| Ok(Box::new(Block::load(kernel)?)),
 };
 

@@ -1,5 +1,6 @@
 //! The `memory` probe: reclaim, compaction, and processes killed for want of memory. See
-//! `monitor-ebpf/src/bin/memory.rs` for the kernel's half. Page faults are the `sched` probe's.
+//! `monitor-ebpf/src/bin/memory.rs` for the kernel's half. Page faults are counted by the
+//! `sched` probe, and timed by the `faults` probe.
 
 mod decode;
 
@@ -41,14 +42,6 @@ const HOOKS: &[Hook] = &[
         ],
         without: Some("processes killed for want of memory"),
     },
-    Hook {
-        name: "major_fault_end",
-        alternatives: &[],
-        without: Some(
-            "the latency of major faults: no tracepoint says that one has ended, and a program at \
-             the return of every fault would run for all minor ones too",
-        ),
-    },
 ];
 
 /// The hooks at the beginning and the end of each latency, by the latencies' places.
@@ -63,6 +56,7 @@ pub(super) const DESC: ProbeDesc = ProbeDesc {
     name: NAME,
     help: "reclaim, compaction, processes killed for want of memory",
     hooks: HOOKS,
+    is_default: true,
     load: |kernel| Ok(Box::new(load(kernel)?)),
 };
 
@@ -76,8 +70,12 @@ fn load(kernel: &Kernel) -> Result<Tallies<Kept, HostBank, Decoder>, ProbeError>
             ..Setup::default()
         },
     )?;
-    let layout =
-        Layout { probe: NAME, processes: ("KEPT", Kept::EMPTY), host: ("HOST", HostBank::EMPTY) };
+    let layout = Layout {
+        probe: NAME,
+        processes: ("KEPT", Kept::EMPTY),
+        host: ("HOST", HostBank::EMPTY),
+        events: Some("EVENTS"),
+    };
     Tallies::start(object, layout, |object| {
         for hook in HOOKS {
             kernel.attach(object, hook);

@@ -45,6 +45,7 @@ pub(super) const DESC: ProbeDesc = ProbeDesc {
     name: NAME,
     help: "processes made and ended, programs executed",
     hooks: HOOKS,
+    is_default: true,
     load: |kernel| Ok(Box::new(load(kernel)?)),
 };
 
@@ -58,6 +59,7 @@ fn load(kernel: &Kernel) -> Result<Tallies<Counts, Losses, Decoder>, ProbeError>
         probe: NAME,
         processes: ("COUNTS", Counts::EMPTY),
         host: ("LOST", Losses::default()),
+        events: Some("EVENTS"),
     };
     Tallies::start(object, layout, |object| {
         for hook in HOOKS {

@@ -1,4 +1,5 @@
-//! A probe whose programs keep one table by process, one value by bank and a ring buffer of events.
+//! A probe whose programs keep one table by process, one value by bank and perhaps a ring
+//! buffer of events.
 
 use monitor_common::{Pod, key::ProcessKey};
 
@@ -19,6 +20,8 @@ pub(super) struct Layout<V, H> {
     pub(super) processes: (&'static str, V),
     /// The value by bank.
     pub(super) host: (&'static str, H),
+    /// The ring buffer, if it has events.
+    pub(super) events: Option<&'static str>,
 }
 
 /// From what such a probe took to samples.
@@ -34,7 +37,7 @@ pub(super) struct Tallies<V: Pod, H: Pod, D> {
     banks: Banks,
     processes: Table<ProcessKey, V>,
     host: Banked<H>,
-    events: Events,
+    events: Option<Events>,
     /// The last snapshot.
     taken: Vec<(ProcessKey, V)>,
     taken_host: H,
@@ -56,7 +59,10 @@ impl<V: Pod, H: Pod, D: Decode<V, H>> Tallies<V, H, D> {
             banks: Banks::take(&mut object, probe)?,
             processes: Table::take(&mut object, (probe, processes), none)?,
             host: Banked::take(&mut object, (probe, host), empty)?,
-            events: Events::take(&mut object, (probe, "EVENTS"))?,
+            events: layout
+                .events
+                .map(|events| Events::take(&mut object, (probe, events)))
+                .transpose()?,
             taken: Vec::new(),
             taken_host: empty,
             decoder: attach(&mut object),
@@ -80,7 +86,7 @@ impl<V: Pod + Send, H: Pod + Send, D: Decode<V, H>> Probe for Tallies<V, H, D> {
         // What is taken from the kernel is gone there: a step that fails must not give it out twice.
         self.taken.clear();
         self.taken_host = self.layout.host.1;
-        self.events.snapshot();
+        self.events.iter_mut().for_each(Events::snapshot);
         let ended = self.banks.ended();
         self.processes.drain(ended, &mut self.taken)?;
         self.taken_host = self.host.drain(ended.into())?;
@@ -92,7 +98,7 @@ impl<V: Pod + Send, H: Pod + Send, D: Decode<V, H>> Probe for Tallies<V, H, D> {
     }
 
     fn events(&mut self, wanted: &dyn Fn(Kind) -> bool, sink: &mut dyn FnMut(Event)) {
-        self.events.decode(wanted, sink);
+        self.events.iter().for_each(|events| events.decode(wanted, sink));
     }
 
     fn entries(&self) -> Vec<MapEntries> {

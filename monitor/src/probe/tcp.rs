@@ -98,6 +98,7 @@ pub(super) const DESC: ProbeDesc = ProbeDesc {
     help: "latency, round-trip time, traffic, retransmissions and failures of TCP connections; UDP \
            traffic; DNS latency",
     hooks: HOOKS,
+    is_default: true,
     load: |kernel| Ok(Box::new(Tcp::load(kernel)?)),
 };
 

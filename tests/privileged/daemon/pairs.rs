@@ -30,6 +30,7 @@ const PARTS: &[Part] = &[
     (&metric::PROCESS_DNS_QUESTIONS, &metric::DNS_QUESTIONS),
     (&metric::PROCESS_MEMORY_RECLAIM_LATENCY, &metric::MEMORY_RECLAIM_LATENCY),
     (&metric::PROCESS_MEMORY_COMPACTION_LATENCY, &metric::MEMORY_COMPACTION_LATENCY),
+    (&metric::PROCESS_MEMORY_FAULT_LATENCY, &metric::MEMORY_FAULT_LATENCY),
 ];
 
 /// Such metrics by their names in Prometheus.

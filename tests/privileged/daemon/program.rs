@@ -168,13 +168,19 @@ impl Daemon {
 
     /// Starts `program`, which runs `monitor` with the arguments that are added here, and waits
     /// until it serves.
-    pub(crate) fn launch<'a>(
+    pub(crate) fn launch<'a>(program: Command, args: impl IntoIterator<Item = &'a str>) -> Self {
+        // A host's own configuration is not looked at.
+        Self::configured(program, "", args)
+    }
+
+    /// The same with a configuration of this text.
+    pub(crate) fn configured<'a>(
         mut program: Command,
+        config: &str,
         args: impl IntoIterator<Item = &'a str>,
     ) -> Self {
         let directory = Directory::new();
-        // A host's own configuration is not looked at.
-        let config = directory.file("monitor.toml", "");
+        let config = directory.file("monitor.toml", config);
         let log = directory.path("log");
         program
             // What the arguments say counts more.

@@ -10,7 +10,7 @@ use monitor_tests::{Workload, cgroup::Cgroup, command::run, disk::Loop, proc::Co
 use serde_json::{Value, json};
 
 use super::{
-    program::{Daemon, clean, executable, monitor},
+    program::{Daemon, Directory, clean, executable, monitor},
     scrape::Scrape,
 };
 
@@ -33,6 +33,16 @@ fn is_at_function(hook: &Hook) -> bool {
     hook.alternatives.iter().all(at_function)
 }
 
+/// A configuration with those probes too that are off by default.
+const ALL_PROBES: &str = "[probes]\nfaults = true\n";
+
+/// A daemon with all probes.
+fn with_all_probes<'a>(args: impl IntoIterator<Item = &'a str>) -> Daemon {
+    let daemon = Daemon::configured(clean(executable()), ALL_PROBES, args);
+    daemon.wait_ready();
+    daemon
+}
+
 /// Fails unless there are all probes with all their hooks, each attached in one of its ways. Some
 /// kernels have no hooks at functions, and then it must say what is not measured.
 fn is_attached(probes: &Value) {
@@ -45,10 +55,7 @@ fn is_attached(probes: &Value) {
         for hook in desc.hooks {
             let verdict = hooks.iter().find(|verdict| verdict["hook"] == hook.name);
             let verdict = verdict.unwrap_or_else(|| panic!("no {} in {hooks:?}", hook.name));
-            let may_lack = hook.alternatives.is_empty()
-                || is_at_function(hook) && verdict["state"] == "unavailable";
-            if may_lack {
-                assert_eq!(verdict["state"], "unavailable", "{verdict}");
+            if is_at_function(hook) && verdict["state"] == "unavailable" {
                 assert!(verdict["reason"].is_string(), "{verdict}");
                 assert!(verdict["without"].is_string(), "{verdict}");
                 continue;
@@ -63,7 +70,7 @@ fn is_attached(probes: &Value) {
 #[test]
 fn health_has_the_verdict_on_every_hook() {
     let _serial = serial();
-    let daemon = Daemon::start([]);
+    let daemon = with_all_probes([]);
     let answer = daemon.get("/health");
     assert!(answer.status == 200 && answer.head.contains("application/json"), "{}", answer.head);
     let health = answer.json();
@@ -84,21 +91,22 @@ fn health_has_the_verdict_on_every_hook() {
 #[test]
 fn check_has_the_verdict_on_every_hook() {
     let _serial = serial();
-    let json = monitor(["check", "--format", "json"]);
+    let directory = Directory::new();
+    let config = directory.file("monitor.toml", ALL_PROBES);
+    let config = config.to_str().expect("plain letters");
+    let json = monitor(["check", "--format", "json", "--config", config]);
     assert_eq!((json.code, json.stderr.as_str()), (Some(0), ""));
     let report: Value = serde_json::from_str(&json.stdout).expect("it is JSON");
     is_attached(&report["probes"]);
     assert!(report["problems"].is_array(), "{report}");
-    let table = monitor(["check"]);
+    let table = monitor(["check", "--config", config]);
     assert_eq!(table.code, Some(0));
     for hook in PROBES.iter().flat_map(|probe| probe.hooks) {
         let mut lines =
             table.stdout.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
         let line = lines.find(|words| words.first() == Some(&hook.name));
-        let is_there = line.is_some_and(|words| match hook.alternatives {
-            [] => words[1..3] == ["unsupported:", "no"],
-            _ if is_at_function(hook) && words[1] == "unsupported:" => true,
-            _ => words[1..3] == ["attached", "by"],
+        let is_there = line.is_some_and(|words| {
+            is_at_function(hook) && words[1] == "unsupported:" || words[1..3] == ["attached", "by"]
         });
         assert!(is_there, "no {} in {}", hook.name, table.stdout);
     }
@@ -155,7 +163,7 @@ fn a_hog_is_shown_with_its_pid_and_its_share_of_a_cpu() {
 fn the_catalogue_is_what_is_exposed() {
     let _serial = serial();
     // Nobody listens there, which is exposed as well.
-    let daemon = Daemon::start(["--otlp-endpoint", "http://127.0.0.1:1"]);
+    let daemon = with_all_probes(["--otlp-endpoint", "http://127.0.0.1:1"]);
     let disk = Loop::in_memory(16);
     run("dd", &[&format!("if={}", disk.path), "of=/dev/null", "bs=1M", "count=1", "iflag=direct"]);
     // Somebody who gets no more memory, and somebody who moves it.
@@ -165,6 +173,9 @@ fn the_catalogue_is_what_is_exposed() {
     let compacting = Workload::start("mt-compact", ["compact", "1"]);
     compacting.done();
     compacting.end();
+    let reader = Workload::start("mt-reader", ["fault-times", "10"]);
+    reader.done();
+    reader.end();
     // Rates and shares need two ticks.
     daemon.wait_ticks(2);
     let listed = monitor(["metrics", "--format", "json"]);

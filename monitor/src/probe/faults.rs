@@ -1,0 +1,69 @@
+//! The `faults` probe: how long major page faults take. See `monitor-ebpf/src/bin/faults.rs` for the
+//! kernel's half. How many faults there are is counted by `sched`, at no price.
+
+mod decode;
+
+use monitor_common::{
+    faults::{Faults, HostBank},
+    offsets::TaskOffsets,
+};
+
+use self::decode::Decoder;
+use super::{
+    ProbeDesc, ProbeError, require,
+    tallies::{Layout, Tallies},
+};
+use crate::kernel::{
+    attach::{Alternative, Hook, SoftwareEvent, Target},
+    loader::{Kernel, Setup},
+};
+
+const NAME: &str = "faults";
+
+/// In the order of attaching: the end of each fault that is seen to end was seen to begin.
+const HOOKS: &[Hook] = &[
+    Hook {
+        name: "page_faults",
+        alternatives: &[Alternative {
+            program: "fault_begin",
+            target: Target::Software(SoftwareEvent::PageFaults),
+        }],
+        without: None,
+    },
+    Hook {
+        name: "major_faults",
+        alternatives: &[Alternative {
+            program: "major_fault_end",
+            target: Target::Software(SoftwareEvent::PageFaultsMaj),
+        }],
+        without: None,
+    },
+];
+
+/// The entry in the table of probes.
+pub(super) const DESC: ProbeDesc = ProbeDesc {
+    name: NAME,
+    help: "latency of major page faults; it runs at every minor one too",
+    hooks: HOOKS,
+    is_default: false,
+    load: |kernel| Ok(Box::new(load(kernel)?)),
+};
+
+fn load(kernel: &Kernel) -> Result<Tallies<Faults, HostBank, Decoder>, ProbeError> {
+    let mut object = kernel.load(
+        NAME,
+        aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/faults.o")),
+        &Setup { offsets: &[TaskOffsets::TABLE], ..Setup::default() },
+    )?;
+    let layout = Layout {
+        probe: NAME,
+        processes: ("FAULTS", Faults::EMPTY),
+        host: ("HOST", HostBank::EMPTY),
+        events: None,
+    };
+    for hook in HOOKS {
+        kernel.attach(&mut object, hook);
+    }
+    require(NAME, HOOKS, &object.verdicts)?;
+    Tallies::start(object, layout, |_| Decoder::new())
+}
