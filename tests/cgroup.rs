@@ -53,8 +53,7 @@ impl Cgroup {
     /// Makes a cgroup whose processes together may have this much memory.
     pub fn with_memory(name: &str, bytes: u64) -> Self {
         let cgroup = Self::own("memory", name);
-        let is_old = controller("memory").is_some();
-        cgroup.set(if is_old { "memory.limit_in_bytes" } else { "memory.max" }, &bytes.to_string());
+        cgroup.limit_memory(bytes);
         cgroup
     }
 
@@ -90,6 +89,12 @@ impl Cgroup {
         } else {
             self.set("cpu.max", &format!("{quota_us} {period_us}"));
         }
+    }
+
+    /// Lets its processes together have so much memory.
+    pub fn limit_memory(&self, bytes: u64) {
+        let is_old = controller("memory").is_some();
+        self.set(if is_old { "memory.limit_in_bytes" } else { "memory.max" }, &bytes.to_string());
     }
 
     /// Writes to one of its files.

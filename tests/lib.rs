@@ -10,6 +10,7 @@ pub mod cgroup;
 pub mod collector;
 pub mod command;
 pub mod counts;
+pub mod daemon;
 pub mod disk;
 pub mod kernel_log;
 pub mod network;

@@ -5,10 +5,11 @@ use std::{fs, process, thread, time::Duration};
 use monitor_tests::{
     Workload,
     cgroup::{self, Cgroup},
+    daemon::container::Container,
     serial,
 };
 
-use super::{groups::Container, program::Daemon, scrape::Scrape};
+use super::{program::Daemon, scrape::Scrape};
 
 const PERIODS: &str = "monitor_cgroup_cpu_periods_total";
 const THROTTLED: &str = "monitor_cgroup_cpu_throttled_periods_total";

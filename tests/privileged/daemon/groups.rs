@@ -1,56 +1,13 @@
 //! How processes are grouped: by container, by process, and those that are too many.
 
-use std::{collections::BTreeSet, fs, process, thread, time::Duration};
+use std::{collections::BTreeSet, thread, time::Duration};
 
-use monitor_tests::{
-    Workload,
-    cgroup::{self, Cgroup},
-    proc::Counters,
-    serial,
-};
+use monitor_tests::{Workload, daemon::container::Container, proc::Counters, serial};
 
 use super::{program::Daemon, scrape::Scrape, sums::adds_up};
 
 const CPU_TIME: &str = "monitor_process_cpu_time_seconds_total";
 const RUNS: &str = "monitor_process_runqueue_latency_seconds_count";
-
-/// A cgroup named as Docker names those of its containers, removed at the end.
-pub(crate) struct Container {
-    pub(crate) id: String,
-    pub(crate) cgroup: Cgroup,
-}
-
-impl Container {
-    pub(crate) fn new(number: u32) -> Self {
-        let id = format!("{:056x}{number:08x}", process::id());
-        let cgroup = Cgroup::at("cpu", &cgroup::root("cpu").join("docker").join(&id));
-        Self { id, cgroup }
-    }
-
-    fn path(&self) -> &str {
-        self.cgroup.path().to_str().expect("plain letters")
-    }
-
-    /// What a line of its `cpu.stat` says: the first of those named that is there.
-    pub(crate) fn stat(&self, names: &[&str]) -> Option<u64> {
-        let text = fs::read_to_string(self.cgroup.path().join("cpu.stat")).expect("it is there");
-        let value =
-            |name| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
-        names.iter().find_map(value)
-    }
-
-    /// A process in it that starts so many others, one after the other, which each use a CPU for 1 ms.
-    fn forks(&self, children: u32) -> Workload {
-        Workload::start("mt-forks", ["forks", &children.to_string(), "1000", self.path()])
-    }
-
-    /// A process in it that has used so much of a CPU.
-    pub(crate) fn run(&self, name: &str, milliseconds: u32) -> Workload {
-        let hog = Workload::start(name, ["hog", "-", self.path(), &milliseconds.to_string()]);
-        hog.done();
-        hog
-    }
-}
 
 #[test]
 fn containers_are_told_apart_and_outlive_their_processes() {

@@ -9,13 +9,12 @@ mod forks;
 mod groups;
 mod otlp;
 mod pairs;
-mod program;
 mod reload;
-mod scrape;
 mod security;
 mod stop;
 mod storm;
 mod sums;
 mod surfaces;
 mod verdicts;
-mod wire;
+
+use monitor_tests::daemon::{program, scrape};

@@ -12,25 +12,25 @@ const PROTOBUF: &str = "application/vnd.google.protobuf;\
                         proto=io.prometheus.client.MetricFamily;encoding=delimited";
 
 /// Labels by name.
-pub(crate) type Labels = BTreeMap<String, String>;
+pub type Labels = BTreeMap<String, String>;
 
 /// Counts of native buckets by their number in Prometheus; that of the zero bucket is none.
-pub(crate) type Buckets = BTreeMap<Option<i32>, u64>;
+pub type Buckets = BTreeMap<Option<i32>, u64>;
 
 /// One scrape. Histograms are series of their name with `_count`, `_sum` and `_bucket`.
 #[derive(Default)]
-pub(crate) struct Scrape {
+pub struct Scrape {
     /// Names of metrics, without what histograms add.
-    pub(crate) names: BTreeSet<String>,
+    pub names: BTreeSet<String>,
     /// Values by name and labels.
-    pub(crate) series: BTreeMap<(String, Labels), f64>,
+    pub series: BTreeMap<(String, Labels), f64>,
     /// Native histograms by name and labels, with their schema. Empty in the text form.
-    pub(crate) native: BTreeMap<(String, Labels), (i32, Buckets)>,
+    pub native: BTreeMap<(String, Labels), (i32, Buckets)>,
 }
 
 impl Scrape {
     /// Asks for the text form.
-    pub(crate) fn text(daemon: &Daemon) -> Self {
+    pub fn text(daemon: &Daemon) -> Self {
         let answer = daemon.get("/metrics");
         assert_eq!(answer.status, 200);
         assert!(answer.head.contains("text/plain; version=0.0.4"), "{}", answer.head);
@@ -38,7 +38,7 @@ impl Scrape {
     }
 
     /// Asks for the protobuf form.
-    pub(crate) fn protobuf(daemon: &Daemon) -> Self {
+    pub fn protobuf(daemon: &Daemon) -> Self {
         let answer = daemon.get_as("/metrics", PROTOBUF);
         assert_eq!(answer.status, 200);
         assert!(answer.head.contains("application/vnd.google.protobuf"), "{}", answer.head);
@@ -50,14 +50,14 @@ impl Scrape {
     }
 
     /// The value of the one series of this name that has these labels among its own.
-    pub(crate) fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+    pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let found = self.values(name, labels);
         assert!(found.len() < 2, "{name} with {labels:?} is more than one: {found:?}");
         found.first().copied()
     }
 
     /// The values of all series of this name that have these labels among their own.
-    pub(crate) fn values(&self, name: &str, labels: &[(&str, &str)]) -> Vec<f64> {
+    pub fn values(&self, name: &str, labels: &[(&str, &str)]) -> Vec<f64> {
         let matches = |has: &Labels| {
             labels.iter().all(|(name, value)| has.get(*name).is_some_and(|it| it == value))
         };
@@ -65,7 +65,7 @@ impl Scrape {
     }
 
     /// Every series of a name.
-    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = (&Labels, f64)> {
+    pub fn all(&self, name: &str) -> impl Iterator<Item = (&Labels, f64)> {
         self.series
             .range((name.to_owned(), Labels::new())..)
             .take_while(move |((other, _), _)| other == name)

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use monitor_tests::sys;
+use crate::sys;
 use serde_json::Value;
 
 /// How long anything may take that has no limit of its own.
@@ -20,7 +20,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 /// The daemon's executable, which `cargo xtask test` builds first; cargo puts it one directory above
 /// the tests.
-pub(crate) fn executable() -> PathBuf {
+pub fn executable() -> PathBuf {
     let test = env::current_exe().expect("the kernel knows");
     let above = test.parent().and_then(Path::parent).expect("there are two");
     let path = above.join("monitor");
@@ -29,7 +29,7 @@ pub(crate) fn executable() -> PathBuf {
 }
 
 /// A command without the variables that would change what it does.
-pub(crate) fn clean(program: impl AsRef<Path>) -> Command {
+pub fn clean(program: impl AsRef<Path>) -> Command {
     let mut command = Command::new(program.as_ref());
     for (name, _) in env::vars_os() {
         if ["MONITOR_", "OTEL_"].iter().any(|own| name.to_string_lossy().starts_with(own)) {
@@ -41,10 +41,12 @@ pub(crate) fn clean(program: impl AsRef<Path>) -> Command {
 }
 
 /// A directory of a test, removed at the end.
-pub(crate) struct Directory(PathBuf);
+pub struct Directory(PathBuf);
 
 impl Directory {
-    pub(crate) fn new() -> Self {
+    /// Makes it.
+    #[expect(clippy::new_without_default, reason = "it is no value, it makes a directory")]
+    pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = env::temp_dir().join(format!("monitor-tests-{}-daemon-{number}", process::id()));
@@ -52,12 +54,12 @@ impl Directory {
         Self(path)
     }
 
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
     /// Writes a file, and says where it is.
-    pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
+    pub fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(name);
         fs::write(&path, text).unwrap_or_else(|error| panic!("cannot write {path:?}: {error}"));
         path
@@ -107,14 +109,14 @@ impl Drop for Running {
 
 /// What came of a command that ended.
 #[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) code: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
+pub struct Ended {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
 }
 
 /// Runs a command to its end.
-pub(crate) fn run(mut command: Command) -> Ended {
+pub fn run(mut command: Command) -> Ended {
     let directory = Directory::new();
     let [out, err] = ["out", "err"].map(|name| directory.file(name, ""));
     let open = |path: &Path| File::options().write(true).open(path).expect("it was just made");
@@ -127,40 +129,40 @@ pub(crate) fn run(mut command: Command) -> Ended {
 }
 
 /// Runs `monitor` to its end.
-pub(crate) fn monitor<'a>(args: impl IntoIterator<Item = &'a str>) -> Ended {
+pub fn monitor<'a>(args: impl IntoIterator<Item = &'a str>) -> Ended {
     let mut command = clean(executable());
     command.args(args);
     run(command)
 }
 
 /// An answer to a request.
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) head: String,
-    pub(crate) body: Vec<u8>,
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: Vec<u8>,
 }
 
 impl Answer {
-    pub(crate) fn text(&self) -> &str {
+    pub fn text(&self) -> &str {
         std::str::from_utf8(&self.body).expect("it is text")
     }
 
-    pub(crate) fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|error| panic!("{error} in {}", self.text()))
     }
 }
 
 /// A running daemon.
-pub(crate) struct Daemon {
+pub struct Daemon {
     running: Running,
-    pub(crate) address: SocketAddr,
+    pub address: SocketAddr,
     directory: Directory,
 }
 
 impl Daemon {
     /// Starts the daemon on a port that is free, and waits until it has ticked.
-    pub(crate) fn start<'a>(args: impl IntoIterator<Item = &'a str>) -> Self {
+    pub fn start<'a>(args: impl IntoIterator<Item = &'a str>) -> Self {
         let daemon = Self::launch(clean(executable()), args);
         daemon.wait_ready();
         daemon
@@ -168,13 +170,13 @@ impl Daemon {
 
     /// Starts `program`, which runs `monitor` with the arguments that are added here, and waits
     /// until it serves.
-    pub(crate) fn launch<'a>(program: Command, args: impl IntoIterator<Item = &'a str>) -> Self {
+    pub fn launch<'a>(program: Command, args: impl IntoIterator<Item = &'a str>) -> Self {
         // A host's own configuration is not looked at.
         Self::configured(program, "", args)
     }
 
     /// The same with a configuration of this text.
-    pub(crate) fn configured<'a>(
+    pub fn configured<'a>(
         mut program: Command,
         config: &str,
         args: impl IntoIterator<Item = &'a str>,
@@ -207,17 +209,17 @@ impl Daemon {
         Self { running, address, directory }
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.running.0.id()
     }
 
     /// What it logged.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         fs::read_to_string(self.directory.path("log")).unwrap_or_default()
     }
 
     /// Gives it another configuration, and waits until it says what came of it. Returns what it logged.
-    pub(crate) fn reload(&self, config: &str) -> String {
+    pub fn reload(&self, config: &str) -> String {
         let before = self.log().len();
         self.directory.file("monitor.toml", config);
         sys::kill(self.pid(), libc::SIGHUP);
@@ -231,7 +233,7 @@ impl Daemon {
     }
 
     /// Sends a signal. Returns how long it took to end, and its status; `None` when it does not.
-    pub(crate) fn signal(&mut self, signal: i32) -> Option<(Duration, ExitStatus)> {
+    pub fn signal(&mut self, signal: i32) -> Option<(Duration, ExitStatus)> {
         let begin = Instant::now();
         sys::kill(self.pid(), signal);
         let status = self.running.wait(LIMIT)?;
@@ -239,12 +241,12 @@ impl Daemon {
     }
 
     /// Asks for a path.
-    pub(crate) fn get(&self, path: &str) -> Answer {
+    pub fn get(&self, path: &str) -> Answer {
         self.get_as(path, "*/*")
     }
 
     /// Asks for a path in a form.
-    pub(crate) fn get_as(&self, path: &str, accept: &str) -> Answer {
+    pub fn get_as(&self, path: &str, accept: &str) -> Answer {
         self.try_get(path, accept).unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
@@ -264,12 +266,12 @@ impl Daemon {
     }
 
     /// Waits for the first tick.
-    pub(crate) fn wait_ready(&self) {
+    pub fn wait_ready(&self) {
         self.wait("the first tick", || (self.get("/ready").status == 200).then_some(()));
     }
 
     /// Waits until the daemon has made this many ticks that began after the call.
-    pub(crate) fn wait_ticks(&self, count: u64) {
+    pub fn wait_ticks(&self, count: u64) {
         let tick = || self.get("/health").json()["tick"].as_u64().expect("ticks are numbered");
         // The tick that is under way began before.
         let end = tick() + 1 + count;
@@ -277,7 +279,7 @@ impl Daemon {
     }
 
     /// Waits until there is something.
-    pub(crate) fn wait<T>(&self, what: &str, get: impl FnMut() -> Option<T>) -> T {
+    pub fn wait<T>(&self, what: &str, get: impl FnMut() -> Option<T>) -> T {
         eventually(get).unwrap_or_else(|| panic!("waiting for {what} in vain"))
     }
 }
@@ -291,7 +293,7 @@ impl Drop for Daemon {
 }
 
 /// Asks again and again, until there is something or the time is up.
-pub(crate) fn eventually<T>(mut get: impl FnMut() -> Option<T>) -> Option<T> {
+pub fn eventually<T>(mut get: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + LIMIT;
     loop {
         if let Some(found) = get() {

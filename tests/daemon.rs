@@ -1,0 +1,6 @@
+//! The whole daemon, as it is installed, and what it serves.
+
+pub mod container;
+pub mod program;
+pub mod scrape;
+mod wire;

@@ -1,0 +1,55 @@
+//! A container, as far as the daemon knows one.
+
+use std::{fs, process};
+
+use crate::{
+    Workload,
+    cgroup::{self, Cgroup},
+};
+
+/// A cgroup named as Docker names those of its containers, removed at the end.
+pub struct Container {
+    /// As Docker would say it.
+    pub id: String,
+    /// Its cgroup for CPU time.
+    pub cgroup: Cgroup,
+}
+
+impl Container {
+    /// Makes one.
+    pub fn new(number: u32) -> Self {
+        let id = format!("{:056x}{number:08x}", process::id());
+        let cgroup = Cgroup::at("cpu", &cgroup::root("cpu").join("docker").join(&id));
+        Self { id, cgroup }
+    }
+
+    /// The cgroup's directory.
+    pub fn path(&self) -> &str {
+        self.cgroup.path().to_str().expect("plain letters")
+    }
+
+    /// Its cgroup for memory: another one where each controller has its own.
+    pub fn memory(&self) -> Cgroup {
+        Cgroup::at("memory", &cgroup::root("memory").join("docker").join(&self.id))
+    }
+
+    /// What a line of its `cpu.stat` says: the first of those named that is there.
+    pub fn stat(&self, names: &[&str]) -> Option<u64> {
+        let text = fs::read_to_string(self.cgroup.path().join("cpu.stat")).expect("it is there");
+        let value =
+            |name| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        names.iter().find_map(value)
+    }
+
+    /// A process in it that starts so many others, one after the other, which each use a CPU for 1 ms.
+    pub fn forks(&self, children: u32) -> Workload {
+        Workload::start("mt-forks", ["forks", &children.to_string(), "1000", self.path()])
+    }
+
+    /// A process in it that has used so much of a CPU.
+    pub fn run(&self, name: &str, milliseconds: u32) -> Workload {
+        let hog = Workload::start(name, ["hog", "-", self.path(), &milliseconds.to_string()]);
+        hog.done();
+        hog
+    }
+}
