@@ -76,9 +76,7 @@ fn metrics(start_ns: u64, ticks: u64) -> Vec<Value> {
 fn made_data_arrives_in_every_store() {
     let setup = Setup::new(&[("CLOUDWATCH_INTERVAL", "5s")]);
     let addresses = setup.pipeline.addresses;
-    let pipeline = &setup.pipeline;
-    let _services =
-        [pipeline.start_prometheus(), pipeline.start_loki(), pipeline.start_collector()].map(up);
+    let _services = setup.start();
     let collector = addresses.collector.http;
     assert_eq!(otlp::status_with_token(collector, "wrong"), 401);
 
@@ -95,7 +93,7 @@ fn made_data_arrives_in_every_store() {
     histograms_are_the_same(addresses.prometheus, start_ns);
     an_event_is_found_by_its_container(addresses.loki, start_ns);
     // By now documents are made that nobody takes.
-    let _moto = up(pipeline.start_moto());
+    let _moto = up(setup.pipeline.start_moto());
     headline_metrics_are_documents(addresses.moto);
     records_are_kept_for_a_week(addresses.moto);
 }

@@ -3,8 +3,11 @@
 mod arrival;
 mod aws;
 mod configs;
+mod daemon;
+mod events;
 mod loki;
 mod otlp;
 mod outage;
+mod outages;
 mod prometheus;
 mod setup;

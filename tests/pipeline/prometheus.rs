@@ -10,8 +10,8 @@ use super::otlp::Histogram;
 /// A histogram as Prometheus answers it: count, sum, and buckets with their bounds.
 #[derive(Clone, Debug)]
 pub(crate) struct Native {
-    count: u64,
-    sum: f64,
+    pub(crate) count: u64,
+    pub(crate) sum: f64,
     buckets: Vec<(f64, f64, u64)>,
 }
 
@@ -33,9 +33,10 @@ pub(crate) fn query(prometheus: SocketAddr, query: &str) -> Vec<Value> {
 pub(crate) fn histograms(prometheus: SocketAddr, selector: &str) -> Samples<Native> {
     samples(prometheus, selector, "histograms", |value| {
         let bucket = |bucket: &Value| {
-            // 0 says that the bound on the left does not belong to it, as OpenTelemetry has it.
-            assert_eq!(bucket[0], 0, "{value}");
-            (number(&bucket[1]), number(&bucket[2]), count(&bucket[3]))
+            let bounds = (number(&bucket[1]), number(&bucket[2]));
+            // Whose bound on the right alone belongs to it, as OpenTelemetry has it; or that of zero, with both.
+            assert!(bucket[0] == 0 || bucket[0] == 3 && bounds.0 <= 0.0, "{value}");
+            (bounds.0, bounds.1, count(&bucket[3]))
         };
         let buckets = value["buckets"].as_array().map(Vec::as_slice).unwrap_or_default();
         Native {
@@ -68,6 +69,16 @@ fn samples<T>(
 }
 
 impl Native {
+    /// Counts by the numbers that Prometheus gives to buckets; that of zero has none.
+    pub(crate) fn numbered(&self, schema: i32) -> BTreeMap<Option<i32>, u64> {
+        let number = |(left, right, count): &(f64, f64, u64)| {
+            let number = right.log2() * 2f64.powi(schema);
+            assert!(*left <= 0.0 || (number - number.round()).abs() < 1e-6, "{self:?}");
+            ((*left > 0.0).then_some(number.round() as i32), *count)
+        };
+        self.buckets.iter().map(number).collect()
+    }
+
     /// Asserts that this is a histogram, bucket by bucket.
     pub(crate) fn assert_is(&self, histogram: &Histogram) {
         assert_eq!(self.count, histogram.count(), "count");

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use monitor_backends::{Addresses, Pipeline};
+use monitor_backends::{Addresses, Pipeline, Service};
 
 /// How long it may take until what was sent has arrived: after an outage the Collector waits up to 45 s before it tries
 /// again.
@@ -36,6 +36,12 @@ impl Setup {
             pipeline.collector = pipeline.collector.with(name, *value);
         }
         Self { pipeline, folder }
+    }
+
+    /// Starts all but what plays AWS.
+    pub(crate) fn start(&self) -> [Service; 3] {
+        let pipeline = &self.pipeline;
+        [pipeline.start_prometheus(), pipeline.start_loki(), pipeline.start_collector()].map(up)
     }
 }
 
