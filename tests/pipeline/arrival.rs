@@ -10,12 +10,11 @@ use serde_json::{Value, json};
 use super::{
     aws::{self, LOGS, METRICS},
     loki,
-    otlp::{self, HOST, Histogram, millis, now_ns},
+    otlp::{self, DEBUG, ERROR, HOST, Histogram, millis, now_ns},
     prometheus::{self, Samples},
     setup::{Setup, up, wait},
 };
 
-const NAMESPACE: &str = "InfrastructureHealthMonitor";
 /// Ticks of the daemon.
 const TICKS: u64 = 3;
 const TICK_NS: u64 = 1_000_000_000;
@@ -86,8 +85,8 @@ fn made_data_arrives_in_every_store() {
         otlp::send_metrics(collector, &metrics(start_ns, ticks));
     }
     let attributes = [("container.name", "web"), ("process.executable.name", "victim")];
-    let kill = otlp::event("process.oom_kill", start_ns, "victim was killed", &attributes);
-    let exec = otlp::event("process.exec", start_ns, "sh", &[("container.name", "other")]);
+    let kill = otlp::event("process.oom_kill", ERROR, start_ns, "victim was killed", &attributes);
+    let exec = otlp::event("process.exec", DEBUG, start_ns, "sh", &[("container.name", "other")]);
     otlp::send_logs(collector, &[kill, exec]);
 
     histograms_are_the_same(addresses.prometheus, start_ns);
@@ -156,29 +155,15 @@ fn headline_metrics_are_documents(moto: SocketAddr) {
         (killed >= 3.0 * TICKS as f64).then_some(documents)
     });
     assert_eq!(aws::retention(moto, METRICS), Some(7.into()));
-    aws::assert_valid(&documents);
     let mut units = BTreeMap::new();
     let mut sums: BTreeMap<&str, f64> = BTreeMap::new();
     let mut buckets = BTreeMap::new();
-    for document in &documents {
-        for directive in
-            document["_aws"]["CloudWatchMetrics"].as_array().expect("the schema says so")
-        {
-            assert_eq!(directive["Namespace"], NAMESPACE);
-            assert_eq!(directive["Dimensions"], json!([["host.id"]]));
-            assert_eq!(document["host.id"], HOST);
-            for metric in directive["Metrics"].as_array().expect("the schema says so") {
-                let name = metric["Name"].as_str().expect("the schema says so");
-                units.insert(name, metric["Unit"].as_str().unwrap_or_default());
-                let value = &document[name];
-                *sums.entry(name).or_default() += value
-                    .as_f64()
-                    .or_else(|| value["Sum"].as_f64())
-                    .expect("a number or a histogram");
-                if name == "monitor.sched.runqueue.latency" {
-                    add_buckets(value, &mut buckets);
-                }
-            }
+    for (name, unit, value) in aws::headlines(&documents, HOST) {
+        units.insert(name, unit);
+        *sums.entry(name).or_default() +=
+            value.as_f64().or_else(|| value["Sum"].as_f64()).expect("a number or a histogram");
+        if name == "monitor.sched.runqueue.latency" {
+            add_buckets(value, &mut buckets);
         }
     }
     let wanted = BTreeMap::from([
@@ -224,16 +209,13 @@ fn add_buckets(value: &Value, buckets: &mut BTreeMap<u64, f64>) {
 }
 
 fn records_are_kept_for_a_week(moto: SocketAddr) {
-    // One may be there twice: where CloudWatch takes it and not the one before, both are sent again.
     let documents = wait("records in CloudWatch", || {
         let documents = aws::documents(moto, LOGS);
-        let bodies: BTreeSet<_> =
-            documents.iter().map(|document| document["body"].as_str()).collect();
-        (bodies == BTreeSet::from([Some("sh"), Some("victim was killed")])).then_some(documents)
+        (!documents.is_empty()).then_some(documents)
     });
     assert_eq!(aws::retention(moto, LOGS), Some(7.into()));
-    let kill = documents.iter().find(|document| document["attributes"]["container.name"] == "web");
-    let kill = kill.unwrap_or_else(|| panic!("no record of the container: {documents:?}"));
+    // Not the program that was started.
+    let [kill] = &documents[..] else { panic!("{} records, not one", documents.len()) };
     assert_eq!(kill["body"], "victim was killed");
     assert_eq!(kill["attributes"]["event.name"], "process.oom_kill");
     assert_eq!(kill["resource"]["host.id"], HOST);

@@ -10,6 +10,7 @@ use std::{
 use monitor_backends::{Programs, http};
 use serde_json::{Value, json};
 
+const NAMESPACE: &str = "InfrastructureHealthMonitor";
 /// Where EMF documents go.
 pub(crate) const METRICS: &str = "/monitor/metrics";
 /// Where records go.
@@ -32,7 +33,7 @@ pub(crate) fn documents(moto: SocketAddr, group: &str) -> Vec<Value> {
 }
 
 /// Asserts that documents are what CloudWatch's specification says.
-pub(crate) fn assert_valid(documents: &[Value]) {
+fn assert_valid(documents: &[Value]) {
     const CHECK: &str = "import json, sys, jsonschema
 schema = json.load(open(sys.argv[1]))
 for document in json.load(sys.stdin):
@@ -48,6 +49,28 @@ for document in json.load(sys.stdin):
     drop(stdin);
     let output = process.wait_with_output().expect("it ends");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// What documents say of a host, as all of them have to: metrics with their units and values.
+pub(crate) fn headlines<'a>(
+    documents: &'a [Value],
+    host: &str,
+) -> Vec<(&'a str, &'a str, &'a Value)> {
+    assert_valid(documents);
+    let list = |value: &'a Value| value.as_array().expect("the schema says so");
+    let mut headlines = Vec::new();
+    for document in documents {
+        for directive in list(&document["_aws"]["CloudWatchMetrics"]) {
+            assert_eq!(directive["Namespace"], NAMESPACE);
+            assert_eq!(directive["Dimensions"], json!([["host.id"]]));
+            assert_eq!(document["host.id"], host);
+            headlines.extend(list(&directive["Metrics"]).iter().map(|metric| {
+                let name = metric["Name"].as_str().expect("the schema says so");
+                (name, metric["Unit"].as_str().unwrap_or_default(), &document[name])
+            }));
+        }
+    }
+    headlines
 }
 
 /// The answer to a request, if it is a success.

@@ -19,8 +19,9 @@ use monitor_tests::{
 };
 
 use super::{
+    aws::{self, METRICS},
     prometheus::{self, Native},
-    setup::{Setup, wait},
+    setup::{Setup, up, wait},
 };
 
 pub(crate) const HOST: &str = "monitor_sched_runqueue_latency_seconds";
@@ -93,9 +94,10 @@ pub(crate) fn assert_same(samples: &[Native], seen: &BTreeMap<u64, Served>, what
 #[test]
 fn histograms_are_in_prometheus_bucket_by_bucket() {
     let _serial = serial();
-    let setup = Setup::new(&[]);
+    let setup = Setup::new(&[("CLOUDWATCH_INTERVAL", "5s")]);
     let addresses = setup.pipeline.addresses;
     let _services = setup.start();
+    let _moto = up(setup.pipeline.start_moto());
     let daemon = start(addresses.collector.grpc);
 
     let workload = Workload::start(COMMAND, ["sleep", "-", "20000", "500"]);
@@ -119,4 +121,32 @@ fn histograms_are_in_prometheus_bucket_by_bucket() {
     let samples = prometheus::histograms(addresses.prometheus, HOST);
     assert_same(&samples.into_values().collect::<Vec<_>>(), &seen.host, "the host");
     workload.end();
+    headlines_are_in_cloudwatch(addresses.moto);
+}
+
+/// Those of the headline metrics that every host has.
+fn headlines_are_in_cloudwatch(moto: SocketAddr) {
+    let documents = aws::documents(moto, METRICS);
+    let host = documents.first().expect("several intervals are over")["host.id"].clone();
+    let host = host.as_str().expect("it is text");
+    let names: BTreeSet<&str> =
+        aws::headlines(&documents, host).into_iter().map(|(name, ..)| name).collect();
+    for name in [
+        "monitor.sched.runqueue.latency",
+        "monitor.agent.lost",
+        "system.cpu.time",
+        "system.memory.utilization",
+        "system.filesystem.utilization",
+    ] {
+        assert!(names.contains(name), "{name} is not among {names:?}");
+    }
+    let intervals: BTreeSet<u64> =
+        documents.iter().filter_map(|document| document["_aws"]["Timestamp"].as_u64()).collect();
+    let size_bytes: usize = documents.iter().map(|document| document.to_string().len()).sum();
+    println!(
+        "{} metrics; {} documents of {} bytes in an interval",
+        names.len(),
+        documents.len() / intervals.len(),
+        size_bytes / intervals.len()
+    );
 }

@@ -95,12 +95,22 @@ pub(crate) fn gauge(name: &str, time_ns: u64, series: &[(&[(&str, &str)], f64)])
     json!({"name": name, "unit": "1", "gauge": {"dataPoints": points}})
 }
 
+/// Numbers and names of severities.
+pub(crate) const ERROR: (u8, &str) = (17, "ERROR");
+pub(crate) const DEBUG: (u8, &str) = (5, "DEBUG");
+
 /// An event in the log.
-pub(crate) fn event(name: &str, time_ns: u64, body: &str, pairs: &[(&str, &str)]) -> Value {
+pub(crate) fn event(
+    name: &str,
+    (severity, severity_text): (u8, &str),
+    time_ns: u64,
+    body: &str,
+    pairs: &[(&str, &str)],
+) -> Value {
     json!({
         "timeUnixNano": time_ns.to_string(),
-        "severityNumber": 17,
-        "severityText": "ERROR",
+        "severityNumber": severity,
+        "severityText": severity_text,
         "eventName": name,
         "body": {"stringValue": body},
         "attributes": attributes(pairs),

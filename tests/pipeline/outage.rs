@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     aws::{self, LOGS},
     loki,
-    otlp::{self, millis, now_ns},
+    otlp::{self, ERROR, millis, now_ns},
     prometheus,
     setup::{Setup, up, wait},
 };
@@ -27,7 +27,7 @@ fn send(collector: SocketAddr, start_ns: u64) -> Vec<u64> {
         otlp::send_metrics(collector, &[counter]);
         otlp::send_logs(
             collector,
-            &[otlp::event("process.exit", time_ns, &time_ns.to_string(), &[])],
+            &[otlp::event("process.exit", ERROR, time_ns, &time_ns.to_string(), &[])],
         );
         thread::sleep(PAUSE);
         time_ns

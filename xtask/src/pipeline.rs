@@ -57,6 +57,9 @@ fn up() -> Result<()> {
     println!("prometheus  http://{prometheus}");
     println!("loki        http://{loki}/loki/api/v1/query_range");
     println!("moto        http://{moto}, CloudWatch in eu-west-1 as moto plays it");
+    println!("a daemon that sends here, as root:");
+    println!("    OTEL_EXPORTER_OTLP_HEADERS='authorization=Bearer {TOKEN}' \\");
+    println!("        monitor run --otlp-endpoint http://{}", collector.grpc);
     println!("data and logs in {}; `cargo xtask pipeline down` ends it", folder.display());
     // The Collector ends first, while there is somebody to send to.
     running.reverse();
