@@ -36,10 +36,9 @@ impl Moved {
     /// As a tracepoint saw it that sees all sockets; nothing where a function's end sees more.
     #[inline(always)]
     pub fn at_tracepoint(sock: Sock, result: i32, direction: usize) -> Option<Self> {
+        let place = AT_FUNCTIONS.get_ptr(udp::place(direction, sock.is_ipv6()))?;
         // SAFETY: a map value.
-        let at_function = AT_FUNCTIONS
-            .get_ptr(udp::place(direction, sock.is_ipv6()))
-            .is_some_and(|at_function| unsafe { *at_function != 0 });
+        let at_function = unsafe { *place != 0 };
         if at_function { None } else { Some(Self { sock, result, message: None }) }
     }
 

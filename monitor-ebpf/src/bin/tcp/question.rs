@@ -6,7 +6,7 @@
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use monitor_common::{
-    hist::{self, COARSE_SLOTS},
+    hist,
     tcp::{CLIENT, Loss, ServiceKey},
     udp::{Answers, DNS_PORT, Datagrams, OPEN_QUESTIONS, Question, Questions},
 };
@@ -69,17 +69,14 @@ pub fn answered(
     // SAFETY: in the socket's storage, 8-byte aligned.
     let (stamp, server) = unsafe { ((*question).stamp, (*question).server) };
     // SAFETY: as above. Another thread may have received an answer as well: it is only one's.
-    let is_open = stamp != 0
-        && unsafe { atomic::compare_exchange(&raw mut (*question).stamp, stamp, 0) == stamp };
-    if !is_open {
+    let was = unsafe { atomic::compare_exchange(&raw mut (*question).stamp, stamp, 0) };
+    if stamp == 0 || was != stamp {
         return;
     }
     // SAFETY: programs have no other clock.
     let ns = unsafe { bpf_ktime_get_ns() }.wrapping_sub(stamp);
-    let slot = hist::coarse(hist::slot(ns));
-    if ns > hist::MAX_NS || slot >= COARSE_SLOTS {
-        return lost(bank, Loss::Implausible);
-    }
+    let Some(slot) = histogram::slot_of(ns) else { return lost(bank, Loss::Implausible) };
+    let slot = hist::coarse(slot);
     for answers in entries(process, server, bank).into_iter().flatten() {
         // SAFETY: a map value, 8-byte aligned, and the sum comes behind the slots.
         unsafe {

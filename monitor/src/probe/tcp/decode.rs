@@ -24,8 +24,8 @@ use crate::{
         TCP_ACTIVE, TCP_CLOSED, TCP_CONNECT_LATENCY, TCP_FAILED, TCP_IO, TCP_OPENED, TCP_RESETS,
         TCP_RETRANSMITS, TCP_RTT,
     },
-    probe::ledger::Ledger,
-    sample::{Attributes, Durations, Owner, Sample, Value},
+    probe::{ledger::Ledger, room::Room},
+    sample::{Attributes, Owner, Sample, Value},
 };
 
 /// The raw contents of the maps at the end of one tick.
@@ -128,7 +128,7 @@ pub(super) struct Decoder {
     failures: [Attributes; Failure::COUNT],
     udp: UdpDecoder,
     ledger: Ledger,
-    slots: Vec<(u16, u32)>,
+    room: Room,
 }
 
 impl Decoder {
@@ -144,7 +144,7 @@ impl Decoder {
             directions,
             failures: Failure::NAMES.map(|error| Attributes::new([("error.type", error)])),
             ledger: Ledger::new(super::NAME, &Loss::NAMES),
-            slots: Vec::new(),
+            room: Room::default(),
         }
     }
 
@@ -195,8 +195,8 @@ impl Decoder {
             count(metrics.failed, reason, Value::Increase(*failures));
         }
         for (latency, metric) in metrics.latencies.into_iter().enumerate() {
-            let durations =
-                durations(&traffic.slots[latency], traffic.sums[latency], &mut self.slots);
+            let (sum_ns, slots) = (traffic.sums[latency], &traffic.slots[latency]);
+            let durations = self.room.durations(COARSE_SHIFT, sum_ns, slots);
             if !durations.slots.is_empty() {
                 let value = Value::Histogram(durations);
                 sink(Sample { metric, owner, attributes: common, value });
@@ -231,13 +231,6 @@ fn cost(traffic: &Traffic) -> u64 {
     const CONNECTION: u64 = 1000;
     let connections = traffic.opened.iter().chain(&traffic.failed).chain(&traffic.active);
     connections.sum::<u64>() * CONNECTION + traffic.bytes.iter().sum::<u64>()
-}
-
-/// What a histogram has in it; `slots` is room for that.
-fn durations<'a>(counts: &[u32], sum_ns: u64, slots: &'a mut Vec<(u16, u32)>) -> Durations<'a> {
-    slots.clear();
-    slots.extend((0..).zip(counts.iter().copied()).filter(|(_, count)| *count > 0));
-    Durations { shift: COARSE_SHIFT, sum_ns, slots }
 }
 
 #[cfg(test)]

@@ -1,17 +1,12 @@
 //! Raw records in, samples out.
 
-use monitor_common::{
-    key::COMM_LEN,
-    tcp::{CLIENT, NO_SIDE, SERVER},
-};
+use monitor_common::tcp::{CLIENT, NO_SIDE, SERVER};
 
 use super::*;
-use crate::metric::AGENT_LOST;
+use crate::{metric::AGENT_LOST, probe::testing::comm};
 
 pub(super) fn key(name: &str, bank: u16) -> ProcessKey {
-    let mut comm = [0; COMM_LEN];
-    comm[..name.len()].copy_from_slice(name.as_bytes());
-    ProcessKey { cgroup_id: 7, comm, tgid: 42, bank, kernel_thread: 0 }
+    ProcessKey { cgroup_id: 7, comm: comm(name), tgid: 42, bank, kernel_thread: 0 }
 }
 
 pub(super) fn service(address: [u8; 4], port: u16, side: usize, bank: u16) -> ServiceKey {

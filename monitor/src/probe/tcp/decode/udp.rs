@@ -1,16 +1,18 @@
 //! Datagrams, and questions of names.
 
 use monitor_common::{
+    hist::COARSE_SHIFT,
     tcp::{DIRECTIONS, NO_SIDE, RECEIVE, TRANSMIT},
     udp::Answers,
 };
 
-use super::{Services, Snapshot, Sum, add_up, durations};
+use super::{Services, Snapshot, Sum, add_up};
 use crate::{
     metric::{
         DNS_LATENCY, DNS_QUESTIONS, MetricDesc, PROCESS_DNS_LATENCY, PROCESS_DNS_QUESTIONS,
         PROCESS_UDP_DATAGRAMS, PROCESS_UDP_IO,
     },
+    probe::room::Room,
     sample::{Attributes, Owner, Sample, Value},
 };
 
@@ -27,14 +29,14 @@ pub(super) struct UdpDecoder {
     directions: [Attributes; DIRECTIONS],
     /// Which directions are measured. What is not has no samples, zeros neither.
     measured: [bool; DIRECTIONS],
-    slots: Vec<(u16, u32)>,
+    room: Room,
 }
 
 impl UdpDecoder {
     /// A decoder where datagrams of some directions are measured.
     pub(super) fn new(measured: [bool; DIRECTIONS], directions: [Attributes; DIRECTIONS]) -> Self {
         let none = Attributes::default();
-        Self { servers: Services::new(false), none, directions, measured, slots: Vec::new() }
+        Self { servers: Services::new(false), none, directions, measured, room: Room::default() }
     }
 
     /// Calls `sink` with every sample of this part.
@@ -76,7 +78,7 @@ impl UdpDecoder {
             let value = Value::Increase(count);
             sink(Sample { metric: questions, owner, attributes, value });
         }
-        let durations = durations(&answers.slots, answers.sum_ns, &mut self.slots);
+        let durations = self.room.durations(COARSE_SHIFT, answers.sum_ns, &answers.slots);
         if self.measured == [true; DIRECTIONS] && (zeros || !durations.slots.is_empty()) {
             let value = Value::Histogram(durations);
             sink(Sample { metric: latency, owner, attributes, value });
