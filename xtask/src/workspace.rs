@@ -1,7 +1,8 @@
 //! Where things are.
 
 use std::{
-    env,
+    env, fs,
+    hash::{DefaultHasher, Hash, Hasher},
     path::{Path, PathBuf},
 };
 
@@ -26,6 +27,18 @@ pub(crate) fn cache() -> Result<PathBuf> {
         .or_else(|| env::home_dir().map(|home| home.join(".cache")))
         .context("no home directory for tools; set HOME or XDG_CACHE_HOME")?;
     Ok(cache.join("monitor-xtask"))
+}
+
+/// The folder there for something that is made of these files in some `way`: another one for every change
+/// of either.
+pub(crate) fn cache_of(name: &str, way: impl Hash, files: &[PathBuf]) -> Result<PathBuf> {
+    let mut hasher = DefaultHasher::new();
+    way.hash(&mut hasher);
+    for path in files {
+        let content = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        content.hash(&mut hasher);
+    }
+    Ok(cache()?.join(format!("{name}-{:016x}", hasher.finish())))
 }
 
 /// The folder that the daemon's build takes the BPF objects from.

@@ -3,7 +3,6 @@
 use std::{
     collections::VecDeque,
     fs,
-    hash::{DefaultHasher, Hash, Hasher},
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -86,16 +85,9 @@ impl GoTool {
 
     /// Where it is made: another one for every change of what it is made of.
     fn folder(&self) -> Result<PathBuf> {
-        let module = workspace::root().join(self.module);
-        let mut hasher = DefaultHasher::new();
-        (self.package, self.tags).hash(&mut hasher);
-        for path in sources(&module)? {
-            let text =
-                fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            text.hash(&mut hasher);
-        }
-        let name = format!("{}-{}-{:016x}", self.name, self.version, hasher.finish());
-        Ok(workspace::cache()?.join(name))
+        let name = format!("{}-{}", self.name, self.version);
+        let files = sources(&workspace::root().join(self.module))?;
+        workspace::cache_of(&name, (self.package, self.tags), &files)
     }
 }
 

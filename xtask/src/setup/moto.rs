@@ -1,11 +1,6 @@
 //! moto, which stands in for AWS: Python packages, all pinned, in an environment of their own.
 
-use std::{
-    fs,
-    hash::{DefaultHasher, Hash, Hasher},
-    path::PathBuf,
-    process::Command,
-};
+use std::{fs, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result};
 
@@ -45,9 +40,5 @@ fn make(folder: &PathBuf) -> Result<()> {
 
 /// Where it is made: another one for every change of the packages.
 fn folder() -> Result<PathBuf> {
-    let path = workspace::root().join(REQUIREMENTS);
-    let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
-    Ok(workspace::cache()?.join(format!("moto-{:016x}", hasher.finish())))
+    workspace::cache_of("moto", (), &[workspace::root().join(REQUIREMENTS)])
 }
