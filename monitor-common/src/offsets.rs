@@ -93,16 +93,6 @@ offsets! {
 }
 
 offsets! {
-    /// Offsets for what is read of an iterator over tasks.
-    IterOffsets for "ITER_OFFSETS" {
-        /// Its state.
-        private: "seq_file.private",
-        /// In that the id of the task it is at.
-        tid: "bpf_iter_seq_task_info.tid" | "-",
-    }
-}
-
-offsets! {
     /// Offsets for what is read of a process beyond [`TaskOffsets`].
     ProcessOffsets for "PROCESS_OFFSETS" {
         /// The parent.

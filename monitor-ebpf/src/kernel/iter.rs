@@ -4,18 +4,10 @@ use core::ffi::c_void;
 
 use aya_ebpf::{
     bindings::{seq_file, task_struct},
-    helpers::{bpf_probe_read_kernel, generated::bpf_seq_write},
-};
-use monitor_common::offsets::{ABSENT, IterOffsets};
-
-use super::{
-    Sock, Task,
-    task::{constant, member},
+    helpers::generated::bpf_seq_write,
 };
 
-/// Written by userspace before loading.
-#[unsafe(no_mangle)]
-static ITER_OFFSETS: IterOffsets = IterOffsets::ABSENT;
+use super::{Sock, Task};
 
 /// `struct bpf_iter_meta`.
 #[repr(C)]
@@ -38,22 +30,6 @@ impl TaskIter {
     #[inline(always)]
     pub fn task(&self) -> Option<Task> {
         Task::from_ptr(self.task)
-    }
-
-    /// The thread's id, as the iterator has it at hand: to ask the thread itself means to wait until that
-    /// part of it is in the cache. In a namespace of process ids this is the id there.
-    #[inline(always)]
-    pub fn tid(&self) -> Option<u32> {
-        let offset = constant(&ITER_OFFSETS.tid);
-        if offset == ABSENT {
-            return None;
-        }
-        // SAFETY: the verifier knows the types of the context; the helper copes with any address.
-        unsafe {
-            let state: *const u8 =
-                member((*self.meta).seq.cast(), constant(&ITER_OFFSETS.private) as usize);
-            bpf_probe_read_kernel(state.wrapping_add(offset as usize).cast::<u32>()).ok()
-        }
     }
 
     /// Appends a value to what userspace reads, if there is room. When there is none the kernel drops

@@ -8,7 +8,7 @@ use std::{thread, time::Duration};
 use aya::maps::{Array, MapData, MapError};
 use monitor_common::{
     key::{BANKS, NO_BANK, ProcessKey},
-    offsets::{IterOffsets, TaskOffsets},
+    offsets::TaskOffsets,
     sched::{Control, Exited, HostBank, TASK_BYTES},
 };
 
@@ -85,7 +85,7 @@ impl Sched {
             NAME,
             aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sched.o")),
             &Setup {
-                offsets: &[TaskOffsets::TABLE, IterOffsets::TABLE],
+                offsets: &[TaskOffsets::TABLE],
                 constants: &[("CPUS", kernel.cpus), ("SLOT_MASK", slots - 1)],
                 sizes: &[("STAMPS", slots), ("HOST", kernel.cpus * BANKS as u32)],
             },

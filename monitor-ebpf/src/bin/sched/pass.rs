@@ -31,7 +31,7 @@ pub unsafe fn report(ctx: &TaskIter, task: Task) {
     // SAFETY: all pointers are map values; the bank and the counters belong to the pass alone.
     unsafe {
         CONTROL.threads += 1;
-        let slot = slot_of(task, ctx.tid().unwrap_or_else(|| task.pid()));
+        let slot = slot_of(task, task.pid());
         let blocked = slot.and_then(|slot| blocked_since(task, slot.as_ptr()));
         // Nothing changes while a thread is blocked.
         if let (Some(slot), Some(since)) = (slot, blocked)
