@@ -80,6 +80,17 @@ pub fn pin(cpu: usize) {
     assert_eq!(result, 0, "cannot run on CPU {cpu}: {}", io::Error::last_os_error());
 }
 
+/// Has the calling thread run before all others but those of the kernel, for as long as it wants.
+pub fn run_first() {
+    #[expect(unsafe_code, reason = "the standard library does not schedule")]
+    // SAFETY: plain numbers.
+    let result = unsafe {
+        let param = libc::sched_param { sched_priority: 1 };
+        libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const param)
+    };
+    assert_eq!(result, 0, "cannot be scheduled first: {}", io::Error::last_os_error());
+}
+
 /// Names the calling thread. What it starts has that name until it chooses another.
 pub fn set_comm(name: &str) {
     let name = CString::new(name).expect("no zeros in names");

@@ -163,6 +163,8 @@ named! {
         OtherFull = "other_full",
         /// A command that is no read, write, flush or discard ended.
         Passthrough = "passthrough",
+        /// There was no room to tell of a slow request.
+        RingFull = "ring_full",
     }
 }
 
@@ -190,8 +192,19 @@ impl Entry {
     };
 }
 
-crate::pod!(Entry);
+/// What a slow request was about.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Subject {
+    /// The whole disk, see [`device`].
+    pub device: u32,
+    /// [`Operation`].
+    pub operation: u32,
+}
 
+crate::pod!(Entry, Subject);
+
+const _: () = assert!(size_of::<Subject>() == 8);
 const _: () = assert!(size_of::<Key>() == 40);
 const _: () = assert!(offset_of!(Key, state) == 36);
 const _: () = assert!(size_of::<Pending>() == 64);

@@ -10,7 +10,7 @@ use crate::key::ProcessKey;
 pub struct Header {
     /// What happened, a [`Kind`]; anything else is not known here.
     pub kind: u32,
-    /// Process id of the parent.
+    /// Process id of the parent; 0 where it is not told.
     pub parent: u32,
     /// When, in monotonic nanoseconds.
     pub time_ns: u64,
@@ -30,6 +30,8 @@ pub enum Kind {
     Exit = 3,
     /// A process was chosen to be killed for want of memory: an [`OomKill`].
     OomKill = 4,
+    /// A latency was as long as is worth telling: a [`Slow`].
+    Slow = 5,
 }
 
 /// A process made another. The header is about the one that made it.
@@ -109,12 +111,33 @@ pub const RSS_SWAP: usize = 2;
 /// Shared pages.
 pub const RSS_SHMEM: usize = 3;
 
+/// A latency was as long as the probe's threshold, or longer.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Slow<S> {
+    /// Who waited. The time is that of the end.
+    pub header: Header,
+    /// How long, in nanoseconds.
+    pub latency_ns: u64,
+    /// Which of the probe's latencies it is, by its place.
+    pub latency: u32,
+    /// Which thread waited; 0 where it is not known.
+    pub tid: u32,
+    /// For what, as the probe has it.
+    pub subject: S,
+}
+
+#[expect(unsafe_code, reason = "repr(C), and no longer than what it is made of")]
+// SAFETY: 64 bytes of integers, and then a type without padding, none of which is aligned to more.
+unsafe impl<S: crate::Pod> crate::Pod for Slow<S> {}
+
 crate::pod!(Exec, Exit, Fork, Header, OomKill);
 
 /// Bytes of an [`Exec`] before its arguments.
 pub const EXEC_HEAD: usize = offset_of!(Exec, argv);
 
 const _: () = assert!(size_of::<Header>() == 16 + 32);
+const _: () = assert!(size_of::<Slow<()>>() == 48 + 16);
 const _: () = assert!(size_of::<Fork>() == 48 + 8);
 const _: () = assert!(size_of::<Exec>() == 48 + 8 + ARGV_LEN);
 const _: () = assert!(size_of::<Exit>() == 48 + 24);

@@ -63,6 +63,8 @@ named! {
         Implausible = "implausible",
         /// The table was full, so it was counted for `(other)`.
         TableFull = "table_full",
+        /// There was no room to tell of a slow one.
+        RingFull = "ring_full",
     }
 }
 

@@ -28,7 +28,7 @@ pub mod udp;
 )]
 pub unsafe trait Pod: Copy + 'static {}
 
-pod!(u64);
+pod!((), u64);
 
 #[expect(unsafe_code, reason = "an array has no more padding than what it is made of")]
 // SAFETY: integers one behind the other.

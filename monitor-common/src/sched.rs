@@ -123,6 +123,8 @@ named! {
         NoStorage = "no_storage",
         /// The table of exited threads was full, so a thread was added to `(other)`.
         ExitedFull = "exited_full",
+        /// There was no room to tell of a slow wait.
+        RingFull = "ring_full",
     }
 }
 

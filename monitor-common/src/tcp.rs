@@ -186,6 +186,8 @@ named! {
         ListenersFull = "listeners_full",
         /// Several CPUs reported one connection at once and this one gave up.
         Contended = "contended",
+        /// There was no room to tell of a slow connection or answer.
+        RingFull = "ring_full",
     }
 }
 

@@ -1,9 +1,15 @@
 //! Maps of the `tcp` probe for what is sent and received by UDP, and for questions of names.
 
-use crate::{hist::COARSE_SLOTS, tcp::DIRECTIONS};
+use crate::{
+    hist::COARSE_SLOTS,
+    tcp::{DIRECTIONS, LATENCIES},
+};
 
 /// The port of servers that answer questions of names.
 pub const DNS_PORT: u16 = 53;
+
+/// The place of the time that an answer takes, among slow latencies: behind those of connections.
+pub const NAMES: usize = LATENCIES;
 
 /// How many questions of one socket can be open. A power of two.
 pub const OPEN_QUESTIONS: usize = 16;

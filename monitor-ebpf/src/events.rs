@@ -15,6 +15,9 @@ use monitor_common::{
 /// A ring buffer of events of several kinds, which all begin with a [`Header`].
 pub type Ring<const BYTES: usize> = RingBuf<Header, BYTES>;
 
+/// What the kernel puts before each event.
+const HEADER: usize = 8;
+
 /// What an event about a process begins with, told now.
 #[inline(always)]
 pub fn header(kind: Kind, key: ProcessKey, parent: u32) -> Header {
@@ -35,10 +38,21 @@ pub fn send<T: 'static, const BYTES: usize>(ring: &Ring<BYTES>, event: T) -> boo
 /// says least, leaves room for the rest.
 #[inline(always)]
 pub fn send_minor<T: 'static, const BYTES: usize>(ring: &Ring<BYTES>, event: T) -> bool {
+    used(ring) < BYTES as u64 / 2 && send(ring, event)
+}
+
+/// Whether there is room for an event of so many bytes, without the lock that sending takes.
+#[inline(always)]
+pub fn has_room<const BYTES: usize>(ring: &Ring<BYTES>, bytes: usize) -> bool {
+    used(ring) + (HEADER + bytes) as u64 <= BYTES as u64
+}
+
+/// Bytes that are in use.
+#[inline(always)]
+fn used<const BYTES: usize>(ring: &Ring<BYTES>) -> u64 {
     let map = ptr::from_ref(ring).cast_mut().cast();
     // SAFETY: the loader puts the map's address here.
-    let used = unsafe { bpf_ringbuf_query(map, BPF_RB_AVAIL_DATA.into()) };
-    used < BYTES as u64 / 2 && send(ring, event)
+    unsafe { bpf_ringbuf_query(map, BPF_RB_AVAIL_DATA.into()) }
 }
 
 /// Sends the first `bytes` of an event.

@@ -12,6 +12,7 @@ pub mod ledger;
 pub mod local_storage;
 pub mod once;
 pub mod process;
+pub mod slow;
 pub mod table;
 
 /// Rust wants one, though nothing here can panic: the verifier refuses programs that may not end.

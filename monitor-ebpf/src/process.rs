@@ -4,6 +4,12 @@ use monitor_common::key::ProcessKey;
 
 use crate::kernel::Task;
 
+/// The key of the process that `task` is a thread of.
+#[inline(always)]
+pub fn of(task: Task) -> ProcessKey {
+    key(task.leader(), task.tgid(), 0)
+}
+
 /// The key of a process that is named after `task`.
 #[inline(always)]
 pub fn key(task: Task, tgid: u32, bank: usize) -> ProcessKey {

@@ -5,6 +5,7 @@
 //! exported starts its series at zero; what one counted that ceases to be goes to `(retired)`. So no
 //! series ever goes down while it exists, and none but `(retired)` goes up without activity.
 
+mod exemplar;
 mod groups;
 mod kept;
 mod processes;
@@ -19,12 +20,13 @@ use std::{
 use self::{groups::Groups, kept::Kept, processes::Processes, series::SeriesSet, settle::Settled};
 use crate::{
     attribution::Group,
+    event::Among,
     metric::{
         AGENT_LOST, MetricDesc, PROCESS_OFFCPU_LATENCY, PROCESS_RUNQUEUE_LATENCY,
         SCHED_OFFCPU_LATENCY, SCHED_RUNQUEUE_LATENCY, catalogue, of_probe,
     },
     sample::{Attributes, Durations, Owner, Sample, Value},
-    view::{Point, ProcessRow, Series},
+    view::{Exemplar, Point, ProcessRow, Series},
 };
 
 /// Host histograms and the process histograms they are the sum of.
@@ -127,6 +129,15 @@ impl Aggregate {
         self.groups.add(&group, sample);
         if process.pid != 0 {
             self.processes.add(process.pid, &group, sample);
+        }
+    }
+
+    /// Has the series that count a slow latency, of a process of this group, show it as an example.
+    pub fn exemplify(&mut self, group: &Arc<Group>, among: &Among, exemplar: &Arc<Exemplar>) {
+        self.groups.exemplify(group, &among.group, exemplar);
+        match self.sum_of(among.host.metric, |(host, _)| host) {
+            Some(settled) => settled.exemplify(exemplar),
+            None => self.host.exemplify(&among.host, exemplar),
         }
     }
 

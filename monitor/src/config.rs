@@ -114,7 +114,14 @@ pub struct EventsConfig {
     pub argv: ArgvPolicy,
     /// Which are sent by OTLP, whatever is logged.
     pub export: Vec<event::Kind>,
+    /// From when on a latency is an event, by the probe that measures it; `0s` for never.
+    pub slow: BTreeMap<String, Threshold>,
 }
+
+/// From when on something is slow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct Threshold(#[serde(with = "duration")] pub Duration);
 
 /// Logs.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -178,8 +185,16 @@ impl Default for GroupsConfig {
 
 impl Default for EventsConfig {
     fn default() -> Self {
-        let export = vec![event::Kind::Exec, event::Kind::Exit, event::Kind::OomKill];
-        Self { argv: ArgvPolicy::default(), export }
+        use event::Kind::{Exec, Exit, OomKill, Slow};
+        let export = vec![Exec, Exit, OomKill, Slow];
+        Self { argv: ArgvPolicy::default(), export, slow: thresholds().collect() }
+    }
+}
+
+impl EventsConfig {
+    /// From when on a latency is an event, by probe.
+    pub fn thresholds(&self) -> BTreeMap<String, Duration> {
+        self.slow.iter().map(|(probe, threshold)| (probe.clone(), threshold.0)).collect()
     }
 }
 
@@ -212,16 +227,19 @@ impl Config {
             // The end of what is wrong lies in its line; its start may be the end of the line above.
             at(error.span().map_or(0, |span| span.end), explain(&error))
         })?;
-        for name in config.probes.keys() {
-            if !PROBES.iter().any(|probe| probe.name == name) {
-                let offset = text.find(name.as_str()).map_or(0, |start| start + name.len());
-                let names = PROBES.iter().map(|probe| probe.name);
-                return Err(at(offset, unknown("probe", name, names)));
-            }
-        }
         // What is not said is known all the same, so that it is no change when it is said.
         for (name, runs) in defaults() {
             config.probes.entry(name).or_insert(runs);
+        }
+        for (name, threshold) in thresholds() {
+            config.events.slow.entry(name).or_insert(threshold);
+        }
+        let wrong = wrong_name("probe", config.probes.keys(), defaults());
+        let wrong =
+            wrong.or_else(|| wrong_name("latency", config.events.slow.keys(), thresholds()));
+        if let Some((name, message)) = wrong {
+            let offset = text.find(name.as_str()).map_or(0, |start| start + name.len());
+            return Err(at(offset, message));
         }
         Ok(config)
     }
@@ -258,6 +276,22 @@ impl Config {
 /// Which probes run by default.
 fn defaults() -> impl Iterator<Item = (String, bool)> {
     PROBES.iter().map(|probe| (probe.name.to_owned(), probe.is_default))
+}
+
+/// From when on the latencies of probes are events, by default.
+fn thresholds() -> impl Iterator<Item = (String, Threshold)> {
+    PROBES.iter().filter_map(|probe| Some((probe.name.to_owned(), Threshold(probe.slow?))))
+}
+
+/// The first of the names that is not known, and what is wrong with it.
+fn wrong_name<'a, T>(
+    what: &str,
+    mut names: impl Iterator<Item = &'a String>,
+    known: impl Iterator<Item = (String, T)>,
+) -> Option<(String, String)> {
+    let known: Vec<_> = known.map(|(name, _)| name).collect();
+    let wrong = names.find(|name| !known.contains(name))?;
+    Some((wrong.clone(), unknown(what, wrong, known.iter().map(String::as_str))))
 }
 
 /// A variable of the process.
@@ -348,6 +382,12 @@ mod tests {
             error("[probes]\nsched = true\nshed = false\n"),
             "monitor.toml:3: unknown probe `shed`; did you mean `sched`?"
         );
+        assert_eq!(
+            error("[events.slow]\nshed = \"1s\"\n"),
+            "monitor.toml:2: unknown latency `shed`; did you mean `sched`?"
+        );
+        let none = error("events.slow.process = \"1s\"\n");
+        assert!(none.contains("unknown latency `process`; there are: sched, "), "{none}");
         assert!(
             error("zzz = 1\n").starts_with("monitor.toml:1: unknown key `zzz`; there are: listen,")
         );

@@ -9,7 +9,10 @@ use std::time::{Duration, SystemTime};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use crate::sample::Process;
+use crate::{
+    metric::MetricDesc,
+    sample::{Attributes, Process},
+};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +21,8 @@ pub struct Event {
     pub time: SystemTime,
     /// To whom.
     pub process: Process,
-    /// Process id of its parent.
-    pub parent: u32,
+    /// Process id of its parent, where it is told.
+    pub parent: Option<u32>,
     /// What.
     pub what: What,
 }
@@ -48,6 +51,8 @@ pub enum What {
     },
     /// It was chosen to be killed for want of memory.
     OomKill(OomKill),
+    /// It waited for longer than is usual.
+    Slow(Slow),
 }
 
 impl What {
@@ -58,6 +63,7 @@ impl What {
             Self::Exec { .. } => Kind::Exec,
             Self::Exit { .. } => Kind::Exit,
             Self::OomKill(_) => Kind::OomKill,
+            Self::Slow(_) => Kind::Slow,
         }
     }
 
@@ -68,6 +74,7 @@ impl What {
             Self::Exec { .. } => "a program was executed",
             Self::Exit { .. } => "a process ended",
             Self::OomKill(_) => "a process was killed for want of memory",
+            Self::Slow(_) => "a process waited long",
         }
     }
 }
@@ -85,6 +92,8 @@ pub enum Kind {
     Exit,
     /// A process was killed for want of memory.
     OomKill,
+    /// A process waited long.
+    Slow,
 }
 
 impl Kind {
@@ -95,6 +104,7 @@ impl Kind {
             Self::Exec => "process.exec",
             Self::Exit => "process.exit",
             Self::OomKill => "process.oom_kill",
+            Self::Slow => "process.slow",
         }
     }
 }
@@ -123,6 +133,45 @@ pub struct OomKill {
     /// What it had, where the kernel tells.
     pub sizes: Option<Sizes>,
 }
+
+/// A latency that was as long as its probe's threshold, or longer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slow {
+    /// How long.
+    pub latency: Duration,
+    /// Which thread waited, where that is known.
+    pub tid: Option<u32>,
+    /// What it is one of.
+    pub among: Among,
+}
+
+/// What a latency is one of: the series that count it, and what they may not tell by a name of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Among {
+    /// What was waited for.
+    pub subject: Attributes,
+    /// The series of the process's group.
+    pub group: SeriesKey,
+    /// The series of the host.
+    pub host: SeriesKey,
+}
+
+/// What tells a series of a host, or of a group, apart from its others.
+#[derive(Clone, Debug)]
+pub struct SeriesKey {
+    /// What it measures.
+    pub metric: &'static MetricDesc,
+    /// Its samples' attributes.
+    pub attributes: Attributes,
+}
+
+impl PartialEq for SeriesKey {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self.metric, other.metric) && self.attributes == other.attributes
+    }
+}
+
+impl Eq for SeriesKey {}
 
 /// What a victim had. What single CPUs have counted and not added up yet is not in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -280,7 +329,7 @@ mod tests {
             let mut event = Event {
                 time: SystemTime::UNIX_EPOCH,
                 process: Process { pid: 1, comm: [0; 16], cgroup_id: 0, kernel_thread: false },
-                parent: 0,
+                parent: None,
                 what: What::Exec { argv: Some(Argv::new(b"a\0--token=x\0", 12)) },
             };
             policy.apply(&mut event);

@@ -21,6 +21,8 @@ mod tcp;
 #[cfg(test)]
 mod testing;
 
+use std::time::Duration;
+
 use crate::{
     error::chain,
     event::{Event, Kind},
@@ -49,6 +51,9 @@ pub struct ProbeDesc {
     pub hooks: &'static [Hook],
     /// Whether it runs unless it is asked not to; otherwise only when it is asked to.
     pub is_default: bool,
+    /// From when on its latencies are told one by one, unless something else is asked for; nothing where
+    /// it has none.
+    pub slow: Option<Duration>,
     /// Loads and attaches it.
     pub load: fn(&Kernel) -> Result<Box<dyn Probe>, ProbeError>,
 }

@@ -1,6 +1,9 @@
 //! What exporters read: the state of all series after one tick, immutable and shared.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
 
 use monitor_common::hist;
 use serde::Serialize;
@@ -81,9 +84,29 @@ pub struct Histogram {
     pub sum_ns: u128,
     /// Durations by slot, see [`hist::slot_index`]; slot 0 is the zero bucket.
     pub slots: Vec<u64>,
+    /// The slowest of the last tick that had slow ones.
+    pub exemplar: Option<Arc<Exemplar>>,
+}
+
+/// One of the durations that a histogram counts.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Exemplar {
+    /// The tick it was told in, see [`View::tick`].
+    pub tick: u64,
+    /// When it ended.
+    pub time: SystemTime,
+    /// How long it was.
+    pub latency: Duration,
+    /// Who waited.
+    pub attributes: Attributes,
 }
 
 impl Histogram {
+    /// One of durations of a scale `shift` coarser than 3, with none in it.
+    pub fn empty(shift: u32) -> Self {
+        Self { shift, sum_ns: 0, slots: Vec::new(), exemplar: None }
+    }
+
     /// OpenTelemetry scale, Prometheus schema.
     pub fn scale(&self) -> i32 {
         hist::SCALE as i32 - self.shift as i32
@@ -197,7 +220,8 @@ mod tests {
         for ns in durations {
             slots[hist::slot(*ns) >> shift] += 1;
         }
-        Histogram { shift, sum_ns: durations.iter().map(|ns| u128::from(*ns)).sum(), slots }
+        let sum_ns = durations.iter().map(|ns| u128::from(*ns)).sum();
+        Histogram { sum_ns, slots, ..Histogram::empty(shift) }
     }
 
     #[test]

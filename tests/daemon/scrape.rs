@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     program::Daemon,
-    wire::{self, MetricFamily},
+    wire::{self, LabelPair, MetricFamily},
 };
 
 /// Asks for the protobuf form.
@@ -26,6 +26,8 @@ pub struct Scrape {
     pub series: BTreeMap<(String, Labels), f64>,
     /// Native histograms by name and labels, with their schema. Empty in the text form.
     pub native: BTreeMap<(String, Labels), (i32, Buckets)>,
+    /// What native histograms show as an example, if they do, by name and labels.
+    pub exemplars: BTreeMap<(String, Labels), (Labels, f64)>,
 }
 
 impl Scrape {
@@ -92,8 +94,7 @@ impl Scrape {
         let name = family.name;
         assert!(self.names.insert(name.clone()), "{name} is there twice");
         for metric in family.metric {
-            let labels: Labels =
-                metric.label.into_iter().map(|label| (label.name, label.value)).collect();
+            let labels = by_name(metric.label);
             if let Some(number) = metric.counter.or(metric.gauge) {
                 self.insert(&name, labels.clone(), number.value);
             }
@@ -111,7 +112,13 @@ impl Scrape {
             self.insert(&format!("{name}_sum"), labels.clone(), histogram.sample_sum);
             let count = histogram.sample_count as f64;
             self.insert(&format!("{name}_count"), labels.clone(), count);
-            self.native.insert((name.clone(), labels), (histogram.schema, native(&histogram)));
+            let series = (name.clone(), labels);
+            self.native.insert(series.clone(), (histogram.schema, native(&histogram)));
+            for exemplar in histogram.exemplars {
+                let example = (by_name(exemplar.label), exemplar.value);
+                let before = self.exemplars.insert(series.clone(), example);
+                assert!(before.is_none(), "{series:?} has several exemplars");
+            }
         }
     }
 
@@ -123,6 +130,10 @@ impl Scrape {
         let before = self.series.insert((name.to_owned(), labels.clone()), value);
         assert!(before.is_none(), "{name}{labels:?} is there twice");
     }
+}
+
+fn by_name(labels: Vec<LabelPair>) -> Labels {
+    labels.into_iter().map(|label| (label.name, label.value)).collect()
 }
 
 /// The counts of the buckets of a native histogram.

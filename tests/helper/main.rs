@@ -51,6 +51,7 @@ fn main() {
         "pong" => processes::pong(text(1), text(2), text(3), number(4)),
         "sleep" => sleep(text(1), number(2), Duration::from_micros(number(3))),
         "threads" => threads::many(number(1), number(2)),
+        "starve" => threads::starve(text(1), number(2), Duration::from_millis(number(3))),
         "leave" => threads::leave(number(1), Duration::from_micros(number(2))),
         "nothing" => {}
         "exec-once" => threads::exec_once(),

@@ -1,11 +1,12 @@
 //! Workloads of one process with several threads.
 
 use std::{
+    hint,
     os::unix::process::CommandExt,
     process::{Command, Stdio},
     sync::{Arc, Barrier},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use monitor_tests::sys;
@@ -33,6 +34,33 @@ pub(crate) fn many(count: u64, rounds: u64) {
     for thread in threads {
         thread.join().expect("threads do not fail");
     }
+}
+
+/// Is kept from a CPU for about `time`, again and again, by a thread of its own that goes first. Reports
+/// how long it was each time.
+pub(crate) fn starve(cpu: &str, times: u64, time: Duration) {
+    crate::pin(cpu);
+    let waits: Vec<u64> = (0..times).map(|_| starve_once(time)).collect();
+    crate::done(&waits);
+}
+
+fn starve_once(time: Duration) -> u64 {
+    // The other is there before this one wakes up, and leaves long after.
+    const BEFORE: Duration = Duration::from_millis(20);
+    let begin = Instant::now();
+    let due = begin + 3 * BEFORE;
+    let first = move || {
+        sys::run_first();
+        thread::sleep((due - BEFORE).saturating_duration_since(Instant::now()));
+        while Instant::now() < due + time {
+            hint::spin_loop();
+        }
+    };
+    let first = thread::spawn(first);
+    thread::sleep(due.saturating_duration_since(Instant::now()));
+    let waited = due.elapsed();
+    first.join().expect("threads do not fail");
+    waited.as_nanos() as u64
 }
 
 /// Starts threads that use `time` and then end, while the process stays. Reports what those threads

@@ -200,7 +200,7 @@ fn a_hog_in_a_cgroup_is_one_victim() {
     let [(event, victim)] = victims[..] else { panic!("not one victim: {victims:?}") };
     println!("{event:?}");
     assert_eq!((event.process.pid, comm(&event.process)), (pid, "mt-oom-hog"));
-    assert_eq!(event.parent, std::process::id());
+    assert_eq!(event.parent, Some(std::process::id()));
     assert_eq!(event.process.cgroup_id, other.as_ref().unwrap_or(&memory).id());
     assert_eq!(victim.memory_cgroup_id, memory.id());
     let name = memory.path().file_name().and_then(|name| name.to_str());

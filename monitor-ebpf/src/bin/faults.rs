@@ -17,7 +17,13 @@ use monitor_common::{
     hist,
     key::{BANKS, ProcessKey},
 };
-use monitor_ebpf::{atomic, bank, histogram, kernel::Task, process, table};
+use monitor_ebpf::{
+    atomic, bank, histogram,
+    kernel::Task,
+    process,
+    slow::{self, SlowRing},
+    table,
+};
 
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
@@ -32,6 +38,9 @@ static FAULTS: HashMap<ProcessKey, Faults, 1024> = HashMap::new();
 /// By bank.
 #[btf_map]
 static HOST: Array<HostBank, BANKS> = Array::new();
+/// Slow ones; userspace empties it once a tick.
+#[btf_map]
+static EVENTS: SlowRing = SlowRing::new();
 
 /// The first value of an entry of [`FAULTS`].
 static NOTHING: Faults = Faults::EMPTY;
@@ -73,6 +82,9 @@ pub fn major_fault_end(_: PerfEventContext) -> u32 {
         let coarse = hist::coarse(slot);
         histogram::add_shared(&raw mut (*faults).sum_ns, &raw mut (*faults).slots, coarse, ns);
         histogram::add_shared(&raw mut (*host).sum_ns, &raw mut (*host).slots, slot, ns);
+        if slow::is_slow(ns) && !slow::tell_of(&EVENTS, task, (0, ns), ()) {
+            return lost(bank, Loss::RingFull);
+        }
     }
     0
 }

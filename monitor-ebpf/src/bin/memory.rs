@@ -20,12 +20,12 @@ use monitor_common::{
     memory::{COMPACTION, DIRECT, HostBank, Kept, LATENCIES, Loss, MEMCG, STARTS, Start},
 };
 use monitor_ebpf::{
-    atomic, bank,
-    events::{self, Ring},
-    histogram,
+    atomic, bank, events, histogram,
     kernel::Task,
     once::{self, Told},
-    process, table,
+    process,
+    slow::{self, SlowRing},
+    table,
 };
 
 #[unsafe(link_section = "license")]
@@ -43,7 +43,7 @@ static KEPT: HashMap<ProcessKey, Kept, 512> = HashMap::new();
 static HOST: Array<HostBank, BANKS> = Array::new();
 /// Room for some hundred events; userspace empties it once a tick.
 #[btf_map]
-static EVENTS: Ring<{ 1 << 16 }> = Ring::new();
+static EVENTS: SlowRing = SlowRing::new();
 /// Processes that were chosen a moment ago.
 #[btf_map]
 static VICTIMS: Told = Told::new();
@@ -137,10 +137,9 @@ fn end(latency: usize) -> i32 {
         };
         // Both or neither, so that the groups add up to the host.
         let bank = bank::active();
-        let (Some(kept), Some(host)) = (
-            kept(&process::key(task.leader(), task.tgid(), 0), bank),
-            HOST.get_ptr_mut(bank as u32),
-        ) else {
+        let (Some(kept), Some(host)) =
+            (kept(&process::of(task), bank), HOST.get_ptr_mut(bank as u32))
+        else {
             return 0;
         };
         let coarse = hist::coarse(slot);
@@ -156,6 +155,9 @@ fn end(latency: usize) -> i32 {
             slot,
             ns,
         );
+        if slow::is_slow(ns) && !slow::tell_of(&EVENTS, task, (latency, ns), ()) {
+            lost(Loss::RingFull);
+        }
     }
     0
 }
@@ -167,7 +169,7 @@ fn chosen(task: Task, has_sizes: bool) {
         return;
     }
     let leader = task.leader();
-    let key = process::key(leader, task.tgid(), 0);
+    let key = process::of(task);
     if let Some(kept) = kept(&key, bank::active()) {
         // SAFETY: a map value.
         unsafe { atomic::add(&raw mut (*kept).oom_kills, 1) };

@@ -9,9 +9,10 @@ use std::{
 use super::series::SeriesSet;
 use crate::{
     attribution::Group,
+    event::SeriesKey,
     metric::MetricDesc,
     sample::{Attributes, Sample, Value},
-    view::Series,
+    view::{Exemplar, Series},
 };
 
 /// The name of the group of all that have none of their own.
@@ -84,6 +85,18 @@ impl Groups {
                 self.candidates.insert(group.clone(), cost);
             }
         }
+    }
+
+    /// Has the series that counts a process's latency show it as an example.
+    pub(super) fn exemplify(
+        &mut self,
+        group: &Arc<Group>,
+        key: &SeriesKey,
+        exemplar: &Arc<Exemplar>,
+    ) {
+        let exported = self.exported.get_mut(group).filter(|_| !is_reserved(group));
+        let series = exported.map_or(&mut self.other, |exported| &mut exported.series);
+        series.exemplify(key, exemplar);
     }
 
     /// Adds a sample to the rest.

@@ -40,7 +40,7 @@ impl Processes {
             cpu_ns: 0,
             switches: 0,
             offcpu_ns: 0,
-            runqueue: Histogram { shift: COARSE_SHIFT, sum_ns: 0, slots: Vec::new() },
+            runqueue: Histogram::empty(COARSE_SHIFT),
         });
         let is = |metric| std::ptr::eq(sample.metric, metric);
         match &sample.value {

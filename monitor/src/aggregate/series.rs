@@ -1,12 +1,13 @@
 //! A set of series: those of the host, or of one group.
 
-use std::time::SystemTime;
+use std::{sync::Arc, time::SystemTime};
 
-use super::add_slots;
+use super::{add_slots, exemplar};
 use crate::{
+    event::SeriesKey,
     metric::MetricDesc,
     sample::{Attributes, Durations, Sample, Value},
-    view::{Histogram, Point, Series},
+    view::{Exemplar, Histogram, Point, Series},
 };
 
 /// Series told apart by metric and the attributes of the sample. There are few, so they are found by
@@ -58,6 +59,15 @@ impl SeriesSet {
                 add_slots(&mut total.slots, durations);
             }
             (_, value) => debug_assert!(false, "{} changed shape: {value:?}", sample.metric.name),
+        }
+    }
+
+    /// Has the series of that key show an example of what it counts.
+    pub(super) fn exemplify(&mut self, key: &SeriesKey, exemplar: &Arc<Exemplar>) {
+        if let Some(place) = self.place(key.metric, &key.attributes)
+            && let Total::Histogram(histogram) = &mut self.series[place].total
+        {
+            exemplar::show(&mut histogram.exemplar, exemplar);
         }
     }
 
@@ -163,7 +173,7 @@ impl Total {
             Value::Increase(_) => Some(Self::Count(0)),
             Value::Level(_) => Some(Self::Level(0)),
             Value::Histogram(Durations { shift, .. }) => {
-                Some(Self::Histogram(Histogram { shift: *shift, sum_ns: 0, slots: Vec::new() }))
+                Some(Self::Histogram(Histogram::empty(*shift)))
             }
             Value::Total(_) | Value::SinceBoot(_) | Value::Gauge(_) | Value::Retired(_) => None,
         }

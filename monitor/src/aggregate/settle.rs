@@ -6,14 +6,14 @@
 //! published was measured. What no group was ever given, as the end of a thread was not seen, stays
 //! held back, and is counted as lost.
 
-use std::time::SystemTime;
+use std::{sync::Arc, time::SystemTime};
 
 use monitor_common::hist::{COARSE_SHIFT, coarse};
 
-use super::add_slots;
+use super::{add_slots, exemplar};
 use crate::{
     sample::Durations,
-    view::{Histogram, Point},
+    view::{Exemplar, Histogram, Point},
 };
 
 /// One host histogram.
@@ -34,6 +34,8 @@ pub(super) struct Settled {
     ticks: u32,
     /// Durations that no group was given.
     lost: u64,
+    /// One of those that were measured.
+    exemplar: Option<Arc<Exemplar>>,
 }
 
 /// How many ticks a thread may take to be reaped after its end, before what it had is taken for lost.
@@ -51,6 +53,7 @@ impl Settled {
             least: None,
             ticks: 0,
             lost: 0,
+            exemplar: None,
         }
     }
 
@@ -65,6 +68,11 @@ impl Settled {
         debug_assert_eq!(durations.shift, COARSE_SHIFT, "groups have the scale of threads");
         self.sum_ns += u128::from(durations.sum_ns);
         add_slots(&mut self.owed, durations);
+    }
+
+    /// Shows an example of what it counts.
+    pub(super) fn exemplify(&mut self, exemplar: &Arc<Exemplar>) {
+        exemplar::show(&mut self.exemplar, exemplar);
     }
 
     /// Publishes what has been both measured and given to a group.
@@ -95,6 +103,7 @@ impl Settled {
     /// What is published.
     pub(super) fn point(&self) -> Point {
         let slots = self.published.clone();
-        Point::Histogram(Histogram { shift: 0, sum_ns: self.sum_ns, slots })
+        let exemplar = self.exemplar.clone();
+        Point::Histogram(Histogram { shift: 0, sum_ns: self.sum_ns, slots, exemplar })
     }
 }

@@ -9,6 +9,7 @@ use monitor_common::{
 
 use super::*;
 use crate::{
+    event::SeriesKey,
     metric::{Kind, PROCESS_CONTEXT_SWITCHES, PROCESS_CPU_TIME},
     sample::Process,
     view::{Histogram, Point},
@@ -349,4 +350,45 @@ fn what_retired_series_counted_stays_in_the_sum() {
         [(way("c"), "Number(11.0)".to_owned()), (way("(retired)"), "Number(12.0)".to_owned())]
     );
     assert_eq!(values(&OTHERS), [(way("a"), "Number(3.0)".to_owned())], "of another metric");
+}
+
+#[test]
+fn the_slowest_of_a_tick_is_shown_by_its_group_and_by_the_host() {
+    let mut feed = Feed::new(1);
+    let tell = |feed: &mut Feed, name, tick, ms| {
+        let key = |metric| SeriesKey { metric, attributes: Attributes::default() };
+        let among = Among {
+            subject: Attributes::default(),
+            group: key(&PROCESS_RUNQUEUE_LATENCY),
+            host: key(&SCHED_RUNQUEUE_LATENCY),
+        };
+        let (latency, attributes) = (Duration::from_millis(ms), Attributes::default());
+        let exemplar = Exemplar { tick, time: SystemTime::UNIX_EPOCH, latency, attributes };
+        feed.0.exemplify(&group(name), &among, &Arc::new(exemplar));
+    };
+    // What each series shows, in milliseconds: the host's, and the groups' in no order.
+    let shown = |feed: &mut Feed, second| {
+        let series = feed.finish(second);
+        let of = |metric| {
+            let mut shown: Vec<_> = histograms(&series, metric)
+                .into_iter()
+                .map(|histogram| Some(histogram.exemplar.as_ref()?.latency.as_millis()))
+                .collect();
+            shown.sort_unstable();
+            shown
+        };
+        (of(&SCHED_RUNQUEUE_LATENCY), of(&PROCESS_RUNQUEUE_LATENCY))
+    };
+    for (name, ns) in [("top", 100), ("cheap", 1)] {
+        feed.host(ns);
+        feed.process(name, ns);
+    }
+    for (name, ms) in [("top", 3), ("cheap", 5), ("top", 7), ("cheap", 4)] {
+        tell(&mut feed, name, 1, ms);
+    }
+    assert_eq!(shown(&mut feed, 1), (vec![Some(7)], vec![Some(5), Some(7)]));
+    // Of the next tick a shorter one takes its place.
+    tell(&mut feed, "top", 2, 6);
+    assert_eq!(shown(&mut feed, 2), (vec![Some(6)], vec![Some(5), Some(6)]));
+    assert_eq!(shown(&mut feed, 3), (vec![Some(6)], vec![Some(5), Some(6)]));
 }

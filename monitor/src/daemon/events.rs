@@ -4,19 +4,39 @@ use tracing::Level;
 
 use crate::{
     attribution::Group,
-    event::{Argv, Ending, Event, Kind, What, signal_name},
+    event::{Argv, Ending, Event, Kind, Slow, What, signal_name},
+    sample::Attributes,
+    view::Exemplar,
 };
 
 /// Whether the log has events of a kind. There may be thousands that nobody wants.
 pub(super) fn are_logged(kind: Kind) -> bool {
     match kind {
-        Kind::OomKill => tracing::enabled!(target: "monitor::event", Level::INFO),
+        Kind::OomKill => tracing::enabled!(target: "monitor::event", Level::WARN),
         _ => tracing::enabled!(target: "monitor::event", Level::DEBUG),
     }
 }
 
+/// A slow latency as an example of what series count, told in a tick.
+pub(super) fn exemplar(tick: u64, event: &Event, slow: &Slow) -> Exemplar {
+    let process = &event.process;
+    let mut who = vec![
+        ("process.executable.name", process.command().into_owned()),
+        ("process.pid", process.pid.to_string()),
+    ];
+    who.extend(slow.tid.map(|tid| ("thread.id", tid.to_string())));
+    let (time, latency) = (event.time, slow.latency);
+    Exemplar { tick, time, latency, attributes: Attributes::new(who) }
+}
+
+/// Attributes as one text, if there are some.
+fn words(attributes: &Attributes) -> Option<String> {
+    let words: Vec<_> = attributes.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    (!words.is_empty()).then(|| words.join(" "))
+}
+
 /// Logs an event. What happens all the time is told at the level `debug`; a process that was killed
-/// for want of memory at `info`. The target of all is `monitor::event`.
+/// for want of memory at `warn`. The target of all is `monitor::event`.
 pub(super) fn log(event: &Event, group: &Group) {
     let pid = event.process.pid;
     let comm = event.process.command();
@@ -62,8 +82,15 @@ pub(super) fn log(event: &Event, group: &Group) {
                 peak_rss_bytes = *peak_rss_bytes,
             );
         }
+        What::Slow(Slow { latency, tid, among }) => tell!(
+            debug,
+            tid = *tid,
+            metric = among.group.metric.name,
+            latency_s = latency.as_secs_f64(),
+            subject = words(&among.subject).as_deref(),
+        ),
         What::OomKill(victim) => tell!(
-            info,
+            warn,
             memory_cgroup = victim.memory_cgroup.as_str(),
             memory_cgroup_id = victim.memory_cgroup_id,
             virtual_bytes = victim.sizes.map(|sizes| sizes.virtual_bytes),

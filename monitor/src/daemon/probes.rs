@@ -113,6 +113,7 @@ fn read_kernel(config: &Config, mount: Option<&CgroupMount>) -> Result<Kernel, L
     });
     let mut kernel = Kernel::read(controller, config.log.bpf)?;
     kernel.sys = config.host.paths().sys;
+    kernel.slow = config.events.thresholds();
     Ok(kernel)
 }
 

@@ -1,15 +1,15 @@
 //! A new configuration for a daemon that runs: what changes, and what cannot.
 
-use crate::config::{Config, LogConfig};
+use crate::config::{Config, EventsConfig, LogConfig};
 
 /// What is set up once, when the daemon starts.
-const FIXED: [&str; 5] = ["listen", "host.proc", "host.sys", "host.root", "log.bpf"];
+const FIXED: [&str; 4] = ["listen", "host", "log.bpf", "events.slow"];
 
 /// The part of `new` that can be in force without a restart, beside what cannot change and stays as it
 /// is in `old`. Says in the log which is which.
 pub(super) fn settle(old: &Config, new: Config) -> Config {
     let (fixed, changed): (Vec<_>, Vec<_>) =
-        changes(old, &new).into_iter().partition(|change| FIXED.contains(&change.key.as_str()));
+        changes(old, &new).into_iter().partition(|change| is_fixed(&change.key));
     for Change { key, old, new } in fixed {
         tracing::warn!("{key} = {new} takes a restart of monitor; until then it stays {old}");
     }
@@ -23,8 +23,16 @@ pub(super) fn settle(old: &Config, new: Config) -> Config {
         listen: old.listen,
         host: old.host.clone(),
         log: LogConfig { bpf: old.log.bpf, ..new.log },
+        events: EventsConfig { slow: old.events.slow.clone(), ..new.events },
         ..new
     }
+}
+
+/// Whether a key is, or is in a table, that is set up once.
+fn is_fixed(key: &str) -> bool {
+    FIXED.iter().any(|fixed| {
+        key.strip_prefix(fixed).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    })
 }
 
 /// A key whose value is another.
@@ -81,7 +89,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::Secret;
+    use crate::config::{Secret, Threshold};
 
     #[test]
     fn changes_are_named_by_their_keys() {
@@ -114,9 +122,13 @@ mod tests {
         new.listen = ([127, 0, 0, 1], 1).into();
         new.host.sys = "/host/sys".into();
         new.log.level = "debug".to_owned();
+        new.events.slow.insert("sched".to_owned(), Threshold(Duration::from_secs(7)));
+        let fixed = changes(&old, &new).into_iter().filter(|change| is_fixed(&change.key));
+        assert_eq!(fixed.count(), 3);
         let settled = settle(&old, new);
         assert_eq!((settled.listen, &settled.host.sys), (old.listen, &old.host.sys));
         assert_eq!(settled.log.level, "debug");
+        assert_eq!(settled.events.slow, old.events.slow);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::{
     attribution::{Attributor, CgroupMount},
     cgroup::Cgroups,
     config::Config,
-    event,
+    event::{self, What},
     export::otlp::Records,
     host::{self, Host, Problem},
     kernel::namespace,
@@ -146,11 +146,18 @@ impl Ticker {
             let is_sent = |kind: event::Kind| {
                 self.records.is_open() && self.config.events.export.contains(&kind)
             };
-            let is_wanted = |kind| events::are_logged(kind) || is_sent(kind);
+            let is_wanted =
+                |kind| kind == event::Kind::Slow || events::are_logged(kind) || is_sent(kind);
+            // The one under way.
+            let tick = self.tick + 1;
             probe.events(&is_wanted, &mut |mut event| {
                 let kind = event.what.kind();
                 self.config.events.argv.apply(&mut event);
                 let group = self.attributor.group(&event.process);
+                if let What::Slow(slow) = &event.what {
+                    let exemplar = Arc::new(events::exemplar(tick, &event, slow));
+                    self.aggregate.exemplify(&group, &slow.among, &exemplar);
+                }
                 if events::are_logged(kind) {
                     events::log(&event, &group);
                 }

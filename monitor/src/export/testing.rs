@@ -45,7 +45,11 @@ pub(super) fn histogram(
         slots[hist::slot(*ns) >> shift] += 1;
     }
     let sum_ns = durations.iter().map(|ns| u128::from(*ns)).sum();
-    series(metric, attributes, Point::Histogram(Histogram { shift, sum_ns, slots }))
+    series(
+        metric,
+        attributes,
+        Point::Histogram(Histogram { sum_ns, slots, ..Histogram::empty(shift) }),
+    )
 }
 
 /// A process that ran.

@@ -1,8 +1,10 @@
 //! Loading an object: the offsets and constants of this kernel and host go into its read-only data.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use aya::{Btf, Ebpf, EbpfLoader, Endianness};
@@ -102,6 +104,8 @@ pub struct Kernel {
     /// The controller whose cgroup says where a task belongs; none for the version 2 hierarchy.
     cgroup_controller: Option<&'static str>,
     log: BpfLevel,
+    /// From when on an object tells of latencies; never where nothing is said.
+    pub slow: BTreeMap<String, Duration>,
 }
 
 impl Kernel {
@@ -120,6 +124,7 @@ impl Kernel {
             pid_max: pid_max.trim().parse().unwrap_or(1 << 22),
             cgroup_controller,
             log,
+            slow: BTreeMap::new(),
         })
     }
 
@@ -164,12 +169,15 @@ impl Kernel {
         }
         let subsys = self.cgroup_subsys();
         let level = self.log as u8;
+        let slow = self.slow.get(object).filter(|threshold| !threshold.is_zero());
+        let slow_ns = slow.map_or(u64::MAX, |slow| slow.as_nanos().try_into().unwrap_or(u64::MAX));
         let mut loader = EbpfLoader::new();
         loader
             .btf(Some(&self.btf))
             .allow_unsupported_maps()
             .override_global(aya_log::LEVEL, &level, false)
-            .override_global("CGROUP_SUBSYS", &subsys, false);
+            .override_global("CGROUP_SUBSYS", &subsys, false)
+            .override_global("SLOW_NS", &slow_ns, false);
         for (global, offsets) in &tables {
             loader.override_global(global, &offsets[..], true);
         }

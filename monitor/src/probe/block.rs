@@ -5,8 +5,10 @@
 mod decode;
 mod devices;
 
+use std::time::Duration;
+
 use monitor_common::{
-    block::{ENTRIES, Entry, Loss, Losses, Used},
+    block::{ENTRIES, Entry, Loss, Losses, Subject, Used},
     offsets::{RequestOffsets, TaskOffsets},
 };
 
@@ -14,8 +16,11 @@ use self::{
     decode::{Decoder, Snapshot},
     devices::Devices,
 };
-use super::{MapEntries, Probe, ProbeDesc, ProbeError, banked::Banked, banks::Banks};
+use super::{
+    MapEntries, Probe, ProbeDesc, ProbeError, banked::Banked, banks::Banks, events::Events,
+};
 use crate::{
+    event::{Event, Kind},
     kernel::{
         attach::{Alternative, Hook, Target, tracepoint},
         loader::{Kernel, Object, Setup},
@@ -77,6 +82,7 @@ pub(super) const DESC: ProbeDesc = ProbeDesc {
     help: "queue and device latency of block devices, bytes, operations and errors",
     hooks: HOOKS,
     is_default: true,
+    slow: Some(Duration::from_millis(500)),
     load: |kernel| Ok(Box::new(Block::load(kernel)?)),
 };
 
@@ -86,6 +92,7 @@ struct Block {
     counted: Banked<Entry>,
     used: Banked<Used>,
     lost: Banked<Losses>,
+    events: Events<Subject>,
     devices: Devices,
     snapshot: Snapshot,
     decoder: Decoder,
@@ -120,6 +127,7 @@ impl Block {
             counted: Banked::take(&mut object, (NAME, "COUNTED"), Entry::EMPTY)?,
             used: Banked::take(&mut object, (NAME, "USED"), [0; _])?,
             lost: Banked::take(&mut object, (NAME, "LOST"), Losses::default())?,
+            events: Events::take(&mut object, (NAME, "EVENTS"))?,
             devices: Devices::new(&kernel.sys),
             snapshot: Snapshot::default(),
             decoder: Decoder::default(),
@@ -156,8 +164,9 @@ impl Probe for Block {
         if self.snapshot.lost[Loss::NoIssueTime as usize] > 0 {
             self.object.attach_on_demand(&ISSUE_TIME);
         }
-        for entry in &self.snapshot.entries {
-            let device = entry.key.device;
+        self.events.snapshot();
+        let counted = self.snapshot.entries.iter().map(|entry| entry.key.device);
+        for device in counted.chain(self.events.subjects().map(|subject| subject.device)) {
             self.snapshot.names.entry(device).or_insert_with(|| self.devices.name(device));
         }
         Ok(())
@@ -165,6 +174,12 @@ impl Probe for Block {
 
     fn decode(&mut self, sink: &mut dyn FnMut(Sample<'_>)) {
         self.decoder.decode(&self.snapshot, sink);
+    }
+
+    fn events(&mut self, wanted: &dyn Fn(Kind) -> bool, sink: &mut dyn FnMut(Event)) {
+        let among =
+            &mut |latency, subject: &_| self.decoder.among(latency, subject, &self.snapshot.names);
+        self.events.decode(wanted, among, sink);
     }
 
     fn entries(&self) -> Vec<MapEntries> {

@@ -2,11 +2,14 @@
 
 mod decode;
 
+use std::{iter, marker::PhantomData};
+
 use aya::maps::{MapData, RingBuf};
+use monitor_common::Pod;
 
 use super::{ProbeError, maps};
 use crate::{
-    event::{Clock, Event, Kind},
+    event::{Among, Clock, Event, Kind},
     kernel::loader::Object,
 };
 
@@ -14,17 +17,18 @@ use crate::{
 /// as fast as they are taken must not keep the tick from ending.
 const MOST: usize = 1 << 16;
 
-/// The ring buffer, and what was in it.
-pub(super) struct Events {
+/// The ring buffer, and what was in it. What slow latencies are about is an `S`.
+pub(super) struct Events<S = ()> {
     ring: RingBuf<MapData>,
     raw: Vec<u8>,
     /// Where each event in `raw` ends.
     ends: Vec<usize>,
     clock: Clock,
     page_bytes: u64,
+    subject: PhantomData<fn() -> S>,
 }
 
-impl Events {
+impl<S: Pod> Events<S> {
     /// Takes the ring buffer called `map` of a probe.
     pub(super) fn take(
         object: &mut Object,
@@ -39,6 +43,7 @@ impl Events {
             ends: Vec::new(),
             clock: Clock::now(),
             page_bytes: u64::try_from(page).unwrap_or(4096),
+            subject: PhantomData,
         })
     }
 
@@ -55,18 +60,31 @@ impl Events {
         }
     }
 
-    /// Calls `sink` with every event that was taken, of the kinds that are wanted.
-    pub(super) fn decode(&self, wanted: &dyn Fn(Kind) -> bool, sink: &mut dyn FnMut(Event)) {
-        let mut start = 0;
-        for &end in &self.ends {
-            let bytes = &self.raw[start..end];
+    /// Calls `sink` with every event that was taken, of the kinds that are wanted. `among` knows what a
+    /// slow latency is one of.
+    pub(super) fn decode(
+        &self,
+        wanted: &dyn Fn(Kind) -> bool,
+        among: &mut dyn FnMut(usize, &S) -> Option<Among>,
+        sink: &mut dyn FnMut(Event),
+    ) {
+        for bytes in self.each() {
             // Most are decoded for nobody: there may be thousands in a tick.
             if decode::kind(bytes).is_some_and(wanted)
-                && let Some(event) = decode::decode(bytes, &self.clock, self.page_bytes)
+                && let Some(event) = decode::decode(bytes, (&self.clock, self.page_bytes), among)
             {
                 sink(event);
             }
-            start = end;
         }
+    }
+
+    /// What the slow latencies are about that were taken.
+    pub(super) fn subjects(&self) -> impl Iterator<Item = S> {
+        self.each().filter_map(|bytes| Some(decode::slow(bytes)?.subject))
+    }
+
+    fn each(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| &self.raw[start..*end])
     }
 }

@@ -3,6 +3,8 @@
 
 mod decode;
 
+use std::time::Duration;
+
 use monitor_common::{
     faults::{Faults, HostBank},
     offsets::TaskOffsets,
@@ -46,6 +48,7 @@ pub(super) const DESC: ProbeDesc = ProbeDesc {
     help: "latency of major page faults; it runs at every minor one too",
     hooks: HOOKS,
     is_default: false,
+    slow: Some(Duration::from_millis(100)),
     load: |kernel| Ok(Box::new(load(kernel)?)),
 };
 
@@ -59,7 +62,7 @@ fn load(kernel: &Kernel) -> Result<Tallies<Faults, HostBank, Decoder>, ProbeErro
         probe: NAME,
         processes: ("FAULTS", Faults::EMPTY),
         host: ("HOST", HostBank::EMPTY),
-        events: None,
+        events: "EVENTS",
     };
     for hook in HOOKS {
         kernel.attach(&mut object, hook);

@@ -4,6 +4,8 @@
 
 mod decode;
 
+use std::time::Duration;
+
 use monitor_common::{
     memory::{HostBank, Kept, LATENCIES},
     offsets::{MemoryOffsets, ProcessOffsets, TaskOffsets},
@@ -57,6 +59,7 @@ pub(super) const DESC: ProbeDesc = ProbeDesc {
     help: "reclaim, compaction, processes killed for want of memory",
     hooks: HOOKS,
     is_default: true,
+    slow: Some(Duration::from_millis(100)),
     load: |kernel| Ok(Box::new(load(kernel)?)),
 };
 
@@ -74,7 +77,7 @@ fn load(kernel: &Kernel) -> Result<Tallies<Kept, HostBank, Decoder>, ProbeError>
         probe: NAME,
         processes: ("KEPT", Kept::EMPTY),
         host: ("HOST", HostBank::EMPTY),
-        events: Some("EVENTS"),
+        events: "EVENTS",
     };
     Tallies::start(object, layout, |object| {
         for hook in HOOKS {

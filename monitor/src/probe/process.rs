@@ -46,6 +46,7 @@ pub(super) const DESC: ProbeDesc = ProbeDesc {
     help: "processes made and ended, programs executed",
     hooks: HOOKS,
     is_default: true,
+    slow: None,
     load: |kernel| Ok(Box::new(load(kernel)?)),
 };
 
@@ -59,7 +60,7 @@ fn load(kernel: &Kernel) -> Result<Tallies<Counts, Losses, Decoder>, ProbeError>
         probe: NAME,
         processes: ("COUNTS", Counts::EMPTY),
         host: ("LOST", Losses::default()),
-        events: Some("EVENTS"),
+        events: "EVENTS",
     };
     Tallies::start(object, layout, |object| {
         for hook in HOOKS {

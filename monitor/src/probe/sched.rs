@@ -13,8 +13,11 @@ use monitor_common::{
 };
 
 use self::decode::{Decoder, Snapshot};
-use super::{MapEntries, Probe, ProbeDesc, ProbeError, banked::Banked, maps, table::Table};
+use super::{
+    MapEntries, Probe, ProbeDesc, ProbeError, banked::Banked, events::Events, maps, table::Table,
+};
 use crate::{
+    event::{Event, Kind},
     kernel::{
         attach::{Alternative, Hook, Target, tracepoint},
         iter,
@@ -63,6 +66,7 @@ pub(super) const DESC: ProbeDesc = ProbeDesc {
     help: "run-queue latency, off-CPU latency, on-CPU time, context switches and page faults",
     hooks: HOOKS,
     is_default: true,
+    slow: Some(Duration::from_millis(100)),
     load: |kernel| Ok(Box::new(Sched::load(kernel)?)),
 };
 
@@ -74,6 +78,7 @@ struct Sched {
     cpus: u32,
     /// The bank that programs write to.
     bank: u32,
+    events: Events,
     snapshot: Snapshot,
     decoder: Decoder,
 }
@@ -103,6 +108,7 @@ impl Sched {
             control,
             host: Banked::take(&mut object, (NAME, "HOST"), HostBank::EMPTY)?,
             exited,
+            events: Events::take(&mut object, (NAME, "EVENTS"))?,
             object,
             cpus: kernel.cpus,
             bank: 0,
@@ -134,6 +140,7 @@ impl Probe for Sched {
         // What is taken from the kernel is gone there: a step that fails must not lose what those
         // before it took, nor give it out twice.
         self.snapshot.clear();
+        self.events.snapshot();
         pass(&mut self.object, &mut self.snapshot.records)?;
         self.snapshot.threads = read_control(&self.control)?.threads;
         self.exited.drain(ended as u16, &mut self.snapshot.exited)?;
@@ -147,6 +154,10 @@ impl Probe for Sched {
 
     fn decode(&mut self, sink: &mut dyn FnMut(Sample<'_>)) {
         self.decoder.decode(&self.snapshot, sink);
+    }
+
+    fn events(&mut self, wanted: &dyn Fn(Kind) -> bool, sink: &mut dyn FnMut(Event)) {
+        self.events.decode(wanted, &mut |latency, ()| self.decoder.among(latency), sink);
     }
 
     fn entries(&self) -> Vec<MapEntries> {

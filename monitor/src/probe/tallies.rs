@@ -1,5 +1,5 @@
-//! A probe whose programs keep one table by process, one value by bank and perhaps a ring
-//! buffer of events.
+//! A probe whose programs keep one table by process, one value by bank and a ring buffer of
+//! events.
 
 use monitor_common::{Pod, key::ProcessKey};
 
@@ -7,7 +7,7 @@ use super::{
     MapEntries, Probe, ProbeError, banked::Banked, banks::Banks, events::Events, table::Table,
 };
 use crate::{
-    event::{Event, Kind},
+    event::{Among, Event, Kind},
     kernel::loader::Object,
     sample::Sample,
 };
@@ -20,14 +20,19 @@ pub(super) struct Layout<V, H> {
     pub(super) processes: (&'static str, V),
     /// The value by bank.
     pub(super) host: (&'static str, H),
-    /// The ring buffer, if it has events.
-    pub(super) events: Option<&'static str>,
+    /// The ring buffer.
+    pub(super) events: &'static str,
 }
 
 /// From what such a probe took to samples.
 pub(super) trait Decode<V, H>: Send {
     /// Calls `sink` with every sample of a snapshot.
     fn decode(&mut self, taken: &[(ProcessKey, V)], host: &H, sink: &mut dyn FnMut(Sample<'_>));
+
+    /// What slow latencies are among, by their places.
+    fn among(&self, _latency: usize) -> Option<Among> {
+        None
+    }
 }
 
 /// Such a probe.
@@ -37,7 +42,7 @@ pub(super) struct Tallies<V: Pod, H: Pod, D> {
     banks: Banks,
     processes: Table<ProcessKey, V>,
     host: Banked<H>,
-    events: Option<Events>,
+    events: Events,
     /// The last snapshot.
     taken: Vec<(ProcessKey, V)>,
     taken_host: H,
@@ -59,10 +64,7 @@ impl<V: Pod, H: Pod, D: Decode<V, H>> Tallies<V, H, D> {
             banks: Banks::take(&mut object, probe)?,
             processes: Table::take(&mut object, (probe, processes), none)?,
             host: Banked::take(&mut object, (probe, host), empty)?,
-            events: layout
-                .events
-                .map(|events| Events::take(&mut object, (probe, events)))
-                .transpose()?,
+            events: Events::take(&mut object, (probe, layout.events))?,
             taken: Vec::new(),
             taken_host: empty,
             decoder: attach(&mut object),
@@ -86,7 +88,7 @@ impl<V: Pod + Send, H: Pod + Send, D: Decode<V, H>> Probe for Tallies<V, H, D> {
         // What is taken from the kernel is gone there: a step that fails must not give it out twice.
         self.taken.clear();
         self.taken_host = self.layout.host.1;
-        self.events.iter_mut().for_each(Events::snapshot);
+        self.events.snapshot();
         let ended = self.banks.ended();
         self.processes.drain(ended, &mut self.taken)?;
         self.taken_host = self.host.drain(ended.into())?;
@@ -98,7 +100,7 @@ impl<V: Pod + Send, H: Pod + Send, D: Decode<V, H>> Probe for Tallies<V, H, D> {
     }
 
     fn events(&mut self, wanted: &dyn Fn(Kind) -> bool, sink: &mut dyn FnMut(Event)) {
-        self.events.iter().for_each(|events| events.decode(wanted, sink));
+        self.events.decode(wanted, &mut |latency, ()| self.decoder.among(latency), sink);
     }
 
     fn entries(&self) -> Vec<MapEntries> {

@@ -5,7 +5,11 @@ mod decode;
 mod services;
 mod udp;
 
-use std::{mem, os::fd::AsFd, time::Instant};
+use std::{
+    mem,
+    os::fd::AsFd,
+    time::{Duration, Instant},
+};
 
 use aya::maps::{Map, MapData, MapError};
 use monitor_common::{
@@ -22,9 +26,11 @@ use super::{
     MapEntries, Probe, ProbeDesc, ProbeError,
     banked::Banked,
     banks::Banks,
+    events::Events,
     table::{Key, Table},
 };
 use crate::{
+    event::{Event, Kind},
     kernel::{
         attach::{Alternative, Hook, Target, tracepoint},
         iter::{self, PassError},
@@ -99,6 +105,7 @@ pub(super) const DESC: ProbeDesc = ProbeDesc {
            traffic; DNS latency",
     hooks: HOOKS,
     is_default: true,
+    slow: Some(Duration::from_secs(1)),
     load: |kernel| Ok(Box::new(Tcp::load(kernel)?)),
 };
 
@@ -119,6 +126,7 @@ struct Tcp {
     processes: Table<ProcessKey, Traffic>,
     services: Table<ServiceKey, Traffic>,
     udp: Udp,
+    events: Events<ServiceKey>,
     sockets: Banked<u64>,
     lost: Banked<Losses>,
     /// What was lost while the sockets were taken in that were there before.
@@ -145,6 +153,7 @@ impl Tcp {
             processes: Table::take(&mut object, (NAME, "PROCESSES"), Traffic::EMPTY)?,
             services: Table::take(&mut object, (NAME, "SERVICES"), Traffic::EMPTY)?,
             udp: Udp::take(&mut object)?,
+            events: Events::take(&mut object, (NAME, "EVENTS"))?,
             sockets: Banked::take(&mut object, (NAME, "SOCKETS"), 0)?,
             lost: Banked::take(&mut object, (NAME, "LOST"), Losses::default())?,
             lost_before: Losses::default(),
@@ -193,6 +202,7 @@ impl Probe for Tcp {
         // What is taken from the kernel is gone there: a step that fails must not lose what those
         // before it took, nor give it out twice.
         self.snapshot.clear();
+        self.events.snapshot();
         iter::over_map(&mut self.object, PASS, self.connections.fd().as_fd())
             .map_err(|source| pass_error(PASS, source))?;
         self.processes.drain(ended, &mut self.snapshot.processes)?;
@@ -208,6 +218,11 @@ impl Probe for Tcp {
 
     fn decode(&mut self, sink: &mut dyn FnMut(Sample<'_>)) {
         self.decoder.decode(&self.snapshot, sink);
+    }
+
+    fn events(&mut self, wanted: &dyn Fn(Kind) -> bool, sink: &mut dyn FnMut(Event)) {
+        let among = &mut |latency, service: &_| self.decoder.among(latency, service);
+        self.events.decode(wanted, among, sink);
     }
 
     fn entries(&self) -> Vec<MapEntries> {

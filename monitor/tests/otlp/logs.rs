@@ -4,8 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use monitor::{
     config::{Protocol, Signal},
-    event::{Argv, Ending, Event, OomKill, Sizes, What},
+    event::{Among, Argv, Ending, Event, OomKill, SeriesKey, Sizes, Slow, What},
     export::otlp,
+    metric::{PROCESS_RUNQUEUE_LATENCY, SCHED_RUNQUEUE_LATENCY},
+    sample::Attributes,
 };
 use opentelemetry_proto::tonic::{
     common::v1::{AnyValue, any_value::Value},
@@ -72,7 +74,25 @@ async fn events_arrive_with_the_attributes_of_the_conventions() {
         }
         _ => panic!("it is an exit"),
     };
-    let cases: [Case; 5] = [
+    let key = |metric| SeriesKey { metric, attributes: Attributes::default() };
+    let among = Among {
+        subject: Attributes::new([("server.address", "10.0.0.1")]),
+        group: key(&PROCESS_RUNQUEUE_LATENCY),
+        host: key(&SCHED_RUNQUEUE_LATENCY),
+    };
+    let slow = Slow { latency: Duration::from_millis(1500), tid: Some(43), among };
+    let cases: [Case; 6] = [
+        (
+            What::Slow(slow),
+            "process.slow",
+            SeverityNumber::Debug,
+            &[
+                ("monitor.metric", "monitor.process.runqueue.latency"),
+                ("monitor.latency_s", "1.5"),
+                ("thread.id", "43"),
+                ("server.address", "10.0.0.1"),
+            ],
+        ),
         (
             What::Fork { child: 4 },
             "process.fork",
@@ -104,7 +124,7 @@ async fn events_arrive_with_the_attributes_of_the_conventions() {
         (
             What::OomKill(victim),
             "process.oom_kill",
-            SeverityNumber::Info,
+            SeverityNumber::Warn,
             &[
                 ("monitor.memory.cgroup.name", "web"),
                 ("monitor.memory.cgroup.id", "9"),

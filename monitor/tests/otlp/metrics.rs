@@ -1,13 +1,22 @@
 //! Metrics: what is measured is what arrives.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
-use monitor::config::{Compression, Protocol, Signal, Target};
+use monitor::{
+    config::{Compression, Protocol, Signal, Target},
+    metric::SCHED_RUNQUEUE_LATENCY,
+    sample::Attributes,
+    view::{Exemplar, Histogram, Point},
+};
 use monitor_common::hist;
 use opentelemetry_proto::tonic::{
     common::v1::{KeyValue, any_value::Value},
     metrics::v1::{
-        AggregationTemporality, ExponentialHistogramDataPoint, Metric, NumberDataPoint,
+        AggregationTemporality, ExponentialHistogramDataPoint, Metric, NumberDataPoint, exemplar,
         metric::Data, number_data_point,
     },
 };
@@ -128,7 +137,7 @@ async fn requests_stay_below_the_limit_of_receivers() {
         let receiver = Receiver::start([]).await;
         let target = Target {
             compression: Compression::Gzip,
-            interval: std::time::Duration::from_secs(3600),
+            interval: Duration::from_secs(3600),
             ..target(&receiver.endpoint(), protocol)
         };
         let mut exporter = Exporter::start(setup::of_many(SERIES), &[Signal::Metrics], &target);
@@ -190,4 +199,41 @@ async fn a_view_is_sent_once_and_the_last_one_at_the_end() {
         })
         .collect();
     assert_eq!(counters, [1.0, 2.0, 3.0]);
+}
+
+#[tokio::test]
+async fn an_example_is_sent_once() {
+    let receiver = Receiver::start([]).await;
+    let target = target(&receiver.endpoint(), Protocol::Grpc);
+    // The slow one came in the second tick, and is shown until there is another.
+    let view = |tick, shown: Option<u64>| {
+        let Point::Histogram(histogram) = setup::histogram(&[1_500_000_000], 0) else {
+            panic!("it is one")
+        };
+        let exemplar = shown.map(|tick| {
+            let attributes = Attributes::new([("process.pid", "42")]);
+            let (time, latency) = (SystemTime::UNIX_EPOCH + START, Duration::from_millis(1500));
+            Arc::new(Exemplar { tick, time, latency, attributes })
+        });
+        let value = Point::Histogram(Histogram { exemplar, ..histogram });
+        setup::view(tick, vec![setup::series(&SCHED_RUNQUEUE_LATENCY, &[], value)])
+    };
+    let mut exporter = Exporter::start(view(1, None), &[Signal::Metrics], &target);
+    receiver.inbox.wait(1).await;
+    for (tick, shown) in [(2, 2), (3, 2), (4, 4)] {
+        exporter.publish(view(tick, Some(shown)));
+        receiver.inbox.wait(tick as usize).await;
+    }
+    exporter.stop().await;
+    let sent = receiver.inbox.all().into_iter().map(|received| {
+        let metric = metrics(&received).remove("monitor.sched.runqueue.latency").unwrap();
+        let Some(Data::ExponentialHistogram(histogram)) = metric.data else { panic!("{metric:?}") };
+        histogram.data_points[0].exemplars.clone()
+    });
+    let sent: Vec<_> = sent.collect();
+    assert_eq!(sent.iter().map(Vec::len).collect::<Vec<_>>(), [0, 1, 0, 1]);
+    let exemplar = &sent[1][0];
+    assert_eq!(exemplar.value, Some(exemplar::Value::AsDouble(1.5)));
+    assert_eq!(exemplar.time_unix_nano, START.as_nanos() as u64);
+    assert_eq!(texts(&exemplar.filtered_attributes), BTreeMap::from([("process.pid", "42")]));
 }

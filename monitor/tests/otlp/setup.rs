@@ -161,7 +161,7 @@ pub(crate) fn histogram(durations: &[u64], shift: u32) -> Point {
         slots[hist::slot(*ns) >> shift] += 1;
     }
     let sum_ns = durations.iter().map(|ns| u128::from(*ns)).sum();
-    Point::Histogram(Histogram { shift, sum_ns, slots })
+    Point::Histogram(Histogram { sum_ns, slots, ..Histogram::empty(shift) })
 }
 
 /// The end of a process.
@@ -171,7 +171,7 @@ pub(crate) fn exit(pid: u32) -> Event {
     Event {
         time: SystemTime::UNIX_EPOCH + START,
         process: Process { pid, comm, cgroup_id: 7, kernel_thread: false },
-        parent: 1,
+        parent: Some(1),
         what: What::Exit {
             ending: Ending::Code(3),
             lifetime: Duration::from_millis(1500),

@@ -63,7 +63,7 @@ fn histogram(durations: &[u64], shift: u32) -> Point {
         slots[hist::slot(*ns) >> shift] += 1;
     }
     let sum_ns = durations.iter().map(|ns| u128::from(*ns)).sum();
-    Point::Histogram(Histogram { shift, sum_ns, slots })
+    Point::Histogram(Histogram { sum_ns, slots, ..Histogram::empty(shift) })
 }
 
 fn series(metric: &'static MetricDesc, attributes: Attributes, value: Point) -> Series {

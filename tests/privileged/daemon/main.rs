@@ -11,6 +11,7 @@ mod otlp;
 mod pairs;
 mod reload;
 mod security;
+mod slow;
 mod stop;
 mod storm;
 mod sums;

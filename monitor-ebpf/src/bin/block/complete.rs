@@ -1,13 +1,14 @@
 //! What is recorded when a request ends.
 
 use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns};
-use monitor_common::block::{DEVICE, Entry, Loss, Operation, Pending, QUEUE};
+use monitor_common::block::{DEVICE, Entry, Key, Loss, Operation, Pending, QUEUE, Subject};
 use monitor_ebpf::{
     atomic, histogram,
     kernel::{Purpose, Request},
+    slow,
 };
 
-use crate::{FLUSHES, entry, lost, pending};
+use crate::{EVENTS, FLUSHES, entry, lost, pending};
 
 /// A request has ended, or that many bytes of it.
 #[inline(always)]
@@ -108,6 +109,21 @@ unsafe fn record(entry: *mut Entry, started: u64, issued: u64) {
                 queue_ns,
             );
         }
+        for (latency, ns) in [(QUEUE, queue_ns), (DEVICE, device_ns)] {
+            if slow::is_slow(ns) {
+                tell(&(*entry).key, latency, ns);
+            }
+        }
+    }
+}
+
+/// Tells of a request that was slow.
+#[cold]
+#[inline(never)]
+fn tell(key: &Key, latency: usize, ns: u64) {
+    let subject = Subject { device: key.device, operation: key.operation.into() };
+    if !slow::tell(&EVENTS, (key.process(), 0), (latency, ns), subject) {
+        lost(Loss::RingFull);
     }
 }
 

@@ -25,6 +25,7 @@ use monitor_ebpf::{
     bank,
     kernel::Request,
     ledger::{self, Ledger},
+    slow::SlowRing,
 };
 
 #[unsafe(link_section = "license")]
@@ -46,6 +47,9 @@ static LOST: Ledger<{ Loss::COUNT }> = Ledger::new();
 /// By CPU; userspace sets the size.
 #[btf_map]
 static FLUSHES: Array<Flush, 1> = Array::new();
+/// Slow requests; userspace empties it once a tick.
+#[btf_map]
+static EVENTS: SlowRing = SlowRing::new();
 
 /// A request was made, in the context of who asked for it. From 6.5 on.
 #[btf_tracepoint(function = "block_io_start")]

@@ -95,8 +95,7 @@ fn is_mine(place: *mut Pending, request: Request) -> bool {
 /// Notes whose the request is that has a place.
 #[inline(always)]
 fn note(place: *mut Pending, request: Request, operation: u16) {
-    let task = Task::current();
-    let owner = process::key(task.leader(), task.tgid(), 0);
+    let owner = process::of(Task::current());
     let mut cgroup_id = owner.cgroup_id;
     if owner.kernel_thread != 0 {
         let charged = request.charged_cgroup_id();

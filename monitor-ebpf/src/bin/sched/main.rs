@@ -30,6 +30,7 @@ use monitor_ebpf::{
     atomic,
     kernel::{Task, TaskIter},
     local_storage::TaskStorage,
+    slow::SlowRing,
 };
 
 #[unsafe(link_section = "license")]
@@ -58,6 +59,9 @@ static TASKS: TaskStorage<TaskStats> = TaskStorage::new();
 /// What threads left behind that exited since the last flip; userspace empties it once a tick.
 #[btf_map]
 static EXITED: HashMap<ProcessKey, Exited, 4096, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
+/// Slow waits for a CPU; userspace empties it once a tick.
+#[btf_map]
+static EVENTS: SlowRing = SlowRing::new();
 
 #[btf_tracepoint(function = "sched_wakeup")]
 pub fn sched_wakeup(ctx: BtfTracePointContext) -> i32 {

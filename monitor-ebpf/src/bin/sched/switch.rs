@@ -6,10 +6,10 @@ use monitor_common::{
     hist,
     sched::{HostBank, Loss, OFFCPU, RUNQUEUE, Stamps, TaskStats},
 };
-use monitor_ebpf::{histogram, kernel::Task};
+use monitor_ebpf::{histogram, kernel::Task, slow};
 
 use crate::{
-    TASKS, control_bank, host, lost,
+    EVENTS, TASKS, control_bank, host, lost, lost_here,
     stamps::{set, stamps_of},
 };
 
@@ -66,10 +66,23 @@ pub unsafe fn on_switch(preempted: bool, prev: Task, next: Task) {
             return lost(host, Loss::NoStorage);
         };
         let bank = bank & 1;
-        record(host, stats.as_ptr(), bank, RUNQUEUE, now.wrapping_sub(wake));
+        let waited = now.wrapping_sub(wake);
+        record(host, stats.as_ptr(), bank, RUNQUEUE, waited);
+        if slow::is_slow(waited) {
+            tell(next, waited);
+        }
         if out != 0 {
             record(host, stats.as_ptr(), bank, OFFCPU, wake.wrapping_sub(out));
         }
+    }
+}
+
+/// Tells of a thread that waited long for a CPU. To be blocked long is what most threads are for.
+#[cold]
+#[inline(never)]
+fn tell(task: Task, waited: u64) {
+    if !slow::tell_of(&EVENTS, task, (RUNQUEUE, waited), ()) {
+        lost_here(Loss::RingFull);
     }
 }
 

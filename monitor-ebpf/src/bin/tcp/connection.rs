@@ -12,7 +12,7 @@ use monitor_ebpf::{
 
 use crate::{
     CONNECTIONS, owner,
-    record::{Entries, flush, lost, skip},
+    record::{self, Entries, flush, lost, skip},
     state,
 };
 
@@ -73,6 +73,7 @@ pub fn opened(sock: Sock, before: u8) {
             let entries = Entries::of((*connection).owner, (*connection).service, bank);
             entries.add(|traffic| &raw mut (*traffic).opened[CLIENT], 1);
             entries.record(bank, CONNECT, latency);
+            record::tell_slow((*connection).owner, (*connection).service, CONNECT, latency);
         }
     } else if before == state::SYN_RECV {
         let Some(connection) = CONNECTIONS.get_or_create(sock) else {

@@ -35,6 +35,7 @@ use monitor_ebpf::{
     kernel::{FileIter, Message, Sock, SockIter},
     ledger::Ledger,
     local_storage::SockStorage,
+    slow::SlowRing,
 };
 
 use self::datagram::Moved;
@@ -76,6 +77,9 @@ static SERVERS: HashMap<ServiceKey, Answers, 1024, { BPF_F_NO_PREALLOC as usize 
 /// [`monitor_common::udp::place`], not 0 for those that are. Written by userspace.
 #[btf_map]
 static AT_FUNCTIONS: Array<u64, PLACES> = Array::new();
+/// Slow ones of what is measured; userspace empties it once a tick.
+#[btf_map]
+static EVENTS: SlowRing = SlowRing::new();
 /// What was not measured, by bank.
 #[btf_map]
 static LOST: Ledger<{ Loss::COUNT }> = Ledger::new();

@@ -16,19 +16,14 @@ use monitor_ebpf::{
 use crate::{
     CONNECTIONS, LISTENERS, SETTLED, SETTLED_SLOTS,
     connection::{is_unknown, service},
-    record::{Entries, flush, lost, skip},
+    record::{self, Entries, flush, lost, skip},
     state,
 };
 
 /// The process that runs now. Not to be asked for where an interrupt may be.
 #[inline(always)]
 pub fn current() -> ProcessKey {
-    of(Task::current())
-}
-
-#[inline(always)]
-fn of(task: Task) -> ProcessKey {
-    process::key(task.leader(), task.tgid(), 0)
+    process::of(Task::current())
 }
 
 /// A process uses a socket, by which it has just sent or received as many `bytes`. Returns the socket
@@ -150,6 +145,7 @@ pub fn accepted(sock: Sock) {
             let bank = bank::active();
             let entries = Entries::of((*connection).owner, (*connection).service, bank);
             entries.record(bank, ACCEPT, waited);
+            record::tell_slow((*connection).owner, (*connection).service, ACCEPT, waited);
         }
     }
 }
@@ -187,7 +183,7 @@ fn adopt(sock: Sock, task: Task) -> bool {
     // SAFETY: the socket's storage.
     unsafe {
         if is_unknown(connection) {
-            (*connection).owner = of(task);
+            (*connection).owner = process::of(task);
             if let Some(tcp) = sock.tcp() {
                 skip(tcp, connection);
             }

@@ -8,15 +8,15 @@ use aya_ebpf::helpers::bpf_ktime_get_ns;
 use monitor_common::{
     hist,
     tcp::{CLIENT, Loss, ServiceKey},
-    udp::{Answers, DNS_PORT, Datagrams, OPEN_QUESTIONS, Question, Questions},
+    udp::{Answers, DNS_PORT, Datagrams, NAMES, OPEN_QUESTIONS, Question, Questions},
 };
 use monitor_ebpf::{
     atomic, histogram,
-    kernel::{Endpoint, Message, Sock},
-    table,
+    kernel::{Endpoint, Message, Sock, Task},
+    slow, table,
 };
 
-use crate::{QUESTIONS, SERVERS, record::lost};
+use crate::{EVENTS, QUESTIONS, SERVERS, record::lost};
 
 /// The first value of an entry.
 static NOTHING: Answers = Answers::EMPTY;
@@ -77,6 +77,9 @@ pub fn answered(
     let ns = unsafe { bpf_ktime_get_ns() }.wrapping_sub(stamp);
     let Some(slot) = histogram::slot_of(ns) else { return lost(bank, Loss::Implausible) };
     let slot = hist::coarse(slot);
+    if slow::is_slow(ns) && !slow::tell_of(&EVENTS, Task::current(), (NAMES, ns), service(server)) {
+        lost(bank, Loss::RingFull);
+    }
     for answers in entries(process, server, bank).into_iter().flatten() {
         // SAFETY: a map value, 8-byte aligned, and the sum comes behind the slots.
         unsafe {
@@ -109,6 +112,12 @@ unsafe fn newest(questions: *mut Questions, from: Option<Endpoint>) -> Option<*m
     Some(unsafe { &raw mut (*questions).list[found % OPEN_QUESTIONS] })
 }
 
+/// A server as a service.
+#[inline(always)]
+fn service(address: [u32; 4]) -> ServiceKey {
+    ServiceKey { address, port: DNS_PORT, side: CLIENT as u16, bank: 0, unused: 0 }
+}
+
 /// Where questions and answers are added to: the process's, and the server's.
 #[inline(always)]
 fn entries(
@@ -116,17 +125,10 @@ fn entries(
     server: [u32; 4],
     bank: usize,
 ) -> [Option<*mut Answers>; 2] {
-    let bank_16 = bank as u16;
-    let key = ServiceKey {
-        address: server,
-        port: DNS_PORT,
-        side: CLIENT as u16,
-        bank: bank_16,
-        unused: 0,
-    };
+    let key = ServiceKey { bank: bank as u16, ..service(server) };
     let server = table::entry(&SERVERS, &key, &NOTHING).or_else(|| {
         lost(bank, Loss::ServicesFull);
-        SERVERS.get_ptr_mut(ServiceKey::other(bank_16))
+        SERVERS.get_ptr_mut(ServiceKey::other(bank as u16))
     });
     // SAFETY: a map value.
     [process.map(|process| unsafe { &raw mut (*process).answers }), server]

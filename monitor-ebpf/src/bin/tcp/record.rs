@@ -10,12 +10,12 @@ use monitor_common::{
     },
 };
 use monitor_ebpf::{
-    atomic, histogram,
+    atomic, bank, histogram,
     kernel::{Sock, TcpSock},
-    ledger, table,
+    ledger, slow, table,
 };
 
-use crate::{LOST, PROCESSES, SERVICES};
+use crate::{EVENTS, LOST, PROCESSES, SERVICES};
 
 /// The first value of an entry.
 static NOTHING: Traffic = Traffic::EMPTY;
@@ -70,6 +70,14 @@ impl Entries {
                 );
             }
         }
+    }
+}
+
+/// Tells what a process waited for with a service, if it was long.
+#[inline(always)]
+pub fn tell_slow(owner: ProcessKey, service: ServiceKey, latency: usize, ns: u64) {
+    if slow::is_slow(ns) && !slow::tell(&EVENTS, (owner, 0), (latency, ns), service) {
+        lost(bank::active(), Loss::RingFull);
     }
 }
 

@@ -9,11 +9,11 @@ use opentelemetry_proto::tonic::{
 
 use super::{
     records::Records,
-    value::{nanoseconds, number, pair, text, texts},
+    value::{self, nanoseconds, number, pair, text, texts},
 };
 use crate::{
     attribution::Group,
-    event::{Ending, Event, OomKill, What, signal_name},
+    event::{Ending, Event, OomKill, Slow, What, signal_name},
 };
 
 impl Records {
@@ -26,7 +26,7 @@ impl Records {
 /// The log record of an event.
 fn record(event: &Event, group: &Group) -> LogRecord {
     let (severity, severity_text) = match event.what {
-        What::OomKill(_) => (SeverityNumber::Info, "INFO"),
+        What::OomKill(_) => (SeverityNumber::Warn, "WARN"),
         _ => (SeverityNumber::Debug, "DEBUG"),
     };
     LogRecord {
@@ -49,9 +49,9 @@ fn attributes(event: &Event, group: &Group) -> Vec<KeyValue> {
     ];
     let mut attributes = vec![
         pair("process.pid", number(event.process.pid)),
-        pair("process.parent_pid", number(event.parent)),
         pair("process.executable.name", text(&event.process.command())),
     ];
+    attributes.extend(event.parent.map(|parent| pair("process.parent_pid", number(parent))));
     attributes.extend(
         place.into_iter().filter_map(|(name, value)| Some(pair(name, text(value.as_deref()?)))),
     );
@@ -69,6 +69,13 @@ fn attributes(event: &Event, group: &Group) -> Vec<KeyValue> {
             attributes.push(pair("monitor.process.peak_rss_bytes", number(*peak_rss_bytes)));
         }
         What::OomKill(victim) => attributes.extend(killed(victim)),
+        What::Slow(Slow { latency, tid, among }) => {
+            attributes.push(pair("monitor.metric", text(among.group.metric.name)));
+            let latency = Value::DoubleValue(latency.as_secs_f64());
+            attributes.push(pair("monitor.latency_s", latency));
+            attributes.extend(tid.map(|tid| pair("thread.id", number(tid))));
+            attributes.extend(value::attributes(&among.subject));
+        }
     }
     attributes
 }

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use opentelemetry_proto::tonic::{
     collector::metrics::v1::ExportMetricsServiceRequest,
     metrics::v1::{
-        AggregationTemporality, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Metric,
-        NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
+        AggregationTemporality, Exemplar, ExponentialHistogram, ExponentialHistogramDataPoint,
+        Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, exemplar,
         exponential_histogram_data_point::Buckets, metric::Data, number_data_point,
     },
     resource::v1::Resource,
@@ -20,7 +20,7 @@ use prost::Message;
 use super::value::{attributes, nanoseconds, scope};
 use crate::{
     metric::{Kind, MetricDesc},
-    view::{Histogram, Point, Series, View},
+    view::{self, Histogram, Point, Series, View},
 };
 
 /// A request, encoded.
@@ -34,21 +34,22 @@ pub(super) struct Request {
 /// What one more length and tag around a message takes at most.
 const FRAME: usize = 6;
 
-/// Requests with all series of a view, none of which is larger than `limit` bytes. Made one by one, as
-/// they are asked for.
+/// Requests with all series of a view, none of which is larger than `limit` bytes, and with the examples
+/// that came after the tick `sent`. Made one by one, as they are asked for.
 pub(super) fn requests(
     view: &View,
+    sent: u64,
     resource: Resource,
     limit: usize,
 ) -> impl Iterator<Item = Request> {
-    let time = view.time;
+    let times = (view.time, sent);
     let mut rest = view.series.as_slice();
     let envelope = resource.encoded_len() + scope().encoded_len() + 4 * FRAME;
     std::iter::from_fn(move || {
         let mut metrics = Vec::<Metric>::new();
         let (mut points, mut size) = (0, envelope);
         while let Some((series, others)) = rest.split_first() {
-            let point = DataPoint::new(series, time);
+            let point = DataPoint::new(series, times);
             let is_new = metrics.last().is_none_or(|metric| metric.name != series.metric.name);
             let empty = is_new.then(|| without_points(series.metric));
             let head = empty.as_ref().map_or(0, Message::encoded_len);
@@ -103,10 +104,10 @@ enum DataPoint {
 }
 
 impl DataPoint {
-    fn new(series: &Series, time: SystemTime) -> Self {
+    fn new(series: &Series, times: (SystemTime, u64)) -> Self {
         match &series.value {
-            Point::Number(value) => Self::Number(number(series, *value, time)),
-            Point::Histogram(value) => Self::Histogram(histogram(series, value, time)),
+            Point::Number(value) => Self::Number(number(series, *value, times.0)),
+            Point::Histogram(value) => Self::Histogram(histogram(series, value, times)),
         }
     }
 
@@ -148,7 +149,7 @@ fn number(series: &Series, value: f64, time: SystemTime) -> NumberDataPoint {
 fn histogram(
     series: &Series,
     histogram: &Histogram,
-    time: SystemTime,
+    (time, sent): (SystemTime, u64),
 ) -> ExponentialHistogramDataPoint {
     let lowest = histogram.buckets().next().map(|(index, _)| index);
     let highest = histogram.buckets().last().map(|(index, _)| index);
@@ -164,7 +165,22 @@ fn histogram(
         positive: lowest.map(|offset| buckets(histogram, offset)),
         min: zero.or_else(|| Some(histogram.upper_bound(lowest? - 1))),
         max: highest.map(|index| histogram.upper_bound(index)).or(zero),
+        exemplars: histogram
+            .exemplar
+            .iter()
+            .filter(|it| it.tick > sent)
+            .map(|it| example(it))
+            .collect(),
         ..ExponentialHistogramDataPoint::default()
+    }
+}
+
+fn example(exemplar: &view::Exemplar) -> Exemplar {
+    Exemplar {
+        filtered_attributes: attributes(&exemplar.attributes),
+        time_unix_nano: nanoseconds(exemplar.time),
+        value: Some(exemplar::Value::AsDouble(exemplar.latency.as_secs_f64())),
+        ..Exemplar::default()
     }
 }
 

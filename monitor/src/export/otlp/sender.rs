@@ -86,7 +86,7 @@ impl Sender {
             let view = views.borrow().clone();
             due = Instant::now().max(due + interval);
             if view.tick > sent {
-                match self.view(&view).await {
+                match self.view(&view, sent).await {
                     Ok(()) => {
                         sent = view.tick;
                         backoff.reset();
@@ -101,9 +101,9 @@ impl Sender {
         }
     }
 
-    /// Sends a view. The first request that may be sent again ends it; one that may not is lost.
-    async fn view(&mut self, view: &View) -> Result<(), Retry> {
-        for request in metrics::requests(view, self.resource.clone(), MAX_REQUEST) {
+    /// Sends a view, with the examples that came after the tick `sent`. The first request that may be sent again ends it; one that may not is lost.
+    async fn view(&mut self, view: &View, sent: u64) -> Result<(), Retry> {
+        for request in metrics::requests(view, sent, self.resource.clone(), MAX_REQUEST) {
             let points = request.points;
             let Err(failure) = self.send(request.message, points).await else { continue };
             match failure.retry {

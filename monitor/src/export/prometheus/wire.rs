@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     metric::MetricDesc,
+    sample::Attributes,
     view::{self, Series},
 };
 
@@ -87,6 +88,19 @@ pub(super) struct Histogram {
     pub(super) positive_delta: Vec<i64>,
     #[prost(message, optional, tag = "15")]
     pub(super) created_timestamp: Option<Timestamp>,
+    /// Those of the native form, which must have timestamps.
+    #[prost(message, repeated, tag = "16")]
+    pub(super) exemplars: Vec<Exemplar>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Exemplar {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) label: Vec<LabelPair>,
+    #[prost(double, tag = "2")]
+    pub(super) value: f64,
+    #[prost(message, optional, tag = "3")]
+    pub(super) timestamp: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy, PartialEq, Message)]
@@ -155,10 +169,7 @@ fn number_family(family: &proto::MetricFamily) -> MetricFamily {
 
 fn histogram_family(metric: &MetricDesc, view: &Pinned) -> MetricFamily {
     let points = histogram::series(metric, view).map(|(series, histogram)| Metric {
-        label: histogram::labels(&series.attributes)
-            .into_iter()
-            .map(|(name, value)| LabelPair { name, value: value.to_owned() })
-            .collect(),
+        label: labels(&series.attributes),
         gauge: None,
         counter: None,
         histogram: Some(both_forms(series, histogram)),
@@ -169,6 +180,11 @@ fn histogram_family(metric: &MetricDesc, view: &Pinned) -> MetricFamily {
         r#type: MetricType::Histogram.into(),
         metric: points.collect(),
     }
+}
+
+fn labels(attributes: &Attributes) -> Vec<LabelPair> {
+    let labels = histogram::labels(attributes).into_iter();
+    labels.map(|(name, value)| LabelPair { name, value: value.to_owned() }).collect()
 }
 
 /// A native histogram with the classic buckets beside it: which of them is kept is up to the
@@ -187,6 +203,15 @@ fn both_forms(series: &Series, histogram: &view::Histogram) -> Histogram {
         positive_span,
         positive_delta,
         created_timestamp: timestamp(series.start),
+        exemplars: histogram.exemplar.iter().map(|it| example(it)).collect(),
+    }
+}
+
+fn example(exemplar: &view::Exemplar) -> Exemplar {
+    Exemplar {
+        label: labels(&exemplar.attributes),
+        value: exemplar.latency.as_secs_f64(),
+        timestamp: timestamp(exemplar.time),
     }
 }
 

@@ -6,11 +6,12 @@ use std::{
 };
 
 use monitor_common::{
-    block::{DEVICE, Entry, Key, LATENCIES, Loss, Losses, Operation, QUEUE},
+    block::{DEVICE, Entry, LATENCIES, Loss, Losses, Operation, QUEUE, Subject},
     hist::COARSE_SHIFT,
 };
 
 use crate::{
+    event::{Among, SeriesKey},
     metric::{
         BLOCK_DEVICE_LATENCY, BLOCK_ERRORS, BLOCK_IO, BLOCK_OPERATIONS, BLOCK_QUEUE_LATENCY,
         MetricDesc, PROCESS_BLOCK_DEVICE_LATENCY, PROCESS_BLOCK_ERRORS, PROCESS_BLOCK_IO,
@@ -47,6 +48,9 @@ static OF_HOST: Metrics = Metrics {
     shift: 0,
 };
 
+/// The names of devices by their numbers.
+type Names = HashMap<u32, String>;
+
 /// The raw contents of the maps at the end of one tick.
 #[derive(Default)]
 pub(super) struct Snapshot {
@@ -54,8 +58,8 @@ pub(super) struct Snapshot {
     pub(super) entries: Vec<Entry>,
     /// What was not, or not where it belongs.
     pub(super) lost: Losses,
-    /// The names of the devices in the entries.
-    pub(super) names: HashMap<u32, String>,
+    /// The names of the devices in the entries, and of those that were slow.
+    pub(super) names: Names,
 }
 
 /// Decodes snapshots. It keeps the attributes it gives to samples and room for a histogram.
@@ -87,25 +91,43 @@ impl Decoder {
         }
         let mut host: BTreeMap<(u32, u16), Entry> = BTreeMap::new();
         for entry in &snapshot.entries {
-            let attributes = self.attributes(snapshot, &entry.key);
+            let attributes =
+                self.attributes(&snapshot.names, (entry.key.device, entry.key.operation));
             self.entry(entry, (&OF_PROCESS, Owner::from(&entry.key.process())), &attributes, sink);
             let place = (entry.key.device, entry.key.operation);
             add(host.entry(place).or_insert(Entry { key: entry.key, ..Entry::EMPTY }), entry);
         }
-        for sum in host.values() {
-            let attributes = self.attributes(snapshot, &sum.key);
+        for (place, sum) in &host {
+            let attributes = self.attributes(&snapshot.names, *place);
             self.entry(sum, (&OF_HOST, Owner::Host), &attributes, sink);
         }
         self.ledger.decode(&snapshot.lost, sink);
     }
 
-    fn attributes(&mut self, snapshot: &Snapshot, key: &Key) -> Attributes {
-        let name = snapshot.names.get(&key.device).map_or("", String::as_str);
-        let (known, attributes) = self.attributes.entry((key.device, key.operation)).or_default();
+    /// What a slow latency is among, by its place.
+    pub(super) fn among(
+        &mut self,
+        latency: usize,
+        subject: &Subject,
+        names: &Names,
+    ) -> Option<Among> {
+        let place = (subject.device, subject.operation.try_into().ok()?);
+        let attributes = self.attributes(names, place);
+        let key = |metrics: &Metrics| {
+            let metric = metrics.latencies.get(latency)?;
+            Some(SeriesKey { metric, attributes: attributes.clone() })
+        };
+        let (group, host) = (key(&OF_PROCESS)?, key(&OF_HOST)?);
+        Some(Among { subject: attributes, group, host })
+    }
+
+    fn attributes(&mut self, names: &Names, (device, operation): (u32, u16)) -> Attributes {
+        let name = names.get(&device).map_or("", String::as_str);
+        let (known, attributes) = self.attributes.entry((device, operation)).or_default();
         // Another device may have got the number.
         if known != name {
             name.clone_into(known);
-            let direction = Operation::NAMES.get(usize::from(key.operation)).unwrap_or(&"");
+            let direction = Operation::NAMES.get(usize::from(operation)).unwrap_or(&"");
             *attributes =
                 Attributes::new([("system.device", name), ("disk.io.direction", *direction)]);
         }

@@ -6,29 +6,35 @@ use monitor_common::{
     Pod,
     event::{
         EXEC_HEAD, Exit, Fork, Header, Kind as RawKind, OomKill, RSS_ANON, RSS_FILE, RSS_SHMEM,
-        RSS_SWAP,
+        RSS_SWAP, Slow,
     },
 };
 
 use crate::{
-    event::{self, Argv, Clock, Ending, Event, Kind, Sizes, What},
+    event::{self, Among, Argv, Clock, Ending, Event, Kind, Sizes, What},
     sample::Process,
 };
 
 /// Of what kind the event is that the bytes are; `None` when a program of another version wrote them.
 pub(super) fn kind(bytes: &[u8]) -> Option<Kind> {
-    const KINDS: [(RawKind, Kind); 4] = [
+    const KINDS: [(RawKind, Kind); 5] = [
         (RawKind::Fork, Kind::Fork),
         (RawKind::Exec, Kind::Exec),
         (RawKind::Exit, Kind::Exit),
         (RawKind::OomKill, Kind::OomKill),
+        (RawKind::Slow, Kind::Slow),
     ];
     let raw = read::<Header>(bytes)?.kind;
     KINDS.into_iter().find(|(known, _)| *known as u32 == raw).map(|(_, kind)| kind)
 }
 
-/// The event that the bytes are; `None` when a program of another version wrote them.
-pub(super) fn decode(bytes: &[u8], clock: &Clock, page_bytes: u64) -> Option<Event> {
+/// The event that the bytes are; `None` when a program of another version wrote them. A latency's place
+/// and subject tell what it is `among`.
+pub(super) fn decode<S: Pod>(
+    bytes: &[u8],
+    (clock, page_bytes): (&Clock, u64),
+    among: &mut dyn FnMut(usize, &S) -> Option<Among>,
+) -> Option<Event> {
     let header: Header = read(bytes)?;
     let what = match kind(bytes)? {
         Kind::Fork => What::Fork { child: read::<Fork>(bytes)?.child },
@@ -42,6 +48,14 @@ pub(super) fn decode(bytes: &[u8], clock: &Clock, page_bytes: u64) -> Option<Eve
             }
         }
         Kind::OomKill => What::OomKill(oom_kill(&read(bytes)?, page_bytes)),
+        Kind::Slow => {
+            let Slow { latency_ns, latency, tid, subject, .. } = slow(bytes)?;
+            What::Slow(event::Slow {
+                latency: Duration::from_nanos(latency_ns),
+                tid: (tid != 0).then_some(tid),
+                among: among(latency as usize, &subject)?,
+            })
+        }
     };
     let key = header.key;
     let process = Process {
@@ -50,7 +64,13 @@ pub(super) fn decode(bytes: &[u8], clock: &Clock, page_bytes: u64) -> Option<Eve
         cgroup_id: key.cgroup_id,
         kernel_thread: key.kernel_thread != 0,
     };
-    Some(Event { time: clock.at(header.time_ns), process, parent: header.parent, what })
+    let parent = (header.parent != 0).then_some(header.parent);
+    Some(Event { time: clock.at(header.time_ns), process, parent, what })
+}
+
+/// The slow latency that the bytes are, if they are one.
+pub(super) fn slow<S: Pod>(bytes: &[u8]) -> Option<Slow<S>> {
+    if kind(bytes)? == Kind::Slow { read(bytes) } else { None }
 }
 
 /// The arguments of an executed program, if they were read.

@@ -7,6 +7,7 @@ use monitor_common::{
 };
 
 use crate::{
+    event::{Among, SeriesKey},
     metric::{MEMORY_FAULT_LATENCY, PROCESS_MEMORY_FAULT_LATENCY},
     probe::{ledger::Ledger, room::Room, tallies::Decode},
     sample::{Attributes, Owner, Sample, Value},
@@ -51,6 +52,15 @@ impl Decode<Faults, HostBank> for Decoder {
         sink(Sample { metric, owner, attributes, value });
         self.ledger.decode(&host.lost, sink);
     }
+
+    fn among(&self, _: usize) -> Option<Among> {
+        let key = |metric| SeriesKey { metric, attributes: self.none.clone() };
+        Some(Among {
+            subject: self.none.clone(),
+            group: key(&PROCESS_MEMORY_FAULT_LATENCY),
+            host: key(&MEMORY_FAULT_LATENCY),
+        })
+    }
 }
 
 #[cfg(test)]
@@ -63,7 +73,7 @@ mod tests {
         let key = ProcessKey { tgid: 7, comm: comm("reader"), ..ProcessKey::default() };
         let mut faults = Faults::EMPTY;
         (faults.slots[20], faults.sum_ns) = (3, 900);
-        let mut host = HostBank { lost: [1, 2, 3], ..HostBank::EMPTY };
+        let mut host = HostBank { lost: [1, 2, 3, 4], ..HostBank::EMPTY };
         (host.slots[80], host.slots[83], host.sum_ns) = (1, 2, 900);
         let mut samples = Vec::new();
         let taken = [(key, faults), (ProcessKey::other(0), Faults::EMPTY)];
@@ -76,6 +86,7 @@ mod tests {
                 "monitor.agent.lost host faults unmatched 1",
                 "monitor.agent.lost host faults implausible 2",
                 "monitor.agent.lost host faults table_full 3",
+                "monitor.agent.lost host faults ring_full 4",
             ]
         );
     }

@@ -7,6 +7,7 @@ use monitor_common::{
 };
 
 use crate::{
+    event::{Among, SeriesKey},
     metric::{
         MEMORY_COMPACTION_LATENCY, MEMORY_RECLAIM_LATENCY, MetricDesc,
         PROCESS_MEMORY_COMPACTION_LATENCY, PROCESS_MEMORY_RECLAIM_LATENCY, PROCESS_OOM_KILLS,
@@ -91,6 +92,16 @@ impl Decode<Kept, HostBank> for Decoder {
             }
         }
         self.ledger.decode(&host.lost, sink);
+    }
+
+    fn among(&self, latency: usize) -> Option<Among> {
+        let attributes = self.latencies.get(latency)?;
+        let key = |metric| SeriesKey { metric, attributes: attributes.clone() };
+        Some(Among {
+            subject: attributes.clone(),
+            group: key(PROCESS_LATENCIES[latency]),
+            host: key(HOST_LATENCIES[latency]),
+        })
     }
 }
 

@@ -9,6 +9,7 @@ use monitor_common::{
 };
 
 use crate::{
+    event::{Among, SeriesKey},
     metric::{
         MetricDesc, PROCESS_CONTEXT_SWITCHES, PROCESS_CPU_TIME, PROCESS_MEMORY_FAULTS,
         PROCESS_OFFCPU_LATENCY, PROCESS_RUNQUEUE_LATENCY, SCHED_CONTEXT_SWITCHES,
@@ -87,6 +88,17 @@ impl Decoder {
             self.process(key, &exited.usage, (&exited.summaries, &exited.slots), sink);
         }
         self.host(&snapshot.cpus, sink);
+    }
+
+    /// What slow latencies are among, by their places.
+    pub(super) fn among(&self, latency: usize) -> Option<Among> {
+        let key =
+            |metric: &&'static MetricDesc| SeriesKey { metric, attributes: self.none.clone() };
+        Some(Among {
+            subject: self.none.clone(),
+            group: PROCESS_LATENCIES.get(latency).map(key)?,
+            host: HOST_LATENCIES.get(latency).map(key)?,
+        })
     }
 
     fn process(

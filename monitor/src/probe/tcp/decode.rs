@@ -11,12 +11,13 @@ use monitor_common::{
         ACCEPT, CONNECT, DIRECTIONS, Failure, LATENCIES, Loss, Losses, NO_SIDE, RTT, ServiceKey,
         Traffic,
     },
-    udp::{Answers, Datagrams},
+    udp::{Answers, Datagrams, NAMES},
 };
 
 use self::udp::UdpDecoder;
 use super::services::{Services, Sum, role};
 use crate::{
+    event::Among,
     metric::{
         MetricDesc, PROCESS_TCP_ACCEPT_LATENCY, PROCESS_TCP_ACTIVE, PROCESS_TCP_CLOSED,
         PROCESS_TCP_CONNECT_LATENCY, PROCESS_TCP_FAILED, PROCESS_TCP_IO, PROCESS_TCP_OPENED,
@@ -163,6 +164,15 @@ impl Decoder {
         }
         self.udp.decode(snapshot, sink);
         self.ledger.decode(&snapshot.lost, sink);
+    }
+
+    /// What a slow latency is among, by its place.
+    pub(super) fn among(&self, latency: usize, service: &ServiceKey) -> Option<Among> {
+        if latency == NAMES {
+            return Some(self.udp.among(service));
+        }
+        let metric = |metrics: &Metrics| metrics.latencies.get(latency).copied();
+        Some(self.services.among(service, [metric(&PROCESSES)?, metric(&SERVICES)?]))
     }
 
     /// What the connections of `owner` did that have the attributes `common`; with `zeros` for what

@@ -5,6 +5,7 @@ use std::{collections::HashMap, net::Ipv6Addr, time::Duration};
 use monitor_common::tcp::{NO_SIDE, SERVER, ServiceKey};
 
 use crate::{
+    event::{Among, SeriesKey},
     metric::MetricDesc,
     sample::{Attributes, Owner, Sample, Value},
 };
@@ -105,6 +106,23 @@ impl Services {
         }
         all.extend(unnamed);
         all
+    }
+
+    /// What a slow latency is among that a service had in common with a process: the `group`'s series has
+    /// no attributes but its own.
+    pub(super) fn among(
+        &self,
+        service: &ServiceKey,
+        [group, host]: [&'static MetricDesc; 2],
+    ) -> Among {
+        let known = self.known.get(&without_bank(*service));
+        let attributes = known.map(|known| known.attributes.clone());
+        let attributes = attributes.unwrap_or_else(|| self.unnamed(OTHER, service.side));
+        Among {
+            subject: self.named(service),
+            group: SeriesKey { metric: group, attributes: Attributes::default() },
+            host: SeriesKey { metric: host, attributes },
+        }
     }
 
     /// The attributes of what has a name of its own.

@@ -75,7 +75,7 @@ fn a_panic_or_an_alarm_is_noticed() {
 #[test]
 fn victims_are_counted_and_told() {
     let kernel = part(0, "allocstall_normal 3\noom_kill 2\n");
-    let told = "INFO killed event=\"process.oom_kill\" comm=tail memory_cgroup=";
+    let told = "WARN killed event=\"process.oom_kill\" comm=tail memory_cgroup=";
     let log = part(0, &format!("{told}\"small\"\n{told}\"\"\n"));
     let counted = |count| {
         let labels = "process_executable_name=\"tail\"";

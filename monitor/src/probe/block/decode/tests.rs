@@ -1,5 +1,5 @@
 use monitor_common::{
-    block::{READY, device},
+    block::{Key, READY, device},
     hist,
 };
 

@@ -8,6 +8,11 @@ use monitor_common::{
 };
 
 use super::*;
+use crate::{
+    event::SeriesKey,
+    metric::{PROCESS_RUNQUEUE_LATENCY, SCHED_RUNQUEUE_LATENCY},
+    sample::Attributes,
+};
 
 const CLOCK: Clock = Clock { wall: SystemTime::UNIX_EPOCH, monotonic_ns: 0 };
 
@@ -24,16 +29,29 @@ fn bytes<T: Pod>(value: &T) -> Vec<u8> {
     }
 }
 
+/// What a latency with that place and subject is among: its subject says so.
+fn among(latency: usize, subject: &u64) -> Option<Among> {
+    let key = |metric| SeriesKey { metric, attributes: Attributes::default() };
+    let subject = Attributes::new([("disk.io.direction", subject.to_string())]);
+    let among = Among {
+        subject,
+        group: key(&PROCESS_RUNQUEUE_LATENCY),
+        host: key(&SCHED_RUNQUEUE_LATENCY),
+    };
+    (latency == 1).then_some(among)
+}
+
 /// What happened, which the kind tells beforehand.
 fn what(bytes: &[u8]) -> Option<What> {
-    let event = decode(bytes, &CLOCK, 4096)?;
-    assert_eq!((event.process.pid, event.process.cgroup_id, event.parent), (42, 7, 1));
+    let event = decode(bytes, (&CLOCK, 4096), &mut among)?;
+    assert_eq!((event.process.pid, event.process.cgroup_id, event.parent), (42, 7, Some(1)));
     assert_eq!(event.time, SystemTime::UNIX_EPOCH + Duration::from_nanos(9));
     let told = match event.what {
         What::Fork { .. } => Kind::Fork,
         What::Exec { .. } => Kind::Exec,
         What::Exit { .. } => Kind::Exit,
         What::OomKill(_) => Kind::OomKill,
+        What::Slow(_) => Kind::Slow,
     };
     assert_eq!(kind(bytes), Some(told));
     Some(event.what)
@@ -104,6 +122,20 @@ fn victims_have_sizes_and_a_cgroup() {
     assert_eq!(what(&bytes(&oom)), Some(What::OomKill(told.clone())));
     let unknown = event::OomKill { sizes: None, ..told };
     assert_eq!(what(&bytes(&OomKill { has_sizes: 0, ..oom })), Some(What::OomKill(unknown)));
+}
+
+#[test]
+fn slow_latencies_are_among_what_their_probe_says() {
+    let (header, latency_ns, subject) = (header(RawKind::Slow), 1_500_000_000, 3u64);
+    let slow = Slow { header, latency_ns, latency: 1, tid: 44, subject };
+    let told = |tid| {
+        let (latency, among) = (Duration::from_millis(1500), among(1, &subject).unwrap());
+        Some(What::Slow(event::Slow { latency, tid, among }))
+    };
+    assert_eq!(what(&bytes(&slow)), told(Some(44)));
+    assert_eq!(what(&bytes(&Slow { tid: 0, ..slow })), told(None));
+    // Of another version.
+    assert_eq!(what(&bytes(&Slow { latency: 2, ..slow })), None);
 }
 
 #[test]

@@ -2,12 +2,13 @@
 
 use monitor_common::{
     hist::COARSE_SHIFT,
-    tcp::{DIRECTIONS, NO_SIDE, RECEIVE, TRANSMIT},
+    tcp::{DIRECTIONS, NO_SIDE, RECEIVE, ServiceKey, TRANSMIT},
     udp::Answers,
 };
 
 use super::{Services, Snapshot, Sum, add_up};
 use crate::{
+    event::Among,
     metric::{
         DNS_LATENCY, DNS_QUESTIONS, MetricDesc, PROCESS_DNS_LATENCY, PROCESS_DNS_QUESTIONS,
         PROCESS_UDP_DATAGRAMS, PROCESS_UDP_IO,
@@ -64,6 +65,11 @@ impl UdpDecoder {
             let zeros = side == NO_SIDE;
             self.answers(&SERVERS, (Owner::Host, &attributes, zeros), &answers, sink);
         }
+    }
+
+    /// What a slow answer of a server is among.
+    pub(super) fn among(&self, server: &ServiceKey) -> Among {
+        self.servers.among(server, [PROCESSES[0], SERVERS[0]])
     }
 
     fn answers(

@@ -1,0 +1,177 @@
+//! Latencies that are told one by one, and shown as examples of what histograms count.
+
+use std::time::Duration;
+
+use monitor_tests::{
+    Workload,
+    disk::{Fio, Loop},
+    network::{End, Network},
+    repeatable, serial, sys,
+};
+use serde_json::Value;
+
+use super::{
+    program::{Daemon, clean, executable},
+    scrape::Scrape,
+};
+
+/// A daemon that tells latencies from these thresholds on, in its log.
+fn start(thresholds: &str) -> Daemon {
+    let config = format!("[events.slow]\n{thresholds}\n");
+    let args = ["--log-format", "json", "--log-level", "info,monitor::event=debug"];
+    let daemon = Daemon::configured(clean(executable()), &config, args);
+    daemon.wait_ready();
+    daemon
+}
+
+/// What a daemon told so far of a metric.
+fn told(daemon: &Daemon, metric: &str) -> Vec<Value> {
+    let log = daemon.log();
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.filter(|line| line["event"] == "process.slow" && line["metric"] == metric).collect()
+}
+
+/// How long each took, in nanoseconds.
+fn latencies(told: &[Value]) -> Vec<u64> {
+    let seconds = told.iter().map(|line| line["latency_s"].as_f64().expect("it is told"));
+    seconds.map(|seconds| (seconds * 1e9).round() as u64).collect()
+}
+
+#[test]
+fn a_wait_for_a_cpu_is_told_and_shown_as_an_example() {
+    const COMMAND: &str = "mt-starved";
+    /// Between the clocks of the kernel and of the process: it wakes up, and then it runs.
+    const TOLERANCE: Duration = Duration::from_millis(2);
+    let _serial = serial();
+    let daemon = start("sched = \"50ms\"");
+    let workload = Workload::start(COMMAND, ["starve", &sys::last_cpu(), "5", "120"]);
+    let waits = workload.done();
+    daemon.wait_ticks(1);
+    let all = told(&daemon, "monitor.process.runqueue.latency");
+    let told: Vec<_> = all.iter().filter(|line| line["comm"] == COMMAND).cloned().collect();
+    let latencies = latencies(&told);
+    println!("waited {waits:?} ns, told {latencies:?} ns");
+    let is_told = |wait: &&u64| {
+        latencies.iter().any(|told| told.abs_diff(**wait) < TOLERANCE.as_nanos() as u64)
+    };
+    assert!(latencies.len() <= waits.len());
+    // Once it may wake up when the machine keeps all programs from running.
+    let found = waits.iter().filter(is_told).count();
+    assert!(found + 1 >= waits.len(), "{found} of {}", waits.len());
+    for line in &told {
+        assert_eq!((&line["pid"], &line["tid"]), (&workload.pid().into(), &workload.pid().into()));
+        assert_eq!(line["ppid"], Value::Null);
+    }
+
+    let scrape = Scrape::protobuf(&daemon);
+    let shown = |name: &str, command: Option<&str>| {
+        let mut examples = scrape.exemplars.iter().filter(|((other, labels), _)| {
+            other == name && labels.get("process_executable_name").map(String::as_str) == command
+        });
+        let (_, (labels, value)) =
+            examples.next().unwrap_or_else(|| panic!("no example of {name}"));
+        let [pid, tid] = ["process_pid", "thread_id"].map(|name| labels[name].parse::<u32>().ok());
+        let is_it = |line: &&Value| {
+            line["latency_s"] == *value
+                && (&line["pid"], &line["tid"]) == (&pid.into(), &tid.into())
+                && line["comm"] == labels["process_executable_name"]
+        };
+        let example = all.iter().find(is_it);
+        example.unwrap_or_else(|| panic!("{labels:?} {value} was not told")).clone()
+    };
+    let example = shown("monitor_process_runqueue_latency_seconds", Some(COMMAND));
+    assert_eq!(example["comm"], COMMAND);
+    // Threads of the kernel were kept waiting too.
+    shown("monitor_sched_runqueue_latency_seconds", None);
+    workload.end();
+}
+
+/// With a threshold that none is below, all are told: as many, and as long together, as are counted.
+#[test]
+fn what_is_told_adds_up_to_what_is_counted() {
+    let _serial = serial();
+    // Somebody else may ask so much of a disk that there is no room.
+    repeatable(adds_up);
+}
+
+fn adds_up() {
+    const COMMAND: &str = "mt-asks";
+    let daemon = start("block = \"1ns\"\ntcp = \"1ns\"");
+    let check =
+        |metric: &str, series: (&str, &[(&str, &str)]), is_meant: &dyn Fn(&Value) -> bool| {
+            let mut told = told(&daemon, metric);
+            told.retain(is_meant);
+            let latencies = latencies(&told);
+            let scrape = Scrape::text(&daemon);
+            let (name, labels) = series;
+            let value = |part: &str| {
+                let values = scrape.values(&format!("{name}_{part}"), labels);
+                values.iter().sum::<f64>()
+            };
+            let sum = latencies.iter().sum::<u64>() as f64 / 1e9;
+            println!("{name}{labels:?}: {} in {sum} s told", latencies.len());
+            assert!(!latencies.is_empty(), "{name}");
+            assert_eq!(latencies.len() as f64, value("count"), "{name}");
+            assert!((sum - value("sum")).abs() < 1e-9, "{name}: {sum} s told, {} s", value("sum"));
+        };
+
+    let disk = Loop::in_memory(16);
+    let args = ["--rw=randwrite", "--bs=4k", "--number_ios=200", "--ioengine=psync"];
+    let fio = Fio { path: &disk.path, args: &args, throttle: None }.start();
+    assert!(fio.wait_with_output().expect("it ends").status.success());
+    let network = Network::new();
+    let address = network.ipv4(End::Far);
+    let server = Workload::start("mt-serves", ["tcp-serve", network.name(End::Far), address]);
+    let port = server.done()[0].to_string();
+    let args = ["tcp-connect", network.name(End::Near), address, &port, "40"];
+    let client = Workload::start(COMMAND, args);
+    client.done();
+    let pid = client.pid();
+    client.end();
+    server.end();
+    daemon.wait_ticks(2);
+
+    let device = format!("system.device={}", disk.name);
+    let is_of_disk =
+        |line: &Value| line["subject"].as_str().is_some_and(|subject| subject.starts_with(&device));
+    let labels = [("system_device", disk.name.as_str())];
+    let series = ("monitor_block_device_latency_seconds", &labels[..]);
+    check("monitor.process.block.device.latency", series, &is_of_disk);
+    let series = ("monitor_process_block_device_latency_seconds", &labels[..]);
+    check("monitor.process.block.device.latency", series, &is_of_disk);
+    let is_clients = |line: &Value| line["pid"] == pid;
+    let labels = [("process_executable_name", COMMAND)];
+    let series = ("monitor_process_tcp_connect_latency_seconds", &labels[..]);
+    check("monitor.process.tcp.connect.latency", series, &is_clients);
+    let labels = [("server_address", address), ("server_port", &port)];
+    let series = ("monitor_tcp_connect_latency_seconds", &labels[..]);
+    check("monitor.process.tcp.connect.latency", series, &is_clients);
+    let lost = Scrape::text(&daemon);
+    for probe in ["block", "tcp"] {
+        let labels = [("monitor_probe", probe), ("monitor_loss_reason", "ring_full")];
+        assert_eq!(lost.value("monitor_agent_lost_total", &labels), Some(0.0), "{probe}");
+    }
+}
+
+/// What there is no room for is counted.
+#[test]
+fn what_is_not_told_is_counted() {
+    let _serial = serial();
+    let daemon = start("sched = \"1ns\"");
+    daemon.wait_ticks(3);
+    let workload = Workload::start("mt-pairs", ["threads", "40", "200"]);
+    workload.done();
+    workload.end();
+    daemon.wait_ticks(2);
+    let scrape = Scrape::text(&daemon);
+    let labels = [("monitor_probe", "sched"), ("monitor_loss_reason", "ring_full")];
+    let lost = scrape.value("monitor_agent_lost_total", &labels).expect("it is counted");
+    let told = told(&daemon, "monitor.process.runqueue.latency").len() as f64;
+    let counted: f64 =
+        scrape.values("monitor_sched_runqueue_latency_seconds_count", &[]).iter().sum();
+    println!("{told} told, {lost} not, {counted} counted");
+    assert!(lost > 0.0);
+    // Waits of no time at all are not told, and there may be some that no group was given yet.
+    let off = (told + lost) / counted - 1.0;
+    assert!(off.abs() < 0.05, "{told} and {lost} of {counted}");
+}
