@@ -6,11 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use monitor_tests::{Workload, daemon::container::Container, serial};
+use monitor_tests::{Workload, daemon::container::Container, serial, sys};
 use serde_json::Value;
 
 use super::{
-    daemon, loki,
+    daemon, loki, prometheus,
     setup::{Setup, wait},
 };
 
@@ -62,4 +62,53 @@ fn programs_and_victims_are_found_by_their_container() {
     let bytes = |name: &str| kill[name].as_str().and_then(|text| text.parse::<u64>().ok());
     assert!(bytes("monitor_memory_anonymous_bytes") > Some(1 << 20), "{kill}");
     assert_ne!(kill["monitor_memory_cgroup_name"], Value::Null);
+}
+
+/// Each as an event, and the slowest of a tick as the example of its histogram.
+#[test]
+fn slow_waits_are_found_and_shown_as_exemplars() {
+    const COMMAND: &str = "mt-starved";
+    const TIMES: usize = 3;
+    let _serial = serial();
+    let setup = Setup::new(&[]);
+    let addresses = setup.pipeline.addresses;
+    let _services = setup.start();
+    let _daemon = daemon::start(addresses.collector.grpc);
+    // Beyond what is slow unless something else is said.
+    let workload =
+        Workload::start(COMMAND, ["starve", &sys::last_cpu(), &TIMES.to_string(), "150"]);
+    let waits = workload.done();
+    let query = format!(
+        r#"{{service_name="monitor"}} | event_name="process.slow" | process_executable_name="{COMMAND}""#
+    );
+    let told = wait(&query, || {
+        let records = loki::query(addresses.loki, &query);
+        // Once it may wake up when the machine keeps all programs from running.
+        (records.len() + 1 >= TIMES).then_some(records)
+    });
+    let told: Vec<_> = told.into_iter().map(|record| record.attributes).collect();
+    let seconds = |event: &Value| -> f64 {
+        event["monitor_latency_s"].as_str().expect("it is text").parse().expect("of a number")
+    };
+    for event in &told {
+        assert_eq!(event["monitor_metric"], "monitor.process.runqueue.latency");
+        assert_eq!(event["process_pid"], workload.pid().to_string());
+        assert_eq!(event["thread_id"], workload.pid().to_string());
+        let is_it = |wait: &u64| (*wait as f64 / 1e9 - seconds(event)).abs() < 2e-3;
+        assert!(waits.iter().any(is_it), "{event} is none of {waits:?}");
+    }
+    let selector = format!(
+        r#"monitor_process_runqueue_latency_seconds{{process_executable_name="{COMMAND}"}}"#
+    );
+    let shown = wait("an exemplar", || {
+        let exemplars = prometheus::exemplars(addresses.prometheus, &selector);
+        (!exemplars.is_empty()).then_some(exemplars)
+    });
+    for (labels, value) in &shown {
+        // Prometheus leaves the names of these as they are.
+        assert_eq!(labels["process.pid"], workload.pid().to_string(), "{labels}");
+        assert!(told.iter().any(|event| seconds(event) == *value), "{value} was not told");
+    }
+    println!("{} told, {} shown", told.len(), shown.len());
+    workload.end();
 }

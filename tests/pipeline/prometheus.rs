@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 use monitor_backends::http;
 use serde_json::Value;
 
-use super::otlp::Histogram;
+use super::otlp::{Histogram, millis, now_ns};
 
 /// A histogram as Prometheus answers it: count, sum, and buckets with their bounds.
 #[derive(Clone, Debug)]
@@ -50,6 +50,19 @@ pub(crate) fn histograms(prometheus: SocketAddr, selector: &str) -> Samples<Nati
 /// The same of a series of numbers.
 pub(crate) fn numbers(prometheus: SocketAddr, selector: &str) -> Samples<f64> {
     samples(prometheus, selector, "values", number)
+}
+
+/// The exemplars of the last hour of the series that a selector selects: their labels and values.
+pub(crate) fn exemplars(prometheus: SocketAddr, selector: &str) -> Vec<(Value, f64)> {
+    let now = millis(now_ns()) / 1000;
+    let (start, end) = (now - 3600, now + 60);
+    let query = encoded(selector);
+    let path = format!("/api/v1/query_exemplars?query={query}&start={start}&end={end}");
+    let answer = http::get(prometheus, &path).unwrap_or_else(|error| panic!("{path}: {error:#}"));
+    let answer: Value = serde_json::from_str(&answer).expect("the answer is JSON");
+    let series = answer["data"].as_array().unwrap_or_else(|| panic!("no series: {answer}"));
+    let exemplars = series.iter().filter_map(|series| series["exemplars"].as_array()).flatten();
+    exemplars.map(|it| (it["labels"].clone(), number(&it["value"]))).collect()
 }
 
 fn samples<T>(

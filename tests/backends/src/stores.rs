@@ -21,7 +21,7 @@ pub(crate) fn prometheus(
         .arg(format!("--config.file={}", config.display()))
         .arg(format!("--storage.tsdb.path={}", data(folder, "prometheus")?))
         .arg(format!("--web.listen-address={address}"))
-        .arg("--web.enable-otlp-receiver");
+        .args(["--web.enable-otlp-receiver", "--enable-feature=exemplar-storage"]);
     Service::start("prometheus", command, folder, address, (address, "/-/ready"))
 }
 
