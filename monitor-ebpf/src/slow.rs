@@ -36,7 +36,7 @@ pub fn tell<S: 'static, const BYTES: usize>(
     subject: S,
 ) -> bool {
     let header = events::header(Kind::Slow, process, 0);
-    // Who is full is not asked to lock, by all CPUs at once.
+    // A ring that is full must not have all CPUs wait for its lock.
     events::has_room(ring, size_of::<Slow<S>>())
         && events::send(ring, Slow { header, latency_ns, latency: latency as u32, tid, subject })
 }
