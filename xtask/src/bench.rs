@@ -100,7 +100,7 @@ struct Setup {
     rounds: usize,
     /// The daemon.
     daemon: PathBuf,
-    /// `monitor/examples/bench.rs`.
+    /// `monitor/examples/bench`.
     helper: PathBuf,
     /// Where the empty programs are.
     empty: PathBuf,

@@ -41,6 +41,6 @@ pub(super) fn run(setup: &Setup) -> Result<Vec<Figure>> {
     println!("{time_ms:.3} ms, at least {least:.3} ms; {threads} threads, {changed} with news");
     ensure!(threads >= f64::from(CROWD.processes * CROWD.threads), "the crowd was not seen");
     let what = "One pass over 10,000 threads, 200 of them woken a second";
-    let command = format!("`bench pass {count}`, which is `monitor/examples/bench.rs`");
+    let command = format!("`bench pass {count}`, which is `monitor/examples/bench`");
     Ok(vec![Figure::new(what, time_ms, Unit::Milliseconds, command).at_most(LIMIT_MS)])
 }

@@ -1,9 +1,7 @@
-//! What `cargo xtask bench` loads into the kernel besides the daemon, with the daemon's own library:
-//! `bench empty OBJECT` attaches the empty programs until it is ended, and `bench pass COUNT` runs the
-//! `sched` probe and tells how long each of its snapshots takes.
+//! Programs in the kernel.
 
 use std::{
-    env, fs, thread,
+    fs, ptr, thread,
     time::{Duration, Instant},
 };
 
@@ -41,17 +39,9 @@ static EMPTY: [Hook; 3] = [
 /// The daemon's interval.
 const TICK: Duration = Duration::from_secs(1);
 
-fn main() -> Result<()> {
-    let arguments: Vec<String> = env::args().skip(1).collect();
+/// Attaches the empty programs until it is ended.
+pub(crate) fn empty(path: &str) -> Result<()> {
     let kernel = Kernel::read(None, BpfLevel::Off)?;
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["empty", object] => empty(&kernel, object),
-        ["pass", count] => pass(&kernel, count.parse().context("COUNT is a number")?),
-        _ => bail!("usage: bench empty OBJECT | bench pass COUNT"),
-    }
-}
-
-fn empty(kernel: &Kernel, path: &str) -> Result<()> {
     let elf = fs::read(path).with_context(|| format!("cannot read {path}"))?;
     let mut object = kernel.load("empty", &elf, &Setup::default())?;
     for hook in &EMPTY {
@@ -67,9 +57,10 @@ fn empty(kernel: &Kernel, path: &str) -> Result<()> {
 
 /// Prints for each pass how many seconds it took, over how many threads, and how many of them had run
 /// since the last.
-fn pass(kernel: &Kernel, count: u32) -> Result<()> {
+pub(crate) fn pass(count: u32) -> Result<()> {
+    let kernel = Kernel::read(None, BpfLevel::Off)?;
     let sched = PROBES.iter().find(|probe| probe.name == "sched").context("no sched probe")?;
-    let mut probe = (sched.load)(kernel)?;
+    let mut probe = (sched.load)(&kernel)?;
     for _ in 0..count {
         thread::sleep(TICK);
         probe.end_tick()?;
@@ -79,7 +70,7 @@ fn pass(kernel: &Kernel, count: u32) -> Result<()> {
         let took = begin.elapsed();
         let mut changed = 0;
         probe.decode(&mut |sample| {
-            changed += u64::from(std::ptr::eq(sample.metric, &PROCESS_RUNQUEUE_LATENCY));
+            changed += u64::from(ptr::eq(sample.metric, &PROCESS_RUNQUEUE_LATENCY));
         });
         let threads =
             probe.entries().iter().find(|map| map.map == "TASKS").map_or(0, |m| m.entries);

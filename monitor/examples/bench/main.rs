@@ -1,0 +1,19 @@
+//! What `cargo xtask bench` measures with the daemon's own library.
+//!
+//! - `bench empty OBJECT` attaches the empty programs until it is ended.
+//! - `bench pass COUNT` runs the `sched` probe and tells how long each of its snapshots takes.
+
+mod kernel;
+
+use std::env;
+
+use anyhow::{Context, Result, bail};
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["empty", object] => kernel::empty(object),
+        ["pass", count] => kernel::pass(count.parse().context("COUNT is a number")?),
+        _ => bail!("usage: bench empty OBJECT | pass COUNT"),
+    }
+}
