@@ -9,6 +9,7 @@ mod bpf;
 mod clock;
 mod crowd;
 mod daemon;
+mod export;
 mod idle;
 mod load;
 mod machine;
@@ -87,6 +88,8 @@ enum Benchmark {
     Idle,
     /// CPU time and size of a scrape
     Scrape,
+    /// CPU time and size of an export by OTLP
+    Export,
     /// How much slower requests by TCP become
     Tcp,
     /// A web server and its load on one CPU
@@ -189,6 +192,7 @@ impl Benchmark {
             Self::Memory => memory::run(setup),
             Self::Idle => idle::run(setup),
             Self::Scrape => scrape::run(setup),
+            Self::Export => export::run(setup),
             Self::Tcp => tcp::run(setup),
             Self::Web => web::run(setup),
             Self::Load => load::run(setup),

@@ -19,6 +19,7 @@ pub(super) enum Unit {
     /// How many times the other.
     Ratio,
     Milliseconds,
+    Kibibytes,
     Mebibytes,
     /// Of one CPU.
     Percent,
@@ -71,6 +72,7 @@ impl Unit {
         match self {
             Self::Ratio => format!("{value:.3}"),
             Self::Milliseconds => format!("{value:.2} ms"),
+            Self::Kibibytes => format!("{value:.0} KiB"),
             Self::Mebibytes => format!("{value:.1} MiB"),
             Self::Percent => format!("{value:.2} %"),
         }
