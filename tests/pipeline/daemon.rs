@@ -20,6 +20,7 @@ use monitor_tests::{
 
 use super::{
     aws::{self, METRICS},
+    otlp::now_ms,
     prometheus::{self, Native},
     setup::{Setup, up, wait},
 };
@@ -41,6 +42,21 @@ pub(crate) fn start(collector: SocketAddr) -> Daemon {
     let daemon = Daemon::launch(program, []);
     daemon.wait_ready();
     daemon
+}
+
+/// Waits until Prometheus has a sample of the host of just now.
+pub(crate) fn wait_for_samples(prometheus: SocketAddr) {
+    wait("metrics after the outage", || {
+        let since = now_ms() - 2000;
+        let samples = prometheus::histograms(prometheus, HOST);
+        samples.keys().next_back().is_some_and(|time| *time > since).then_some(())
+    });
+}
+
+/// Fails unless what is counted of the host went on where it was.
+pub(crate) fn assert_never_reset(prometheus: SocketAddr) {
+    let resets = prometheus::query(prometheus, &format!("resets({HOST}[1h])"));
+    assert_eq!(resets[0]["value"][1], "0");
 }
 
 /// A histogram that the daemon served: its scale, sum and buckets.

@@ -16,7 +16,7 @@ pub(crate) struct Record {
 
 /// Records of the last hour that a query in LogQL finds.
 pub(crate) fn query(loki: SocketAddr, query: &str) -> Vec<Record> {
-    let path = format!("/loki/api/v1/query_range?limit=5000&query={}", encoded(query));
+    let path = format!("/loki/api/v1/query_range?limit=100000&query={}", encoded(query));
     let answer = http::get(loki, &path).unwrap_or_else(|error| panic!("{query}: {error:#}"));
     let answer: Value = serde_json::from_str(&answer).expect("the answer is JSON");
     let streams =

@@ -5,6 +5,7 @@ mod aws;
 mod configs;
 mod daemon;
 mod events;
+mod load;
 mod loki;
 mod otlp;
 mod outage;

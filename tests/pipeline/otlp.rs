@@ -38,6 +38,11 @@ pub(crate) fn millis(time_ns: u64) -> u64 {
     time_ns / 1_000_000
 }
 
+/// Milliseconds since 1970.
+pub(crate) fn now_ms() -> u64 {
+    millis(now_ns())
+}
+
 pub(crate) fn attributes(pairs: &[(&str, &str)]) -> Value {
     pairs.iter().map(|(key, value)| json!({"key": key, "value": {"stringValue": value}})).collect()
 }

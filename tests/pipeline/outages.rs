@@ -1,25 +1,14 @@
 //! Two minutes without a Collector, and beside it two without Prometheus, while programs are started all the time.
 
-use std::{
-    collections::BTreeSet,
-    net::SocketAddr,
-    process::Command,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread::{self, JoinHandle},
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{thread, time::Duration};
 
-use monitor_tests::{
-    daemon::{program::Daemon, scrape::Scrape},
-    serial,
-};
+use monitor_tests::serial;
 
 use super::{
     daemon::{self, Seen},
-    loki, prometheus,
+    load::Load,
+    otlp::now_ms,
+    prometheus,
     setup::{Setup, up, wait},
 };
 
@@ -28,69 +17,10 @@ const OUTAGE: Duration = Duration::from_secs(120);
 const BEFORE: Duration = Duration::from_secs(10);
 /// Between two programs.
 const PAUSE: Duration = Duration::from_millis(200);
-/// What programs are told apart by.
-const MARK: &str = "mt-mark-";
 /// Between two samples of a daemon that exports each second, and ticks as often.
 const GAP_MS: u64 = 3500;
 /// How long a daemon may take to find a Collector again.
 const RETRY_MS: u64 = 15_000;
-
-/// Starts programs, each with an argument of its own, until it is told to stop.
-struct Load {
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<BTreeSet<String>>,
-}
-
-impl Load {
-    fn start() -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let is_over = stop.clone();
-        let thread = thread::spawn(move || {
-            let mut marks = BTreeSet::new();
-            while !is_over.load(Ordering::Relaxed) {
-                let mark = format!("{MARK}{:06}", marks.len());
-                assert!(Command::new("true").arg(&mark).status().expect("it is there").success());
-                marks.insert(mark);
-                thread::sleep(PAUSE);
-            }
-            marks
-        });
-        Self { stop, thread }
-    }
-
-    /// What the programs were told.
-    fn stop(self) -> BTreeSet<String> {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().expect("nothing fails")
-    }
-}
-
-fn now_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later");
-    now.as_millis().try_into().expect("it is before 584 million")
-}
-
-/// Every program that was started is in Loki, but for as many as the daemon says it dropped.
-fn all_arrived(daemon: &Daemon, loki: SocketAddr, marks: &BTreeSet<String>) {
-    let dropped = Scrape::text(daemon)
-        .values("monitor_agent_export_dropped_total", &[("monitor_signal", "logs")]);
-    let dropped: f64 = dropped.iter().sum();
-    let query = format!(
-        r#"{{service_name="monitor"}} | event_name="process.exec" | process_command_args=~".*{MARK}.*""#
-    );
-    let missing = wait("every program in Loki", || {
-        let records = loki::query(loki, &query);
-        let words =
-            records.iter().map(|record| record.attributes["process_command_args"].to_string());
-        let arrived: BTreeSet<String> = words
-            .filter_map(|words| Some(words.split_once(MARK)?.1.chars().take(6).collect::<String>()))
-            .map(|number| format!("{MARK}{number}"))
-            .collect();
-        let missing: Vec<_> = marks.difference(&arrived).cloned().collect();
-        (missing.len() as f64 <= dropped).then_some(missing)
-    });
-    println!("{} programs, {} missing, {dropped} records dropped", marks.len(), missing.len());
-}
 
 #[test]
 fn two_minutes_without_a_collector_or_without_prometheus_lose_nothing() {
@@ -101,7 +31,7 @@ fn two_minutes_without_a_collector_or_without_prometheus_lose_nothing() {
     let prometheus_of_second = up(second.start_prometheus());
     let collectors = [first, second].map(|pipeline| up(pipeline.start_collector()));
     let daemons = [first, second].map(|pipeline| daemon::start(pipeline.addresses.collector.grpc));
-    let load = Load::start();
+    let load = Load::start(PAUSE);
     let begin = now_ms();
     thread::sleep(BEFORE);
 
@@ -118,22 +48,17 @@ fn two_minutes_without_a_collector_or_without_prometheus_lose_nothing() {
     let _collector_of_first = up(first.start_collector());
 
     // Both go on where they are, and what was added up in the meantime is there.
-    wait("metrics after the outage", || {
-        let since = now_ms() - 2000;
-        let samples = prometheus::histograms(first.addresses.prometheus, daemon::HOST);
-        samples.keys().next_back().is_some_and(|time| *time > since).then_some(())
-    });
+    daemon::wait_for_samples(first.addresses.prometheus);
     let mut seen = Seen::default();
     seen.look(&daemons[0]);
     let end = now_ms();
-    let marks = load.stop();
+    let programs = load.stop();
     let samples = prometheus::histograms(first.addresses.prometheus, daemon::HOST);
     daemon::assert_same(&samples.into_values().collect::<Vec<_>>(), &seen.host, "the host");
-    let resets = format!("resets({}[10m])", daemon::HOST);
-    assert_eq!(prometheus::query(first.addresses.prometheus, &resets)[0]["value"][1], "0");
+    daemon::assert_never_reset(first.addresses.prometheus);
 
     for (daemon, pipeline) in daemons.iter().zip([first, second]) {
-        all_arrived(daemon, pipeline.addresses.loki, &marks);
+        programs.wait_for(daemon, pipeline.addresses.loki);
     }
     // Prometheus has each sample of the time that it was away.
     let times = wait("the newest samples of the second", || {
