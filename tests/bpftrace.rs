@@ -31,12 +31,22 @@ pub struct Counting {
 impl Counting {
     /// Starts a script, and waits until it is attached.
     pub fn start(script: &str) -> Self {
+        Self::run(script, &[])
+    }
+
+    /// The same of a script that does not only look: it sends signals.
+    pub fn intervening(script: &str) -> Self {
+        Self::run(script, &["--unsafe"])
+    }
+
+    fn run(script: &str, options: &[&str]) -> Self {
         let directory = scratch("counting");
         let file = |name| fs::File::create(directory.join(name)).expect("the directory is ours");
         let path = directory.join("script.bt");
         fs::write(&path, format!("{script}{READY}")).expect("the directory is ours");
         let bpftrace = Command::new("unshare")
             .args(["--mount", "sh", "-c", MOUNT_AND_RUN, "sh", "-B", "line"])
+            .args(options)
             .arg(&path)
             .stdin(Stdio::null())
             .stdout(file("output"))

@@ -3,4 +3,5 @@
 pub mod container;
 pub mod program;
 pub mod scrape;
+pub mod stops;
 mod wire;

@@ -13,6 +13,7 @@ pub mod counts;
 pub mod daemon;
 pub mod disk;
 pub mod kernel_log;
+pub mod maps;
 pub mod network;
 pub mod objects;
 pub mod proc;

@@ -30,6 +30,16 @@ impl Held {
         Self(held)
     }
 
+    /// The id of its map of this name whose values have this size: probes may call theirs the same.
+    pub fn map(&self, name: &str, value_size: usize) -> u32 {
+        let [_, maps, _] = &self.0;
+        let is_meant = |map: &Value| map["name"] == name && map["bytes_value"] == value_size;
+        let ids = present("map").into_iter().filter(is_meant).filter_map(|map| map["id"].as_u64());
+        let found: Vec<_> = ids.filter(|id| maps.contains(id)).collect();
+        assert_eq!(found.len(), 1, "maps called {name} with values of {value_size} bytes");
+        found[0].try_into().expect("ids have 32 bits")
+    }
+
     /// How many programs, maps and links there are.
     pub fn counts(&self) -> [usize; KINDS.len()] {
         self.0.each_ref().map(BTreeSet::len)

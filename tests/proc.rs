@@ -82,6 +82,15 @@ fn state(directory: &str) -> char {
     stat.rsplit(") ").next().and_then(|rest| rest.chars().next()).unwrap_or('?')
 }
 
+/// Whether a signal has stopped the thread of a process that is called so.
+pub fn is_stopped(pid: u32, comm: &str) -> bool {
+    let is_called = |thread: &String| {
+        // It may have ended by now.
+        fs::read_to_string(format!("{thread}/comm")).is_ok_and(|name| name.trim_end() == comm)
+    };
+    threads(pid).iter().find(|thread| is_called(thread)).is_some_and(|thread| state(thread) == 'T')
+}
+
 /// Whether the kernel says that a process is a thread of its own; `None` when it is gone.
 pub fn is_kernel_thread(pid: u32) -> Option<bool> {
     const PF_KTHREAD: u64 = 0x0020_0000;

@@ -1,5 +1,6 @@
 //! Safe forms of the few system calls that the standard library does not have.
 
+pub mod bpf;
 pub mod memory;
 
 use std::{

@@ -196,7 +196,7 @@ impl Exited {
     };
 }
 
-crate::pod!(Control, Exited, HostBank, TaskRecord);
+crate::pod!(Control, Exited, HostBank, TaskRecord, TaskStats);
 
 /// What the storage of one thread takes in the kernel, which rounds it, with 72 bytes of its own, up
 /// to a power of two.
@@ -205,6 +205,7 @@ pub const TASK_BYTES: u64 = (size_of::<TaskStats>() as u64 + 72).next_power_of_t
 const _: () = assert!(TASK_BYTES == 2048);
 const _: () = assert!(PAIRS <= 64);
 const _: () = assert!(offset_of!(TaskStats, summaries) == 64 - 8);
+const _: () = assert!(size_of::<TaskStats>() == 56 + 64 + BANKS * size_of::<TaskSlots>());
 const _: () = assert!(size_of::<TaskRecord>() == 32 + 40 + 32);
 const _: () = assert!(size_of::<Exited>() == 8 + 40 + 32 + size_of::<TaskSlots>());
 const _: () = assert!(FINE_SLOTS.is_multiple_of(2) && COARSE_SLOTS.is_multiple_of(2));

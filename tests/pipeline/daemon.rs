@@ -1,21 +1,18 @@
-//! The daemon at a Collector: its histograms are in Prometheus as they are in the kernel.
+//! The daemon at a Collector: its histograms are in Prometheus as they are in the kernel's maps.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
-    thread,
-    time::Duration,
-};
+use std::{collections::BTreeSet, net::SocketAddr, process::Command};
 
-use monitor_backends::TOKEN;
+use monitor_backends::{Addresses, TOKEN};
+use monitor_common::sched::{LATENCIES, OFFCPU, RUNQUEUE};
 use monitor_tests::{
     Workload,
     daemon::{
         program::{Daemon, clean, executable},
-        scrape::{Buckets, Scrape},
+        stops::Stops,
     },
+    maps::{Durations, Latencies, Maps},
     proc::Counters,
-    serial,
+    serial, shown,
 };
 
 use super::{
@@ -25,118 +22,195 @@ use super::{
     setup::{Setup, up, wait},
 };
 
-pub(crate) const HOST: &str = "monitor_sched_runqueue_latency_seconds";
-const PROCESS: &str = "monitor_process_runqueue_latency_seconds";
+/// The series of the host and of processes, by the place of what they measure.
+const SERIES: [(usize, [&str; 2]); LATENCIES] = [
+    (
+        RUNQUEUE,
+        ["monitor_sched_runqueue_latency_seconds", "monitor_process_runqueue_latency_seconds"],
+    ),
+    (OFFCPU, ["monitor_sched_offcpu_latency_seconds", "monitor_process_offcpu_latency_seconds"]),
+];
 /// A process that is looked at.
 const COMMAND: &str = "mt-pipeline";
-/// How many ticks have to be the same.
+/// Longer than between two exports, so that every tick is exported.
+const CONFIG: &str = "interval = \"2s\"";
+/// How many ticks are looked at while the process works.
+const LOOKS: u64 = 6;
+/// How many have to be the same.
 const TICKS: usize = 3;
 
 /// A daemon that exports each second to a Collector, by gRPC.
-pub(crate) fn start(collector: SocketAddr) -> Daemon {
+fn program(collector: SocketAddr) -> Command {
     let mut program = clean(executable());
     program
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{collector}"))
         .env("OTEL_EXPORTER_OTLP_HEADERS", format!("authorization=Bearer {TOKEN}"))
         .env("OTEL_METRIC_EXPORT_INTERVAL", "1000");
-    let daemon = Daemon::launch(program, []);
+    program
+}
+
+/// Starts it, and waits until it has ticked.
+pub(crate) fn start(collector: SocketAddr) -> Daemon {
+    let daemon = Daemon::launch(program(collector), []);
     daemon.wait_ready();
     daemon
 }
 
-/// Waits until Prometheus has a sample of the host of just now.
-pub(crate) fn wait_for_samples(prometheus: SocketAddr) {
-    wait("metrics after the outage", || {
-        let since = now_ms() - 2000;
-        let samples = prometheus::histograms(prometheus, HOST);
-        samples.keys().next_back().is_some_and(|time| *time > since).then_some(())
-    });
+/// What the kernel's maps held at the end of a tick, before the daemon took it.
+#[derive(Clone, Default)]
+struct Tick {
+    /// When the daemon went on, in milliseconds: it exports the tick with a later time.
+    went_on: u64,
+    /// The host's durations since the first tick.
+    host: Latencies,
+    /// Those of a process.
+    process: Latencies,
 }
 
-/// Fails unless what is counted of the host went on where it was.
-pub(crate) fn assert_never_reset(prometheus: SocketAddr) {
-    let resets = prometheus::query(prometheus, &format!("resets({HOST}[1h])"));
-    assert_eq!(resets[0]["value"][1], "0");
+/// The ticks of a daemon from its first, and a process that begins to work in the second.
+struct Looks {
+    stops: Stops,
+    daemon: Daemon,
+    maps: Maps,
+    workload: Workload,
+    ticks: Vec<Tick>,
 }
 
-/// A histogram that the daemon served: its scale, sum and buckets.
-pub(crate) type Served = (i32, f64, Buckets);
+impl Looks {
+    /// Starts both.
+    fn start(collector: SocketAddr) -> Self {
+        let stops = Stops::new();
+        let daemon = Daemon::configured(program(collector), CONFIG, []);
+        let (maps, first, workload) = stops.look(&daemon, || {
+            let (maps, mut first) = (Maps::of(daemon.pid()), Tick::default());
+            maps.add_host(&mut first.host);
+            let workload = Workload::start(COMMAND, ["sleep", "-", "20000", "500"]);
+            first.went_on = now_ms();
+            (maps, first, workload)
+        });
+        Self { stops, daemon, maps, workload, ticks: vec![first] }
+    }
 
-/// What the daemon serves of a host's and of a process's series in some seconds, by its count.
-#[derive(Default)]
-pub(crate) struct Seen {
-    pub(crate) host: BTreeMap<u64, Served>,
-    process: BTreeMap<u64, Served>,
-}
-
-impl Seen {
-    /// Looks for eight seconds or more.
-    pub(crate) fn look(&mut self, daemon: &Daemon) {
-        // Each tick is seen several times.
-        for _ in 0..40 {
-            let scrape = Scrape::protobuf(daemon);
-            self.host.extend(served(&scrape, HOST, None));
-            self.process.extend(served(&scrape, PROCESS, Some(COMMAND)));
-            thread::sleep(Duration::from_millis(200));
+    /// Looks at more ticks.
+    fn more(&mut self, ticks: u64) {
+        let seen = self.ticks.len() as u64;
+        for number in seen + 1..=seen + ticks {
+            let mut tick = self.ticks.last().cloned().expect("the first is there");
+            self.stops.look(&self.daemon, || {
+                self.maps.add_host(&mut tick.host);
+                self.maps.add_process(self.workload.pid(), &mut tick.process);
+                tick.went_on = now_ms();
+            });
+            self.ticks.push(tick);
+            let last = self.daemon.wait("the view of the tick", || {
+                let last = self.daemon.get("/health").json()["tick"].as_u64();
+                last.filter(|last| *last >= number)
+            });
+            assert_eq!(last, number, "ticks of which one was not looked at");
         }
     }
-}
 
-/// What was served of a series, with its count.
-fn served(scrape: &Scrape, name: &str, command: Option<&str>) -> Option<(u64, Served)> {
-    let ((_, labels), (schema, buckets)) = scrape.native.iter().find(|((other, labels), _)| {
-        other == name && labels.get("process_executable_name").map(String::as_str) == command
-    })?;
-    let sum = scrape.series[&(format!("{name}_sum"), labels.clone())];
-    // Those that are empty are not told.
-    let buckets = buckets.iter().filter(|(_, count)| **count > 0);
-    let buckets: Buckets = buckets.map(|(number, count)| (*number, *count)).collect();
-    Some((buckets.values().sum(), (*schema, sum, buckets)))
-}
-
-/// Fails unless the samples that are of ticks which were seen are what the daemon served then.
-pub(crate) fn assert_same(samples: &[Native], seen: &BTreeMap<u64, Served>, what: &str) {
-    let mut same = BTreeSet::new();
-    for sample in samples {
-        let Some((schema, sum, buckets)) = seen.get(&sample.count) else { continue };
-        assert_eq!(sample.sum, *sum, "sum of {what}");
-        assert_eq!(&sample.numbered(*schema), buckets, "buckets of {what}");
-        same.insert(sample.count);
+    /// Has both end.
+    fn end(self) -> Vec<Tick> {
+        self.stops.end(&self.daemon);
+        self.workload.end();
+        self.ticks
     }
-    println!("{what}: {} of {} ticks seen are in Prometheus", same.len(), seen.len());
-    assert!(same.len() >= TICKS, "{same:?} of {what}, of {:?}", seen.keys());
+}
+
+/// Compares Prometheus with the kernel's maps: at every tick for a process, and for the host as far as
+/// no thread was about to be reaped, whose durations come a tick later. Returns at how many ticks
+/// Prometheus had all of the host.
+fn measure(addresses: Addresses) -> usize {
+    let mut looks = Looks::start(addresses.collector.grpc);
+    looks.more(LOOKS);
+    looks.workload.done();
+    let kernel = Counters::of_idle_process(looks.workload.pid());
+    // The first of them may have ended before the process came to rest.
+    looks.more(2);
+    let ticks = looks.end();
+    let shown = ticks.last().map_or(0, |tick| tick.process[RUNQUEUE].count());
+    // sched_truth has what is between the two.
+    let share = shown as f64 / kernel.times as f64;
+    assert!(
+        (0.99..=1.0).contains(&share),
+        "{shown} times on a CPU, {} by the kernel",
+        kernel.times
+    );
+
+    let same = SERIES.map(|(latency, [host, process])| {
+        let process = format!(r#"{process}{{process_executable_name="{COMMAND}"}}"#);
+        let lacks = compare(addresses.prometheus, &process, &ticks, |tick| &tick.process[latency]);
+        assert!(lacks.len() >= TICKS && lacks.iter().all(|lacks| *lacks == 0), "{process}");
+        let lacks = compare(addresses.prometheus, host, &ticks, |tick| &tick.host[latency]);
+        lacks.iter().filter(|lacks| **lacks == 0).count()
+    });
+    same.into_iter().min().unwrap_or(0)
+}
+
+/// Compares what Prometheus has of a series with what the kernel's maps held. Returns how many
+/// durations it lacks at each tick. Where that is none, all is the same.
+fn compare<'a>(
+    prometheus: SocketAddr,
+    selector: &str,
+    ticks: &'a [Tick],
+    of: impl Fn(&'a Tick) -> &'a Durations,
+) -> Vec<u64> {
+    let last = ticks.last().expect("there are some").went_on;
+    let samples = wait("the last tick", || {
+        let samples = prometheus::histograms(prometheus, selector);
+        samples.range(last..).next().is_some().then_some(samples)
+    });
+    let ends = ticks[1..].iter().map(|next| next.went_on).chain([u64::MAX]);
+    let compare_tick = |(tick, end): (&'a Tick, u64)| {
+        // Nothing is sent until the daemon knows on which host it is, nor what has not begun.
+        let (time, sample) = samples.range(tick.went_on..end).next()?;
+        let kernel = of(tick);
+        let (has, held) = (sample.numbered(kernel.schema()), kernel.buckets());
+        let held_of = |number| held.get(number).copied().unwrap_or(0);
+        let is_possible = has.iter().all(|(number, count)| *count <= held_of(number));
+        assert!(is_possible, "{selector} at {time}: {has:?} of {held:?}");
+        let lacks = kernel.count() - has.values().sum::<u64>();
+        if lacks == 0 {
+            assert_same(prometheus, (selector, *time), sample, kernel);
+        }
+        Some(lacks)
+    };
+    let lacks: Vec<_> = ticks.iter().zip(ends).filter_map(compare_tick).collect();
+    println!("{selector}: {} of {} ticks, lacking {lacks:?}", lacks.len(), ticks.len());
+    lacks
+}
+
+/// Fails unless a sample, and what Prometheus makes of it, is what the kernel's maps held.
+fn assert_same(
+    prometheus: SocketAddr,
+    (selector, time): (&str, u64),
+    sample: &Native,
+    kernel: &Durations,
+) {
+    let sum = kernel.sum_ns as f64 / 1e9;
+    assert_eq!(sample.numbered(kernel.schema()), kernel.buckets(), "{selector} at {time}");
+    assert_eq!((sample.count, sample.sum), (kernel.count(), sum), "{selector} at {time}");
+    for (function, wanted) in [("histogram_count", kernel.count() as f64), ("histogram_sum", sum)] {
+        let query = format!("{function}({selector} @ {})", time as f64 / 1e3);
+        let answer = prometheus::query(prometheus, &query);
+        let value = answer[0]["value"][1].as_str().and_then(|value| value.parse().ok());
+        assert_eq!(value, Some(wanted), "{query}");
+    }
 }
 
 #[test]
-fn histograms_are_in_prometheus_bucket_by_bucket() {
+fn histograms_are_in_prometheus_as_in_the_kernels_maps() {
     let _serial = serial();
     let setup = Setup::new(&[("CLOUDWATCH_INTERVAL", "5s")]);
     let addresses = setup.pipeline.addresses;
     let _services = setup.start();
     let _moto = up(setup.pipeline.start_moto());
-    let daemon = start(addresses.collector.grpc);
-
-    let workload = Workload::start(COMMAND, ["sleep", "-", "20000", "500"]);
-    let mut seen = Seen::default();
-    seen.look(&daemon);
-    workload.done();
-    let kernel = Counters::of_idle_process(workload.pid());
-    daemon.wait_ticks(1);
-    // What it counted in all.
-    seen.look(&daemon);
-    let (last, _) = seen.process.last_key_value().expect("it has a series");
-    let shown = *last as f64 / kernel.times as f64;
-    // sched_truth has what is between the two.
-    assert!((0.99..=1.0).contains(&shown), "{last} times on a CPU, {} by the kernel", kernel.times);
-    let selector = format!(r#"{PROCESS}{{process_executable_name="{COMMAND}"}}"#);
-    let samples = wait("the last of the process", || {
-        let samples = prometheus::histograms(addresses.prometheus, &selector);
-        (samples.values().next_back()?.count == *last).then_some(samples)
-    });
-    assert_same(&samples.into_values().collect::<Vec<_>>(), &seen.process, "a process");
-    let samples = prometheus::histograms(addresses.prometheus, HOST);
-    assert_same(&samples.into_values().collect::<Vec<_>>(), &seen.host, "the host");
-    workload.end();
+    let same = shown(|| measure(addresses), |same| *same >= TICKS);
+    assert!(
+        same >= TICKS,
+        "{same} ticks of the host are the same: threads end all the time, or unseen"
+    );
     headlines_are_in_cloudwatch(addresses.moto);
 }
 

@@ -11,4 +11,5 @@ mod otlp;
 mod outage;
 mod outages;
 mod prometheus;
+mod served;
 mod setup;

@@ -5,10 +5,11 @@ use std::{thread, time::Duration};
 use monitor_tests::serial;
 
 use super::{
-    daemon::{self, Seen},
+    daemon,
     load::Load,
     otlp::now_ms,
     prometheus,
+    served::{self, HOST, Seen},
     setup::{Setup, up, wait},
 };
 
@@ -48,21 +49,20 @@ fn two_minutes_without_a_collector_or_without_prometheus_lose_nothing() {
     let _collector_of_first = up(first.start_collector());
 
     // Both go on where they are, and what was added up in the meantime is there.
-    daemon::wait_for_samples(first.addresses.prometheus);
-    let mut seen = Seen::default();
-    seen.look(&daemons[0]);
+    served::wait_for_samples(first.addresses.prometheus);
+    let seen = Seen::look(&daemons[0]);
     let end = now_ms();
     let programs = load.stop();
-    let samples = prometheus::histograms(first.addresses.prometheus, daemon::HOST);
-    daemon::assert_same(&samples.into_values().collect::<Vec<_>>(), &seen.host, "the host");
-    daemon::assert_never_reset(first.addresses.prometheus);
+    let samples = prometheus::histograms(first.addresses.prometheus, HOST);
+    seen.assert_same(samples.into_values());
+    served::assert_never_reset(first.addresses.prometheus);
 
     for (daemon, pipeline) in daemons.iter().zip([first, second]) {
         programs.wait_for(daemon, pipeline.addresses.loki);
     }
     // Prometheus has each sample of the time that it was away.
     let times = wait("the newest samples of the second", || {
-        let samples = prometheus::histograms(second.addresses.prometheus, daemon::HOST);
+        let samples = prometheus::histograms(second.addresses.prometheus, HOST);
         samples.keys().next_back().is_some_and(|time| *time > end).then_some(samples)
     });
     let times: Vec<u64> = times.into_keys().filter(|time| *time >= begin).collect();
