@@ -22,12 +22,13 @@ const TICK_NS: u64 = 1_000_000_000;
 /// What a host's run-queue latency might be after some ticks: every bucket grows, one stays empty.
 fn waits(ticks: u64) -> Histogram {
     let buckets = [1, 0, 7, 12_345].map(|count| count * ticks).to_vec();
-    Histogram { scale: 3, offset: -160, buckets, sum: 0.125 * ticks as f64 }
+    Histogram { scale: 3, zeros: 2 * ticks, offset: -160, buckets, sum: 0.125 * ticks as f64 }
 }
 
 /// What that of a process might be, at its scale.
 fn process_waits(ticks: u64) -> Histogram {
-    Histogram { scale: 1, offset: -41, buckets: vec![3 * ticks, ticks], sum: 0.0625 * ticks as f64 }
+    let buckets = vec![3 * ticks, ticks];
+    Histogram { scale: 1, zeros: 0, offset: -41, buckets, sum: 0.0625 * ticks as f64 }
 }
 
 /// A histogram after some ticks.
@@ -185,23 +186,20 @@ fn headline_metrics_are_documents(moto: SocketAddr) {
         .collect();
     assert_eq!(fullest, BTreeSet::from(["0.75", "null"].map(str::to_owned)));
     let counts: Vec<f64> = buckets.into_values().collect();
-    let made: Vec<f64> = waits(TICKS)
-        .buckets
-        .iter()
-        .filter(|count| **count > 0)
-        .map(|count| *count as f64)
-        .collect();
+    let Histogram { zeros, buckets, .. } = waits(TICKS);
+    let made = [zeros].into_iter().chain(buckets).filter(|count| *count > 0);
+    let made: Vec<f64> = made.map(|count| count as f64).collect();
     assert_eq!(counts, made, "buckets of the run-queue latency");
 }
 
-/// Adds what a document has of a histogram: counts by the middles of buckets, which are positive.
+/// Adds what a document has of a histogram: counts by the middles of buckets, none of which is negative.
 fn add_buckets(value: &Value, buckets: &mut BTreeMap<u64, f64>) {
     let numbers = |key: &str| -> Vec<f64> {
         let list = value[key].as_array().expect("a histogram has lists");
         list.iter().map(|number| number.as_f64().expect("of numbers")).collect()
     };
     for (middle, count) in numbers("Values").into_iter().zip(numbers("Counts")) {
-        // Positive numbers are in the order of their bits.
+        // Such numbers are in the order of their bits.
         *buckets.entry(middle.to_bits()).or_default() += count;
     }
     // README.md says so; when this fails, that can be better.

@@ -15,6 +15,8 @@ pub(crate) const HOST: &str = "i-0123456789abcdef0";
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Histogram {
     pub(crate) scale: i32,
+    /// Durations of exactly zero.
+    pub(crate) zeros: u64,
     /// The first bucket's index.
     pub(crate) offset: i32,
     pub(crate) buckets: Vec<u64>,
@@ -23,7 +25,7 @@ pub(crate) struct Histogram {
 
 impl Histogram {
     pub(crate) fn count(&self) -> u64 {
-        self.buckets.iter().sum()
+        self.zeros + self.buckets.iter().sum::<u64>()
     }
 }
 
@@ -62,6 +64,7 @@ pub(crate) fn histogram(
         "count": histogram.count().to_string(),
         "sum": histogram.sum,
         "scale": histogram.scale,
+        "zeroCount": histogram.zeros.to_string(),
         "positive": {"offset": histogram.offset, "bucketCounts": buckets},
     });
     let unit = "s";

@@ -100,8 +100,12 @@ impl Native {
         let wanted = (histogram.offset..).zip(&histogram.buckets).filter(|(_, count)| **count > 0);
         let wanted: Vec<_> =
             wanted.map(|(index, count)| (base.powi(index), base.powi(index + 1), *count)).collect();
-        assert_eq!(self.buckets.len(), wanted.len(), "{self:?}, {histogram:?}");
-        for (has, wanted) in self.buckets.iter().zip(&wanted) {
+        let (zeros, buckets): (Vec<_>, Vec<_>) =
+            self.buckets.iter().copied().partition(|(left, ..)| *left <= 0.0);
+        let zeros: u64 = zeros.iter().map(|(.., count)| count).sum();
+        assert_eq!(zeros, histogram.zeros, "{self:?}, {histogram:?}");
+        assert_eq!(buckets.len(), wanted.len(), "{self:?}, {histogram:?}");
+        for (has, wanted) in buckets.iter().zip(&wanted) {
             let same = |a: f64, b: f64| (a / b - 1.0).abs() < 1e-9;
             let is_same = same(has.0, wanted.0) && same(has.1, wanted.1) && has.2 == wanted.2;
             assert!(is_same, "{has:?} is not {wanted:?}");
