@@ -109,13 +109,6 @@ impl Looks {
             assert_eq!(last, number, "ticks of which one was not looked at");
         }
     }
-
-    /// Has both end.
-    fn end(self) -> Vec<Tick> {
-        self.stops.end(&self.daemon);
-        self.workload.end();
-        self.ticks
-    }
 }
 
 /// Compares Prometheus with the kernel's maps: at every tick for a process, and for the host as far as
@@ -128,7 +121,10 @@ fn measure(addresses: Addresses) -> usize {
     let kernel = Counters::of_idle_process(looks.workload.pid());
     // The first of them may have ended before the process came to rest.
     looks.more(2);
-    let ticks = looks.end();
+    // The daemon has to send the last of them yet.
+    let Looks { stops, daemon, workload, ticks, .. } = looks;
+    stops.end(&daemon);
+    workload.end();
     let shown = ticks.last().map_or(0, |tick| tick.process[RUNQUEUE].count());
     // sched_truth has what is between the two.
     let share = shown as f64 / kernel.times as f64;
