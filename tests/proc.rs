@@ -99,10 +99,16 @@ pub fn is_kernel_thread(pid: u32) -> Option<bool> {
     Some(flags & PF_KTHREAD != 0)
 }
 
+/// How much memory a process has, without what is swapped out, in KiB.
+pub fn resident_kib(pid: u32) -> u64 {
+    line(&read(&format!("/proc/{pid}/status")), "VmRSS")
+}
+
 fn line(status: &str, name: &str) -> u64 {
     status
         .lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-        .and_then(|value| value.trim().parse().ok())
+        // Sizes have a unit.
+        .and_then(|value| value.split_whitespace().next()?.parse().ok())
         .unwrap_or_else(|| panic!("no {name} in the status of a thread"))
 }

@@ -7,6 +7,7 @@ mod daemon;
 mod events;
 mod load;
 mod loki;
+mod memory;
 mod otlp;
 mod outage;
 mod outages;
