@@ -85,7 +85,7 @@ fn value(metric: &MetricDesc, buckets: u32, random: &mut impl Iterator<Item = f6
         slots[hist::coarse(hist::slot(duration))] += count;
         sum_ns += u128::from(duration * count);
     }
-    Point::Histogram(Histogram { shift: hist::COARSE_SHIFT, sum_ns, slots })
+    Point::Histogram(Histogram { sum_ns, slots, ..Histogram::empty(hist::COARSE_SHIFT) })
 }
 
 /// Numbers from 0 to 1, the same each time.
