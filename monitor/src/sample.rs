@@ -36,15 +36,17 @@ pub enum Owner {
 
 impl From<&ProcessKey> for Owner {
     fn from(key: &ProcessKey) -> Self {
-        if *key == ProcessKey::other(key.bank) {
-            return Self::Rest;
+        Process::from(key).into()
+    }
+}
+
+impl From<Process> for Owner {
+    fn from(process: Process) -> Self {
+        if process == Process::from(&ProcessKey::other(0)) {
+            Self::Rest
+        } else {
+            Self::Process(process)
         }
-        Self::Process(Process {
-            pid: key.tgid,
-            comm: key.comm,
-            cgroup_id: key.cgroup_id,
-            kernel_thread: key.kernel_thread != 0,
-        })
     }
 }
 
@@ -59,6 +61,17 @@ pub struct Process {
     pub cgroup_id: u64,
     /// Whether it is a thread of the kernel.
     pub kernel_thread: bool,
+}
+
+impl From<&ProcessKey> for Process {
+    fn from(key: &ProcessKey) -> Self {
+        Self {
+            pid: key.tgid,
+            comm: key.comm,
+            cgroup_id: key.cgroup_id,
+            kernel_thread: key.kernel_thread != 0,
+        }
+    }
 }
 
 impl Process {

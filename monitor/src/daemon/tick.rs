@@ -18,7 +18,7 @@ use super::{
 use crate::{
     agent::Agent,
     aggregate::Aggregate,
-    attribution::{Attributor, CgroupMount},
+    attribution::{Attributor, CgroupMount, Group},
     cgroup::Cgroups,
     config::Config,
     event::{self, What},
@@ -138,10 +138,7 @@ impl Ticker {
         for loaded in &mut self.probes {
             let Some(probe) = loaded.probe_mut() else { continue };
             probe.decode(&mut |sample| {
-                self.aggregate.add(&sample, || match sample.owner {
-                    Owner::Process(process) => self.attributor.group(&process),
-                    Owner::Host | Owner::Rest => Arc::default(),
-                });
+                self.aggregate.add(&sample, || group_of(sample.owner, &mut self.attributor));
             });
             let is_sent = |kind: event::Kind| {
                 self.records.is_open() && self.config.events.export.contains(&kind)
@@ -153,7 +150,7 @@ impl Ticker {
             probe.events(&is_wanted, &mut |mut event| {
                 let kind = event.what.kind();
                 self.config.events.argv.apply(&mut event);
-                let group = self.attributor.group(&event.process);
+                let group = group_of(event.process.into(), &mut self.attributor);
                 if let What::Slow(slow) = &event.what {
                     let exemplar = Arc::new(events::exemplar(tick, &event, slow));
                     self.aggregate.exemplify(&group, &slow.among, &exemplar);
@@ -228,6 +225,14 @@ impl Ticker {
                 }
             }
         });
+    }
+}
+
+/// The group that something is counted in; one without a name for what no process is known of.
+fn group_of(owner: Owner, attributor: &mut Attributor) -> Arc<Group> {
+    match owner {
+        Owner::Process(process) => attributor.group(&process),
+        Owner::Host | Owner::Rest => Arc::default(),
     }
 }
 

@@ -10,10 +10,7 @@ use monitor_common::{
     },
 };
 
-use crate::{
-    event::{self, Among, Argv, Clock, Ending, Event, Kind, Sizes, What},
-    sample::Process,
-};
+use crate::event::{self, Among, Argv, Clock, Ending, Event, Kind, Sizes, What};
 
 /// Of what kind the event is that the bytes are; `None` when a program of another version wrote them.
 pub(super) fn kind(bytes: &[u8]) -> Option<Kind> {
@@ -57,15 +54,8 @@ pub(super) fn decode<S: Pod>(
             })
         }
     };
-    let key = header.key;
-    let process = Process {
-        pid: key.tgid,
-        comm: key.comm,
-        cgroup_id: key.cgroup_id,
-        kernel_thread: key.kernel_thread != 0,
-    };
     let parent = (header.parent != 0).then_some(header.parent);
-    Some(Event { time: clock.at(header.time_ns), process, parent, what })
+    Some(Event { time: clock.at(header.time_ns), process: (&header.key).into(), parent, what })
 }
 
 /// The slow latency that the bytes are, if they are one.
