@@ -116,6 +116,8 @@ pub struct EventsConfig {
     pub export: Vec<event::Kind>,
     /// From when on a latency is an event, by the probe that measures it; `0s` for never.
     pub slow: BTreeMap<String, Threshold>,
+    /// How many of each probe's slow latencies are told in a tick, the slowest ones.
+    pub slowest: usize,
 }
 
 /// From when on something is slow.
@@ -187,7 +189,8 @@ impl Default for EventsConfig {
     fn default() -> Self {
         use event::Kind::{Exec, Exit, OomKill, Slow};
         let export = vec![Exec, Exit, OomKill, Slow];
-        Self { argv: ArgvPolicy::default(), export, slow: thresholds().collect() }
+        let slow = thresholds().collect();
+        Self { argv: ArgvPolicy::default(), export, slow, slowest: 20 }
     }
 }
 

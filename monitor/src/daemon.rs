@@ -5,6 +5,7 @@ mod exports;
 mod heap;
 mod probes;
 mod reload;
+mod slowest;
 mod tick;
 
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};

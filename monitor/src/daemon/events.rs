@@ -1,16 +1,46 @@
-//! Telling events: as structured records among the daemon's logs, and by OTLP.
+//! Telling events: as structured records among the daemon's logs, and by OTLP; slow latencies as exemplars too.
 
 use tracing::Level;
 
 use crate::{
     attribution::Group,
+    config::EventsConfig,
     event::{Argv, Ending, Event, Kind, Slow, What, signal_name},
+    export::otlp::Records,
     sample::Attributes,
     view::Exemplar,
 };
 
-/// Whether the log has events of a kind. There may be thousands that nobody wants.
-pub(super) fn are_logged(kind: Kind) -> bool {
+/// Tells events as a configuration says.
+pub(super) struct Teller<'a> {
+    pub(super) config: &'a EventsConfig,
+    pub(super) records: &'a Records,
+}
+
+impl Teller<'_> {
+    /// Whether events of a kind go anywhere. There may be thousands that nobody wants.
+    pub(super) fn wants(&self, kind: Kind) -> bool {
+        is_logged(kind) || self.is_sent(kind)
+    }
+
+    /// Tells an event of a process of a group, without what is secret in it.
+    pub(super) fn tell(&self, mut event: Event, group: &Group) {
+        let kind = event.what.kind();
+        self.config.argv.apply(&mut event);
+        if is_logged(kind) {
+            log(&event, group);
+        }
+        if self.is_sent(kind) {
+            self.records.push_event(&event, group);
+        }
+    }
+
+    fn is_sent(&self, kind: Kind) -> bool {
+        self.records.is_open() && self.config.export.contains(&kind)
+    }
+}
+
+fn is_logged(kind: Kind) -> bool {
     match kind {
         Kind::OomKill => tracing::enabled!(target: "monitor::event", Level::WARN),
         _ => tracing::enabled!(target: "monitor::event", Level::DEBUG),
@@ -37,7 +67,7 @@ fn words(attributes: &Attributes) -> Option<String> {
 
 /// Logs an event. What happens all the time is told at the level `debug`; a process that was killed
 /// for want of memory at `warn`. The target of all is `monitor::event`.
-pub(super) fn log(event: &Event, group: &Group) {
+fn log(event: &Event, group: &Group) {
     let pid = event.process.pid;
     let comm = event.process.command();
     let (container, unit) = (group.container_id.as_deref(), group.systemd_unit.as_deref());

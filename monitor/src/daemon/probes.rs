@@ -20,6 +20,8 @@ pub struct Loaded {
     state: State,
     /// Why it could not be read in the last tick.
     failure: Option<String>,
+    /// How many slow latencies were not told, as there were slower ones.
+    pub(super) untold: u64,
 }
 
 /// What came of loading a probe.
@@ -144,7 +146,7 @@ pub(super) fn switch_probes(
 }
 
 fn load_probe(desc: &'static ProbeDesc, runs: bool, kernel: &Result<Kernel, LoadError>) -> Loaded {
-    let loaded = |state| Loaded { desc, state, failure: None };
+    let loaded = |state| Loaded { desc, state, failure: None, untold: 0 };
     if !runs {
         return loaded(State::Disabled);
     }
@@ -207,7 +209,7 @@ mod tests {
         let attached = HookState::Attached { by: "tp_btf/hook, when needed".to_owned() };
         let probe = Fake([Verdict { hook: "hook", state: attached, without: None }]);
         let state = State::Runs(Box::new(probe));
-        let mut loaded = Loaded { desc: &PROBES[0], state, failure: None };
+        let mut loaded = Loaded { desc: &PROBES[0], state, failure: None, untold: 0 };
         assert_eq!(loaded.status().state, ProbeState::Active);
         assert_eq!(loaded.attempt(|probe| probe.snapshot()), None);
         let status = loaded.status();

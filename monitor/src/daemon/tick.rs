@@ -12,8 +12,9 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
-    events,
+    events::{self, Teller},
     probes::{Loaded, load_probes, switch_probes},
+    slowest::Slowest,
 };
 use crate::{
     agent::Agent,
@@ -21,7 +22,7 @@ use crate::{
     attribution::{Attributor, CgroupMount, Group},
     cgroup::Cgroups,
     config::Config,
-    event::{self, What},
+    event::{Kind, What},
     export::otlp::Records,
     host::{self, Host, Problem},
     kernel::namespace,
@@ -140,28 +141,19 @@ impl Ticker {
             probe.decode(&mut |sample| {
                 self.aggregate.add(&sample, || group_of(sample.owner, &mut self.attributor));
             });
-            let is_sent = |kind: event::Kind| {
-                self.records.is_open() && self.config.events.export.contains(&kind)
-            };
-            let is_wanted =
-                |kind| kind == event::Kind::Slow || events::are_logged(kind) || is_sent(kind);
-            // The one under way.
-            let tick = self.tick + 1;
-            probe.events(&is_wanted, &mut |mut event| {
-                let kind = event.what.kind();
-                self.config.events.argv.apply(&mut event);
+            let teller = Teller { config: &self.config.events, records: &self.records };
+            let mut slow = Slowest::new(self.config.events.slowest);
+            probe.events(&|kind| kind == Kind::Slow || teller.wants(kind), &mut |event| {
                 let group = group_of(event.process.into(), &mut self.attributor);
-                if let What::Slow(slow) = &event.what {
-                    let exemplar = Arc::new(events::exemplar(tick, &event, slow));
-                    self.aggregate.exemplify(&group, &slow.among, &exemplar);
-                }
-                if events::are_logged(kind) {
-                    events::log(&event, &group);
-                }
-                if is_sent(kind) {
-                    self.records.push_event(&event, &group);
-                }
+                let What::Slow(it) = &event.what else { return teller.tell(event, &group) };
+                // The tick under way is the next.
+                let exemplar = Arc::new(events::exemplar(self.tick + 1, &event, it));
+                self.aggregate.exemplify(&group, &it.among, &exemplar);
+                slow.add(it.latency, (event, group));
             });
+            let (slow, untold) = slow.split();
+            slow.into_iter().for_each(|(event, group)| teller.tell(event, &group));
+            loaded.untold += untold;
         }
         self.cgroups.collect(&mut |group, metric, attributes, increase| {
             self.aggregate.add_place(group, metric, attributes, increase);
@@ -220,8 +212,10 @@ impl Ticker {
                 self.agent.status(status, sink);
             }
             for loaded in &self.probes {
-                if let Some(probe) = loaded.probe() {
-                    self.agent.costs(loaded.desc.name, probe, sink);
+                let Some(probe) = loaded.probe() else { continue };
+                self.agent.costs(loaded.desc.name, probe, sink);
+                if loaded.desc.slow.is_some() {
+                    self.agent.lost(loaded.desc.name, "untold", loaded.untold, sink);
                 }
             }
         });

@@ -90,6 +90,6 @@ pub static AGENT_LOST: MetricDesc = MetricDesc {
     unit: "{event}",
     kind: Kind::Counter,
     attributes: &["monitor.probe", "monitor.loss.reason"],
-    help: "Events that were not measured, or not where they belong; 0 says that none were lost",
+    help: "Events that were not measured or not told, or not where they belong; 0 says that none were lost",
     source: "counted where each loss happens",
 };

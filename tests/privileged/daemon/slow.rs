@@ -15,9 +15,9 @@ use super::{
     scrape::Scrape,
 };
 
-/// A daemon that tells latencies from these thresholds on, in its log.
+/// A daemon that tells all latencies from these thresholds on that it can, in its log.
 fn start(thresholds: &str) -> Daemon {
-    let config = format!("[events.slow]\n{thresholds}\n");
+    let config = format!("[events]\nslowest = 1000000\n[events.slow]\n{thresholds}\n");
     let args = ["--log-format", "json", "--log-level", "info,monitor::event=debug"];
     let daemon = Daemon::configured(clean(executable()), &config, args);
     daemon.wait_ready();
