@@ -15,14 +15,17 @@ use super::{
     scrape::Scrape,
 };
 
-/// A daemon that tells all latencies from these thresholds on that it can, in its log.
-fn start(thresholds: &str) -> Daemon {
-    let config = format!("[events]\nslowest = 1000000\n[events.slow]\n{thresholds}\n");
+/// A daemon that tells latencies from these thresholds on in its log, so many of a tick.
+fn start(slowest: u32, thresholds: &str) -> Daemon {
+    let config = format!("[events]\nslowest = {slowest}\n[events.slow]\n{thresholds}\n");
     let args = ["--log-format", "json", "--log-level", "info,monitor::event=debug"];
     let daemon = Daemon::configured(clean(executable()), &config, args);
     daemon.wait_ready();
     daemon
 }
+
+/// More than there are.
+const ALL: u32 = 1_000_000;
 
 /// What a daemon told so far of a metric.
 fn told(daemon: &Daemon, metric: &str) -> Vec<Value> {
@@ -43,7 +46,7 @@ fn a_wait_for_a_cpu_is_told_and_shown_as_an_example() {
     /// Between the clocks of the kernel and of the process: it wakes up, and then it runs.
     const TOLERANCE: Duration = Duration::from_millis(2);
     let _serial = serial();
-    let daemon = start("sched = \"50ms\"");
+    let daemon = start(ALL, "sched = \"50ms\"");
     let workload = Workload::start(COMMAND, ["starve", &sys::last_cpu(), "5", "120"]);
     let waits = workload.done();
     daemon.wait_ticks(1);
@@ -96,7 +99,7 @@ fn what_is_told_adds_up_to_what_is_counted() {
 
 fn adds_up() {
     const COMMAND: &str = "mt-asks";
-    let daemon = start("block = \"1ns\"\ntcp = \"1ns\"");
+    let daemon = start(ALL, "block = \"1ns\"\ntcp = \"1ns\"");
     let check =
         |metric: &str, series: (&str, &[(&str, &str)]), is_meant: &dyn Fn(&Value) -> bool| {
             let mut told = told(&daemon, metric);
@@ -153,25 +156,31 @@ fn adds_up() {
     }
 }
 
-/// What there is no room for is counted.
+/// What there is no room for is counted, and what others are slower than.
 #[test]
 fn what_is_not_told_is_counted() {
+    const SLOWEST: u8 = 7;
     let _serial = serial();
-    let daemon = start("sched = \"1ns\"");
+    let daemon = start(SLOWEST.into(), "sched = \"1ns\"");
     daemon.wait_ticks(3);
     let workload = Workload::start("mt-pairs", ["threads", "40", "200"]);
     workload.done();
     workload.end();
     daemon.wait_ticks(2);
     let scrape = Scrape::text(&daemon);
-    let labels = [("monitor_probe", "sched"), ("monitor_loss_reason", "ring_full")];
-    let lost = scrape.value("monitor_agent_lost_total", &labels).expect("it is counted");
-    let told = told(&daemon, "monitor.process.runqueue.latency").len() as f64;
+    let not_told = |reason| {
+        let labels = [("monitor_probe", "sched"), ("monitor_loss_reason", reason)];
+        scrape.value("monitor_agent_lost_total", &labels).expect("it is counted")
+    };
+    let (lost, untold) = (not_told("ring_full"), not_told("untold"));
+    let ticks = daemon.get("/health").json()["tick"].as_u64().expect("ticks are numbered");
+    let told = told(&daemon, "monitor.process.runqueue.latency").len();
     let counted: f64 =
         scrape.values("monitor_sched_runqueue_latency_seconds_count", &[]).iter().sum();
-    println!("{told} told, {lost} not, {counted} counted");
-    assert!(lost > 0.0);
+    println!("{told} told in {ticks} ticks, {lost} and {untold} not, {counted} counted");
+    assert!(lost > 0.0 && untold > 0.0);
+    assert!(told as u64 <= u64::from(SLOWEST) * ticks);
     // Waits of no time at all are not told, and there may be some that no group was given yet.
-    let off = (told + lost) / counted - 1.0;
-    assert!(off.abs() < 0.05, "{told} and {lost} of {counted}");
+    let off = (told as f64 + lost + untold) / counted - 1.0;
+    assert!(off.abs() < 0.05, "{told}, {lost} and {untold} of {counted}");
 }
