@@ -41,10 +41,11 @@ pub fn send_minor<T: 'static, const BYTES: usize>(ring: &Ring<BYTES>, event: T) 
     used(ring) < BYTES as u64 / 2 && send(ring, event)
 }
 
-/// Whether there is room for an event of so many bytes, without the lock that sending takes.
+/// Whether there is room for an event of so many bytes, without the lock that sending takes. The kernel
+/// rounds up, and never fills the last byte.
 #[inline(always)]
 pub fn has_room<const BYTES: usize>(ring: &Ring<BYTES>, bytes: usize) -> bool {
-    used(ring) + (HEADER + bytes) as u64 <= BYTES as u64
+    used(ring) + ((HEADER + bytes).next_multiple_of(8) as u64) < BYTES as u64
 }
 
 /// Bytes that are in use.

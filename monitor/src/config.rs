@@ -1,5 +1,6 @@
 //! Configuration: a TOML file, then `MONITOR_*` variables, then flags; the last word counts.
 
+mod by_probe;
 mod error;
 mod otlp;
 
@@ -21,7 +22,6 @@ use crate::{
     event::{self, ArgvPolicy},
     host::HostPaths,
     kernel::loader::BpfLevel,
-    probe::PROBES,
 };
 
 /// Where the file is looked for when none is named.
@@ -57,6 +57,7 @@ pub struct Config {
     /// Where measurements and logs are sent.
     pub otlp: OtlpConfig,
     /// Which probes run, by name; of those not named the ones that do by default.
+    #[serde(deserialize_with = "by_probe::read_switches")]
     pub probes: BTreeMap<String, bool>,
 }
 
@@ -115,6 +116,7 @@ pub struct EventsConfig {
     /// Which are sent by OTLP, whatever is logged.
     pub export: Vec<event::Kind>,
     /// From when on a latency is an event, by the probe that measures it; `0s` for never.
+    #[serde(deserialize_with = "by_probe::read_thresholds")]
     pub slow: BTreeMap<String, Threshold>,
     /// How many of each probe's slow latencies are told in a tick, the slowest ones.
     pub slowest: usize,
@@ -160,7 +162,7 @@ impl Default for Config {
             events: EventsConfig::default(),
             log: LogConfig::default(),
             otlp: OtlpConfig::default(),
-            probes: defaults().collect(),
+            probes: by_probe::switches(),
         }
     }
 }
@@ -189,7 +191,7 @@ impl Default for EventsConfig {
     fn default() -> Self {
         use event::Kind::{Exec, Exit, OomKill, Slow};
         let export = vec![Exec, Exit, OomKill, Slow];
-        let slow = thresholds().collect();
+        let slow = by_probe::thresholds();
         Self { argv: ArgvPolicy::default(), export, slow, slowest: 20 }
     }
 }
@@ -226,25 +228,10 @@ impl Config {
             line: text[..offset].lines().count().max(1),
             message,
         };
-        let mut config: Self = toml::from_str(text).map_err(|error| {
+        toml::from_str(text).map_err(|error| {
             // The end of what is wrong lies in its line; its start may be the end of the line above.
             at(error.span().map_or(0, |span| span.end), explain(&error))
-        })?;
-        // What is not said is known all the same, so that it is no change when it is said.
-        for (name, runs) in defaults() {
-            config.probes.entry(name).or_insert(runs);
-        }
-        for (name, threshold) in thresholds() {
-            config.events.slow.entry(name).or_insert(threshold);
-        }
-        let wrong = wrong_name("probe", config.probes.keys(), defaults());
-        let wrong =
-            wrong.or_else(|| wrong_name("latency", config.events.slow.keys(), thresholds()));
-        if let Some((name, message)) = wrong {
-            let offset = text.find(name.as_str()).map_or(0, |start| start + name.len());
-            return Err(at(offset, message));
-        }
-        Ok(config)
+        })
     }
 
     /// Checks what types cannot say.
@@ -274,27 +261,6 @@ impl Config {
     pub fn runs(&self, probe: &str) -> bool {
         self.probes.get(probe).copied().unwrap_or_default()
     }
-}
-
-/// Which probes run by default.
-fn defaults() -> impl Iterator<Item = (String, bool)> {
-    PROBES.iter().map(|probe| (probe.name.to_owned(), probe.is_default))
-}
-
-/// From when on the latencies of probes are events, by default.
-fn thresholds() -> impl Iterator<Item = (String, Threshold)> {
-    PROBES.iter().filter_map(|probe| Some((probe.name.to_owned(), Threshold(probe.slow?))))
-}
-
-/// The first of the names that is not known, and what is wrong with it.
-fn wrong_name<'a, T>(
-    what: &str,
-    mut names: impl Iterator<Item = &'a String>,
-    known: impl Iterator<Item = (String, T)>,
-) -> Option<(String, String)> {
-    let known: Vec<_> = known.map(|(name, _)| name).collect();
-    let wrong = names.find(|name| !known.contains(name))?;
-    Some((wrong.clone(), unknown(what, wrong, known.iter().map(String::as_str))))
 }
 
 /// A variable of the process.
@@ -390,7 +356,9 @@ mod tests {
             "monitor.toml:2: unknown latency `shed`; did you mean `sched`?"
         );
         let none = error("events.slow.process = \"1s\"\n");
-        assert!(none.contains("unknown latency `process`; there are: sched, "), "{none}");
+        assert!(none.contains("unknown latency `process`; there are: block, "), "{none}");
+        let none = error("[probes]\nprocess = true\n[events.slow]\nprocess = \"1s\"\n");
+        assert!(none.starts_with("monitor.toml:4: unknown latency `process`"), "{none}");
         assert!(
             error("zzz = 1\n").starts_with("monitor.toml:1: unknown key `zzz`; there are: listen,")
         );

@@ -156,6 +156,14 @@ pub struct Among {
     pub host: SeriesKey,
 }
 
+impl Among {
+    /// Where the series of a group and that of the host have the attributes of what was waited for.
+    pub fn alike(attributes: &Attributes, [group, host]: [&'static MetricDesc; 2]) -> Self {
+        let key = |metric| SeriesKey { metric, attributes: attributes.clone() };
+        Self { subject: attributes.clone(), group: key(group), host: key(host) }
+    }
+}
+
 /// What tells a series of a host, or of a group, apart from its others.
 #[derive(Clone, Debug)]
 pub struct SeriesKey {

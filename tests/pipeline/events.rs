@@ -107,7 +107,10 @@ fn slow_waits_are_found_and_shown_as_exemplars() {
     for (labels, value) in &shown {
         // Prometheus leaves the names of these as they are.
         assert_eq!(labels["process.pid"], workload.pid().to_string(), "{labels}");
-        assert!(told.iter().any(|event| seconds(event) == *value), "{value} was not told");
+        wait("the event of an exemplar", || {
+            let told = loki::query(addresses.loki, &query);
+            told.iter().any(|event| seconds(&event.attributes) == *value).then_some(())
+        });
     }
     println!("{} told, {} shown", told.len(), shown.len());
     workload.end();

@@ -21,7 +21,7 @@ use monitor_ebpf::{
     atomic, bank, histogram,
     kernel::Task,
     process,
-    slow::{self, SlowRing},
+    slow::{self, Measured, SlowRing},
     table,
 };
 
@@ -82,7 +82,8 @@ pub fn major_fault_end(_: PerfEventContext) -> u32 {
         let coarse = hist::coarse(slot);
         histogram::add_shared(&raw mut (*faults).sum_ns, &raw mut (*faults).slots, coarse, ns);
         histogram::add_shared(&raw mut (*host).sum_ns, &raw mut (*host).slots, slot, ns);
-        if slow::is_slow(ns) && !slow::tell_of(&EVENTS, task, (0, ns), ()) {
+        let measured = Measured { latency: 0, ns, ended: begin + ns };
+        if slow::is_slow(ns) && !slow::tell_of(&EVENTS, task, measured, ()) {
             return lost(bank, Loss::RingFull);
         }
     }

@@ -24,7 +24,7 @@ use monitor_ebpf::{
     kernel::Task,
     once::{self, Told},
     process,
-    slow::{self, SlowRing},
+    slow::{self, Measured, SlowRing},
     table,
 };
 
@@ -155,7 +155,8 @@ fn end(latency: usize) -> i32 {
             slot,
             ns,
         );
-        if slow::is_slow(ns) && !slow::tell_of(&EVENTS, task, (latency, ns), ()) {
+        let measured = Measured { latency, ns, ended: begin + ns };
+        if slow::is_slow(ns) && !slow::tell_of(&EVENTS, task, measured, ()) {
             lost(Loss::RingFull);
         }
     }

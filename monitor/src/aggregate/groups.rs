@@ -94,9 +94,14 @@ impl Groups {
         key: &SeriesKey,
         exemplar: &Arc<Exemplar>,
     ) {
-        let exported = self.exported.get_mut(group).filter(|_| !is_reserved(group));
-        let series = exported.map_or(&mut self.other, |exported| &mut exported.series);
-        series.exemplify(key, exemplar);
+        let has_room = self.exported.len() < self.top;
+        match self.exported.get_mut(group) {
+            _ if is_reserved(group) => self.other.exemplify(key, exemplar),
+            Some(exported) => exported.series.exemplify(key, exemplar),
+            None if !has_room => self.other.exemplify(key, exemplar),
+            // Its own series comes with the first sample, which may be that of the next tick.
+            None => {}
+        }
     }
 
     /// Adds a sample to the rest.

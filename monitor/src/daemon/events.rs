@@ -1,4 +1,5 @@
-//! Telling events: as structured records among the daemon's logs, and by OTLP; slow latencies as exemplars too.
+//! Telling events: as structured records among the daemon's logs, and by OTLP; and slow latencies as
+//! exemplars.
 
 use tracing::Level;
 

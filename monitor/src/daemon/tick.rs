@@ -153,7 +153,9 @@ impl Ticker {
             });
             let (slow, untold) = slow.split();
             slow.into_iter().for_each(|(event, group)| teller.tell(event, &group));
-            loaded.untold += untold;
+            if teller.wants(Kind::Slow) {
+                loaded.untold += untold;
+            }
         }
         self.cgroups.collect(&mut |group, metric, attributes, increase| {
             self.aggregate.add_place(group, metric, attributes, increase);

@@ -157,14 +157,15 @@ impl Probe for Block {
 
     fn snapshot(&mut self) -> Result<(), ProbeError> {
         self.object.flush_log();
+        // What is taken from the kernel is gone there: a step that fails must not give it out twice.
         self.snapshot = Snapshot::default();
+        self.events.snapshot();
         let bank = self.banks.ended().into();
         self.take_entries(bank)?;
         self.snapshot.lost = self.lost.drain(bank)?;
         if self.snapshot.lost[Loss::NoIssueTime as usize] > 0 {
             self.object.attach_on_demand(&ISSUE_TIME);
         }
-        self.events.snapshot();
         let counted = self.snapshot.entries.iter().map(|entry| entry.key.device);
         for device in counted.chain(self.events.subjects().map(|subject| subject.device)) {
             self.snapshot.names.entry(device).or_insert_with(|| self.devices.name(device));

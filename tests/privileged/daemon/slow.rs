@@ -50,6 +50,8 @@ fn a_wait_for_a_cpu_is_told_and_shown_as_an_example() {
     let workload = Workload::start(COMMAND, ["starve", &sys::last_cpu(), "5", "120"]);
     let waits = workload.done();
     daemon.wait_ticks(1);
+    // What is shown was told before.
+    let scrape = Scrape::protobuf(&daemon);
     let all = told(&daemon, "monitor.process.runqueue.latency");
     let told: Vec<_> = all.iter().filter(|line| line["comm"] == COMMAND).cloned().collect();
     let latencies = latencies(&told);
@@ -66,7 +68,6 @@ fn a_wait_for_a_cpu_is_told_and_shown_as_an_example() {
         assert_eq!(line["ppid"], Value::Null);
     }
 
-    let scrape = Scrape::protobuf(&daemon);
     let shown = |name: &str, command: Option<&str>| {
         let mut examples = scrape.exemplars.iter().filter(|((other, labels), _)| {
             other == name && labels.get("process_executable_name").map(String::as_str) == command
@@ -179,7 +180,8 @@ fn what_is_not_told_is_counted() {
         scrape.values("monitor_sched_runqueue_latency_seconds_count", &[]).iter().sum();
     println!("{told} told in {ticks} ticks, {lost} and {untold} not, {counted} counted");
     assert!(lost > 0.0 && untold > 0.0);
-    assert!(told as u64 <= u64::from(SLOWEST) * ticks);
+    // One more may be under way.
+    assert!(told as u64 <= u64::from(SLOWEST) * (ticks + 1));
     // Waits of no time at all are not told, and there may be some that no group was given yet.
     let off = (told as f64 + lost + untold) / counted - 1.0;
     assert!(off.abs() < 0.05, "{told}, {lost} and {untold} of {counted}");

@@ -5,7 +5,7 @@ use monitor_common::block::{DEVICE, Entry, Key, Loss, Operation, Pending, QUEUE,
 use monitor_ebpf::{
     atomic, histogram,
     kernel::{Purpose, Request},
-    slow,
+    slow::{self, Measured},
 };
 
 use crate::{EVENTS, FLUSHES, entry, lost, pending};
@@ -109,9 +109,9 @@ unsafe fn record(entry: *mut Entry, started: u64, issued: u64) {
                 queue_ns,
             );
         }
-        for (latency, ns) in [(QUEUE, queue_ns), (DEVICE, device_ns)] {
+        for (latency, ns, ended) in [(QUEUE, queue_ns, issued), (DEVICE, device_ns, now)] {
             if slow::is_slow(ns) {
-                tell(&(*entry).key, latency, ns);
+                tell(&(*entry).key, latency, ns, ended);
             }
         }
     }
@@ -120,9 +120,9 @@ unsafe fn record(entry: *mut Entry, started: u64, issued: u64) {
 /// Tells of a request that was slow.
 #[cold]
 #[inline(never)]
-fn tell(key: &Key, latency: usize, ns: u64) {
+fn tell(key: &Key, latency: usize, ns: u64, ended: u64) {
     let subject = Subject { device: key.device, operation: key.operation.into() };
-    if !slow::tell(&EVENTS, (key.process(), 0), (latency, ns), subject) {
+    if !slow::tell(&EVENTS, (key.process(), 0), Measured { latency, ns, ended }, subject) {
         lost(Loss::RingFull);
     }
 }

@@ -6,7 +6,11 @@ use monitor_common::{
     hist,
     sched::{HostBank, Loss, OFFCPU, RUNQUEUE, Stamps, TaskStats},
 };
-use monitor_ebpf::{histogram, kernel::Task, slow};
+use monitor_ebpf::{
+    histogram,
+    kernel::Task,
+    slow::{self, Measured},
+};
 
 use crate::{
     EVENTS, TASKS, control_bank, host, lost, lost_here,
@@ -69,7 +73,7 @@ pub unsafe fn on_switch(preempted: bool, prev: Task, next: Task) {
         let waited = now.wrapping_sub(wake);
         record(host, stats.as_ptr(), bank, RUNQUEUE, waited);
         if slow::is_slow(waited) {
-            tell(next, waited);
+            tell(next, now, waited);
         }
         if out != 0 {
             record(host, stats.as_ptr(), bank, OFFCPU, wake.wrapping_sub(out));
@@ -80,8 +84,8 @@ pub unsafe fn on_switch(preempted: bool, prev: Task, next: Task) {
 /// Tells of a thread that waited long for a CPU. To be blocked long is what most threads are for.
 #[cold]
 #[inline(never)]
-fn tell(task: Task, waited: u64) {
-    if !slow::tell_of(&EVENTS, task, (RUNQUEUE, waited), ()) {
+fn tell(task: Task, ended: u64, ns: u64) {
+    if !slow::tell_of(&EVENTS, task, Measured { latency: RUNQUEUE, ns, ended }, ()) {
         lost_here(Loss::RingFull);
     }
 }

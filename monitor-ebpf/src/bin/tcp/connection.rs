@@ -8,6 +8,7 @@ use monitor_common::{
 use monitor_ebpf::{
     atomic, bank,
     kernel::{Endpoint, Sock},
+    slow::Measured,
 };
 
 use crate::{
@@ -68,12 +69,14 @@ pub fn opened(sock: Sock, before: u8) {
         let connection = connection.as_ptr();
         // SAFETY: the socket's storage, and programs have no other clock.
         unsafe {
-            let latency = bpf_ktime_get_ns().wrapping_sub((*connection).stamp);
+            let ended = bpf_ktime_get_ns();
+            let ns = ended.wrapping_sub((*connection).stamp);
             atomic::or(&raw mut (*connection).flags, flag::OPEN);
             let entries = Entries::of((*connection).owner, (*connection).service, bank);
             entries.add(|traffic| &raw mut (*traffic).opened[CLIENT], 1);
-            entries.record(bank, CONNECT, latency);
-            record::tell_slow((*connection).owner, (*connection).service, CONNECT, latency);
+            entries.record(bank, CONNECT, ns);
+            let measured = Measured { latency: CONNECT, ns, ended };
+            record::tell_slow((*connection).owner, (*connection).service, measured);
         }
     } else if before == state::SYN_RECV {
         let Some(connection) = CONNECTIONS.get_or_create(sock) else {

@@ -11,6 +11,7 @@ use monitor_ebpf::{
     atomic, bank,
     kernel::{Sock, Task, Transport, low_half},
     process,
+    slow::Measured,
 };
 
 use crate::{
@@ -136,7 +137,8 @@ pub fn accepted(sock: Sock) {
     let connection = connection.as_ptr();
     // SAFETY: the socket's storage.
     unsafe {
-        let waited = bpf_ktime_get_ns().wrapping_sub((*connection).stamp);
+        let ended = bpf_ktime_get_ns();
+        let ns = ended.wrapping_sub((*connection).stamp);
         (*connection).owner = current();
         atomic::or(&raw mut (*connection).flags, flag::CLAIMED);
         unsettle(sock);
@@ -144,8 +146,9 @@ pub fn accepted(sock: Sock) {
         if (*connection).stamp != 0 {
             let bank = bank::active();
             let entries = Entries::of((*connection).owner, (*connection).service, bank);
-            entries.record(bank, ACCEPT, waited);
-            record::tell_slow((*connection).owner, (*connection).service, ACCEPT, waited);
+            entries.record(bank, ACCEPT, ns);
+            let measured = Measured { latency: ACCEPT, ns, ended };
+            record::tell_slow((*connection).owner, (*connection).service, measured);
         }
     }
 }

@@ -13,7 +13,8 @@ use monitor_common::{
 use monitor_ebpf::{
     atomic, histogram,
     kernel::{Endpoint, Message, Sock, Task},
-    slow, table,
+    slow::{self, Measured},
+    table,
 };
 
 use crate::{EVENTS, QUESTIONS, SERVERS, record::lost};
@@ -77,7 +78,8 @@ pub fn answered(
     let ns = unsafe { bpf_ktime_get_ns() }.wrapping_sub(stamp);
     let Some(slot) = histogram::slot_of(ns) else { return lost(bank, Loss::Implausible) };
     let slot = hist::coarse(slot);
-    if slow::is_slow(ns) && !slow::tell_of(&EVENTS, Task::current(), (NAMES, ns), service(server)) {
+    let measured = Measured { latency: NAMES, ns, ended: stamp + ns };
+    if slow::is_slow(ns) && !slow::tell_of(&EVENTS, Task::current(), measured, service(server)) {
         lost(bank, Loss::RingFull);
     }
     for answers in entries(process, server, bank).into_iter().flatten() {

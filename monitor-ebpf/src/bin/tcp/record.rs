@@ -12,7 +12,9 @@ use monitor_common::{
 use monitor_ebpf::{
     atomic, bank, histogram,
     kernel::{Sock, TcpSock},
-    ledger, slow, table,
+    ledger,
+    slow::{self, Measured},
+    table,
 };
 
 use crate::{EVENTS, LOST, PROCESSES, SERVICES};
@@ -75,8 +77,8 @@ impl Entries {
 
 /// Tells what a process waited for with a service, if it was long.
 #[inline(always)]
-pub fn tell_slow(owner: ProcessKey, service: ServiceKey, latency: usize, ns: u64) {
-    if slow::is_slow(ns) && !slow::tell(&EVENTS, (owner, 0), (latency, ns), service) {
+pub fn tell_slow(owner: ProcessKey, service: ServiceKey, measured: Measured) {
+    if slow::is_slow(measured.ns) && !slow::tell(&EVENTS, (owner, 0), measured, service) {
         lost(bank::active(), Loss::RingFull);
     }
 }

@@ -11,7 +11,7 @@ use monitor_common::{
 };
 
 use crate::{
-    event::{Among, SeriesKey},
+    event::Among,
     metric::{
         BLOCK_DEVICE_LATENCY, BLOCK_ERRORS, BLOCK_IO, BLOCK_OPERATIONS, BLOCK_QUEUE_LATENCY,
         MetricDesc, PROCESS_BLOCK_DEVICE_LATENCY, PROCESS_BLOCK_ERRORS, PROCESS_BLOCK_IO,
@@ -112,13 +112,9 @@ impl Decoder {
         names: &Names,
     ) -> Option<Among> {
         let place = (subject.device, subject.operation.try_into().ok()?);
-        let attributes = self.attributes(names, place);
-        let key = |metrics: &Metrics| {
-            let metric = metrics.latencies.get(latency)?;
-            Some(SeriesKey { metric, attributes: attributes.clone() })
-        };
-        let (group, host) = (key(&OF_PROCESS)?, key(&OF_HOST)?);
-        Some(Among { subject: attributes, group, host })
+        let metric = |metrics: &Metrics| metrics.latencies.get(latency).copied();
+        let metrics = [metric(&OF_PROCESS)?, metric(&OF_HOST)?];
+        Some(Among::alike(&self.attributes(names, place), metrics))
     }
 
     fn attributes(&mut self, names: &Names, (device, operation): (u32, u16)) -> Attributes {

@@ -7,7 +7,7 @@ use monitor_common::{
 };
 
 use crate::{
-    event::{Among, SeriesKey},
+    event::Among,
     metric::{MEMORY_FAULT_LATENCY, PROCESS_MEMORY_FAULT_LATENCY},
     probe::{ledger::Ledger, room::Room, tallies::Decode},
     sample::{Attributes, Owner, Sample, Value},
@@ -54,12 +54,7 @@ impl Decode<Faults, HostBank> for Decoder {
     }
 
     fn among(&self, _: usize) -> Option<Among> {
-        let key = |metric| SeriesKey { metric, attributes: self.none.clone() };
-        Some(Among {
-            subject: self.none.clone(),
-            group: key(&PROCESS_MEMORY_FAULT_LATENCY),
-            host: key(&MEMORY_FAULT_LATENCY),
-        })
+        Some(Among::alike(&self.none, [&PROCESS_MEMORY_FAULT_LATENCY, &MEMORY_FAULT_LATENCY]))
     }
 }
 

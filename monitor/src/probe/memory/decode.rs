@@ -7,7 +7,7 @@ use monitor_common::{
 };
 
 use crate::{
-    event::{Among, SeriesKey},
+    event::Among,
     metric::{
         MEMORY_COMPACTION_LATENCY, MEMORY_RECLAIM_LATENCY, MetricDesc,
         PROCESS_MEMORY_COMPACTION_LATENCY, PROCESS_MEMORY_RECLAIM_LATENCY, PROCESS_OOM_KILLS,
@@ -96,12 +96,7 @@ impl Decode<Kept, HostBank> for Decoder {
 
     fn among(&self, latency: usize) -> Option<Among> {
         let attributes = self.latencies.get(latency)?;
-        let key = |metric| SeriesKey { metric, attributes: attributes.clone() };
-        Some(Among {
-            subject: attributes.clone(),
-            group: key(PROCESS_LATENCIES[latency]),
-            host: key(HOST_LATENCIES[latency]),
-        })
+        Some(Among::alike(attributes, [PROCESS_LATENCIES[latency], HOST_LATENCIES[latency]]))
     }
 }
 

@@ -9,7 +9,7 @@ use monitor_common::{
 };
 
 use crate::{
-    event::{Among, SeriesKey},
+    event::Among,
     metric::{
         MetricDesc, PROCESS_CONTEXT_SWITCHES, PROCESS_CPU_TIME, PROCESS_MEMORY_FAULTS,
         PROCESS_OFFCPU_LATENCY, PROCESS_RUNQUEUE_LATENCY, SCHED_CONTEXT_SWITCHES,
@@ -92,13 +92,8 @@ impl Decoder {
 
     /// What slow latencies are among, by their places.
     pub(super) fn among(&self, latency: usize) -> Option<Among> {
-        let key =
-            |metric: &&'static MetricDesc| SeriesKey { metric, attributes: self.none.clone() };
-        Some(Among {
-            subject: self.none.clone(),
-            group: PROCESS_LATENCIES.get(latency).map(key)?,
-            host: HOST_LATENCIES.get(latency).map(key)?,
-        })
+        let metrics = [PROCESS_LATENCIES.get(latency)?, HOST_LATENCIES.get(latency)?];
+        Some(Among::alike(&self.none, metrics.map(|metric| *metric)))
     }
 
     fn process(
