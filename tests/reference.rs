@@ -182,8 +182,10 @@ pub struct Events {
 /// What the kernel kept from all observers.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Blind {
-    /// How often a thread was given a CPU without that, or why it wanted one, being seen.
-    pub runs: u64,
+    /// How often a thread was given a CPU.
+    pub ran: u64,
+    /// How often without that, or why it wanted one, being seen.
+    pub unseen: u64,
     /// How many threads were begun.
     pub begun: u64,
     /// How many of them were not seen to be freed: most of what they did was never handed on.
@@ -194,6 +196,11 @@ impl Blind {
     /// The share of all threads that were seen from beginning to end.
     pub fn seen(&self) -> f64 {
         1.0 - self.unended as f64 / self.begun.max(1) as f64
+    }
+
+    /// The share of all runs that were seen, and why they were wanted.
+    pub fn shown(&self) -> f64 {
+        1.0 - self.unseen as f64 / self.ran.max(1) as f64
     }
 }
 
@@ -230,11 +237,13 @@ impl Events {
                 Kind::Switch => {
                     // It ran, so it must have been given the CPU.
                     if let Some((on_cpu, woken)) = threads.get_mut(&event.prev) {
-                        blind.runs += u64::from(!*on_cpu);
+                        blind.ran += u64::from(!*on_cpu);
+                        blind.unseen += u64::from(!*on_cpu);
                         (*on_cpu, *woken) = (false, is_runnable(event.prev_state));
                     }
                     if wanted_next && let Some((on_cpu, woken)) = threads.get_mut(&event.next) {
-                        blind.runs += u64::from(!*woken);
+                        blind.ran += 1;
+                        blind.unseen += u64::from(!*woken);
                         *on_cpu = true;
                     }
                 }

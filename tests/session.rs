@@ -65,8 +65,8 @@ pub struct Observed<T> {
 
 /// Runs `body` between the start and the end of both recorders. Processes that it starts must have
 /// ended when it returns, so that both saw all of them. When bpftrace lost events, everything is done
-/// once more with larger buffers. When the kernel kept the ends of threads from both, it is done once
-/// more in the hope that it does not, and at last with what there is;
+/// once more with larger buffers. When the kernel kept the ends of threads from both, or too many wakeups,
+/// it is done once more in the hope that it does not, and at last with what there is;
 /// [`crate::truth`] fails if that is too little.
 ///
 /// The probe is attached first, so bpftrace reads its clock after the probe's programs have run: at
@@ -83,7 +83,7 @@ pub fn observe<T>(kernel: &Kernel, body: impl Fn(&Recorder) -> T) -> Observed<T>
         match tracer.stop() {
             Ok(events) => {
                 let blind = events.blind(|_, comm| comm.starts_with(PREFIX));
-                if blind.unended == 0 || left == 0 {
+                if (blind.unended == 0 && blind.shown() >= SHOWN) || left == 0 {
                     return Observed { totals, events, result };
                 }
                 println!("once more, as the kernel did not show everything: {blind:?}");
@@ -99,6 +99,10 @@ pub fn observe<T>(kernel: &Kernel, body: impl Fn(&Recorder) -> T) -> Observed<T>
 
 /// How often observations are made at most.
 const ATTEMPTS: u32 = 3;
+
+/// The share of all runs that an observation should have seen. It is half as far from all as
+/// [`crate::truth`] lets counts be apart.
+const SHOWN: f64 = 0.995;
 
 /// Makes a measurement, and once more when something was not to be seen, in the hope that it is then. On
 /// some machines no tracepoint fires while certain threads run, such as those of a sandbox, nor in
