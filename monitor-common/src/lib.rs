@@ -15,6 +15,7 @@ mod named;
 pub mod offsets;
 pub mod process;
 pub mod sched;
+pub mod stall;
 pub mod tcp;
 pub mod udp;
 

@@ -13,6 +13,7 @@ pub mod local_storage;
 pub mod once;
 pub mod process;
 pub mod slow;
+pub mod stall;
 pub mod table;
 
 /// Rust wants one, though nothing here can panic: the verifier refuses programs that may not end.

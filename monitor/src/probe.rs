@@ -15,6 +15,7 @@ mod memory;
 mod process;
 mod room;
 mod sched;
+mod stalls;
 mod table;
 mod tallies;
 mod tcp;

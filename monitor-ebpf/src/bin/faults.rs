@@ -7,37 +7,28 @@
 #![no_main]
 
 use aya_ebpf::{
-    btf_maps::{Array, HashMap},
-    helpers::bpf_ktime_get_ns,
+    btf_maps::HashMap,
     macros::{btf_map, perf_event},
     programs::PerfEventContext,
 };
 use monitor_common::{
-    faults::{Faults, HostBank, Loss, STARTS, Start},
-    hist,
-    key::{BANKS, ProcessKey},
+    faults::{Faults, LATENCIES},
+    key::ProcessKey,
+    stall::Loss,
 };
-use monitor_ebpf::{
-    atomic, bank, histogram,
-    kernel::Task,
-    process,
-    slow::{self, Measured, SlowRing},
-    table,
-};
+use monitor_ebpf::{slow::SlowRing, stall, table};
 
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 
-/// By the low bits of the thread id.
 #[btf_map]
-static BEGUN: Array<Start, STARTS> = Array::new();
+static BEGUN: stall::Begun<LATENCIES> = stall::Begun::new();
 /// By process; userspace empties it once a tick.
 #[btf_map]
 static FAULTS: HashMap<ProcessKey, Faults, 1024> = HashMap::new();
-/// By bank.
 #[btf_map]
-static HOST: Array<HostBank, BANKS> = Array::new();
+static HOST: stall::Host<LATENCIES> = stall::Host::new();
 /// Slow ones; userspace empties it once a tick.
 #[btf_map]
 static EVENTS: SlowRing = SlowRing::new();
@@ -45,67 +36,23 @@ static EVENTS: SlowRing = SlowRing::new();
 /// The first value of an entry of [`FAULTS`].
 static NOTHING: Faults = Faults::EMPTY;
 
-/// The running thread begins a fault of either kind.
+/// The running thread begins a fault of either kind. No end of a minor one will be seen, so the next
+/// fault of the thread begins anew.
 #[perf_event]
 pub fn fault_begin(_: PerfEventContext) -> u32 {
-    let task = Task::current();
-    if let Some(start) = BEGUN.get_ptr_mut(task.pid() & (STARTS as u32 - 1)) {
-        // SAFETY: a map value. Should two threads share the slot, the end of one of them finds the
-        // other's address and is counted as lost.
-        unsafe {
-            (*start).owner = task.address();
-            (*start).begin = bpf_ktime_get_ns();
-        }
-    }
+    stall::begin(&BEGUN, 0);
     0
 }
 
 /// A major fault of the running thread has ended.
 #[perf_event]
 pub fn major_fault_end(_: PerfEventContext) -> u32 {
-    let task = Task::current();
-    let bank = bank::active();
-    let Some(start) = BEGUN.get_ptr_mut(task.pid() & (STARTS as u32 - 1)) else { return 0 };
-    // SAFETY: map values.
-    unsafe {
-        let begin = (*start).begin;
-        if (*start).owner != task.address() || begin == 0 {
-            return lost(bank, Loss::Unmatched);
-        }
-        (*start).begin = 0;
-        let ns = bpf_ktime_get_ns().wrapping_sub(begin);
-        let Some(slot) = histogram::slot_of(ns) else { return lost(bank, Loss::Implausible) };
-        // Both or neither, so that the groups add up to the host.
-        let (Some(faults), Some(host)) = (faults(task, bank), HOST.get_ptr_mut(bank as u32)) else {
-            return 0;
-        };
-        let coarse = hist::coarse(slot);
-        histogram::add_shared(&raw mut (*faults).sum_ns, &raw mut (*faults).slots, coarse, ns);
-        histogram::add_shared(&raw mut (*host).sum_ns, &raw mut (*host).slots, slot, ns);
-        let measured = Measured { latency: 0, ns, ended: begin + ns };
-        if slow::is_slow(ns) && !slow::tell_of(&EVENTS, task, measured, ()) {
-            return lost(bank, Loss::RingFull);
-        }
-    }
-    0
-}
-
-/// The entry of a thread's process.
-#[inline(always)]
-fn faults(task: Task, bank: usize) -> Option<*mut Faults> {
-    let key = process::key(task.leader(), task.tgid(), bank);
-    if let Some(entry) = table::entry(&FAULTS, &key, &NOTHING) {
-        return Some(entry);
-    }
-    lost(bank, Loss::TableFull);
-    FAULTS.get_ptr_mut(ProcessKey::other(bank as u16))
-}
-
-#[inline(always)]
-fn lost(bank: usize, reason: Loss) -> u32 {
-    if let Some(host) = HOST.get_ptr_mut(bank as u32) {
-        // SAFETY: a map value, 8-byte aligned.
-        unsafe { atomic::add(&raw mut (*host).lost[reason as usize], 1) };
-    }
+    stall::end((&BEGUN, &HOST, &EVENTS), 0, |process, bank| {
+        let key = ProcessKey { bank: bank as u16, ..*process };
+        table::entry(&FAULTS, &key, &NOTHING, || {
+            stall::lost(&HOST, bank, Loss::TableFull);
+            ProcessKey::other(bank as u16)
+        })
+    });
     0
 }

@@ -2,45 +2,42 @@
 //! of it.
 //!
 //! Nothing is allocated here, as there may be no memory: the table of processes has all its entries
-//! from the beginning, and the beginning of what a thread is kept with is in a slot of its id.
+//! from the beginning.
 #![no_std]
 #![no_main]
 
 use aya_ebpf::{
     bindings::BPF_RB_NO_WAKEUP,
-    btf_maps::{Array, HashMap},
-    helpers::bpf_ktime_get_ns,
+    btf_maps::HashMap,
     macros::{btf_map, btf_tracepoint},
     programs::BtfTracePointContext,
 };
 use monitor_common::{
     event::{Kind, OomKill, RSS_COUNTERS},
-    hist,
-    key::{BANKS, ProcessKey},
-    memory::{COMPACTION, DIRECT, HostBank, Kept, LATENCIES, Loss, MEMCG, STARTS, Start},
+    key::ProcessKey,
+    memory::{COMPACTION, DIRECT, Kept, LATENCIES, MEMCG},
+    stall::Loss,
 };
 use monitor_ebpf::{
-    atomic, bank, events, histogram,
+    atomic, bank, events,
     kernel::Task,
     once::{self, Told},
     process,
-    slow::{self, Measured, SlowRing},
-    table,
+    slow::SlowRing,
+    stall, table,
 };
 
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 
-/// By the low bits of the thread id.
 #[btf_map]
-static BEGUN: Array<Start, STARTS> = Array::new();
+static BEGUN: stall::Begun<LATENCIES> = stall::Begun::new();
 /// By process; userspace empties it once a tick.
 #[btf_map]
 static KEPT: HashMap<ProcessKey, Kept, 512> = HashMap::new();
-/// By bank.
 #[btf_map]
-static HOST: Array<HostBank, BANKS> = Array::new();
+static HOST: stall::Host<LATENCIES> = stall::Host::new();
 /// Room for some hundred events; userspace empties it once a tick.
 #[btf_map]
 static EVENTS: SlowRing = SlowRing::new();
@@ -103,63 +100,17 @@ pub fn victim_exit(ctx: BtfTracePointContext) -> i32 {
 /// The running thread begins.
 #[inline(always)]
 fn begin(latency: usize) -> i32 {
-    let task = Task::current();
-    let Some(start) = BEGUN.get_ptr_mut(task.pid() & (STARTS as u32 - 1)) else { return 0 };
-    // SAFETY: a map value. Should another thread have the slot, its end will find this owner and be
-    // counted as lost; should both begin in the same moment, that is the beginning of either.
-    unsafe {
-        if (*start).owner != task.address() {
-            (*start).begin = [0; LATENCIES];
-            (*start).owner = task.address();
-        }
-        (*start).begin[latency] = bpf_ktime_get_ns();
-    }
+    stall::begin(&BEGUN, latency);
     0
 }
 
 /// The running thread is done.
 #[inline(always)]
 fn end(latency: usize) -> i32 {
-    let task = Task::current();
-    let Some(start) = BEGUN.get_ptr_mut(task.pid() & (STARTS as u32 - 1)) else { return 0 };
-    // SAFETY: map values.
-    unsafe {
-        let begin = (*start).begin[latency];
-        if (*start).owner != task.address() || begin == 0 {
-            lost(Loss::Unmatched);
-            return 0;
-        }
-        (*start).begin[latency] = 0;
-        let ns = bpf_ktime_get_ns().wrapping_sub(begin);
-        let Some(slot) = histogram::slot_of(ns) else {
-            lost(Loss::Implausible);
-            return 0;
-        };
-        // Both or neither, so that the groups add up to the host.
-        let bank = bank::active();
-        let (Some(kept), Some(host)) =
-            (kept(&process::of(task), bank), HOST.get_ptr_mut(bank as u32))
-        else {
-            return 0;
-        };
-        let coarse = hist::coarse(slot);
-        histogram::add_shared(
-            &raw mut (*kept).sums[latency],
-            &raw mut (*kept).slots[latency],
-            coarse,
-            ns,
-        );
-        histogram::add_shared(
-            &raw mut (*host).sums[latency],
-            &raw mut (*host).slots[latency],
-            slot,
-            ns,
-        );
-        let measured = Measured { latency, ns, ended: begin + ns };
-        if slow::is_slow(ns) && !slow::tell_of(&EVENTS, task, measured, ()) {
-            lost(Loss::RingFull);
-        }
-    }
+    stall::end((&BEGUN, &HOST, &EVENTS), latency, |process, bank| {
+        // SAFETY: a map value.
+        kept(process, bank).map(|kept| unsafe { &raw mut (*kept).stalls })
+    });
     0
 }
 
@@ -169,14 +120,15 @@ fn chosen(task: Task, has_sizes: bool) {
     if !once::is_first(&VICTIMS, task) {
         return;
     }
+    let bank = bank::active();
     let leader = task.leader();
     let key = process::of(task);
-    if let Some(kept) = kept(&key, bank::active()) {
+    if let Some(kept) = kept(&key, bank) {
         // SAFETY: a map value.
         unsafe { atomic::add(&raw mut (*kept).oom_kills, 1) };
     }
     let Some(mut event) = EVENTS.reserve_untyped::<OomKill>(0) else {
-        return lost(Loss::RingFull);
+        return stall::lost(&HOST, bank, Loss::RingFull);
     };
     let to = event.as_mut_ptr();
     // SAFETY: memory of the ring buffer, as large as an event; all of it that is read is written.
@@ -203,17 +155,8 @@ fn chosen(task: Task, has_sizes: bool) {
 #[inline(always)]
 fn kept(process: &ProcessKey, bank: usize) -> Option<*mut Kept> {
     let key = ProcessKey { bank: bank as u16, ..*process };
-    if let Some(entry) = table::entry(&KEPT, &key, &NOTHING) {
-        return Some(entry);
-    }
-    lost(Loss::TableFull);
-    KEPT.get_ptr_mut(ProcessKey::other(bank as u16))
-}
-
-#[inline(always)]
-fn lost(reason: Loss) {
-    if let Some(host) = HOST.get_ptr_mut(bank::active() as u32) {
-        // SAFETY: a map value, 8-byte aligned.
-        unsafe { atomic::add(&raw mut (*host).lost[reason as usize], 1) };
-    }
+    table::entry(&KEPT, &key, &NOTHING, || {
+        stall::lost(&HOST, bank, Loss::TableFull);
+        ProcessKey::other(bank as u16)
+    })
 }

@@ -153,11 +153,10 @@ unsafe fn count_end(counts: *mut Counts, status: u32) {
 fn counts(process: &ProcessKey) -> Option<*mut Counts> {
     let bank = bank::active();
     let key = ProcessKey { tgid: 0, bank: bank as u16, ..*process };
-    if let Some(entry) = table::entry(&COUNTS, &key, &NOTHING) {
-        return Some(entry);
-    }
-    lost(Loss::TableFull);
-    COUNTS.get_ptr_mut(ProcessKey::other(bank as u16))
+    table::entry(&COUNTS, &key, &NOTHING, || {
+        lost(Loss::TableFull);
+        ProcessKey::other(bank as u16)
+    })
 }
 
 /// Counts an event that could not be sent.

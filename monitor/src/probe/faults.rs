@@ -1,23 +1,25 @@
 //! The `faults` probe: how long major page faults take. See `monitor-ebpf/src/bin/faults.rs` for the
 //! kernel's half. How many faults there are is counted by `sched`, at no price.
 
-mod decode;
-
 use std::time::Duration;
 
 use monitor_common::{
-    faults::{Faults, HostBank},
+    faults::{Faults, HostBank, LATENCIES},
     offsets::TaskOffsets,
 };
 
-use self::decode::Decoder;
 use super::{
     ProbeDesc, ProbeError, require,
+    stalls::{Kind, Stalls},
     tallies::{Layout, Tallies},
 };
-use crate::kernel::{
-    attach::{Alternative, Hook, SoftwareEvent, Target},
-    loader::{Kernel, Setup},
+use crate::{
+    kernel::{
+        attach::{Alternative, Hook, SoftwareEvent, Target},
+        loader::{Kernel, Setup},
+    },
+    metric::{MEMORY_FAULT_LATENCY, PROCESS_MEMORY_FAULT_LATENCY},
+    sample::Attributes,
 };
 
 const NAME: &str = "faults";
@@ -52,7 +54,7 @@ pub(super) const DESC: ProbeDesc = ProbeDesc {
     load: |kernel| Ok(Box::new(load(kernel)?)),
 };
 
-fn load(kernel: &Kernel) -> Result<Tallies<Faults, HostBank, Decoder>, ProbeError> {
+fn load(kernel: &Kernel) -> Result<Tallies<Faults, HostBank, Stalls<LATENCIES>>, ProbeError> {
     let mut object = kernel.load(
         NAME,
         aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/faults.o")),
@@ -68,5 +70,11 @@ fn load(kernel: &Kernel) -> Result<Tallies<Faults, HostBank, Decoder>, ProbeErro
         kernel.attach(&mut object, hook);
     }
     require(NAME, HOOKS, &object.verdicts)?;
-    Tallies::start(object, layout, |_| Decoder::new())
+    let faults = Kind {
+        process: &PROCESS_MEMORY_FAULT_LATENCY,
+        host: &MEMORY_FAULT_LATENCY,
+        attributes: Attributes::default(),
+        is_measured: true,
+    };
+    Tallies::start(object, layout, |_| Stalls::new(NAME, [faults]))
 }

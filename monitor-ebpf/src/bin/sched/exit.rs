@@ -53,10 +53,9 @@ fn entry_for(ctx: &BtfTracePointContext, task: Task) -> Option<*mut Exited> {
     let leader = task.leader();
     let named = if leader.tgid() == tgid { leader } else { task };
     let key = process::key(named, if pid == tgid { 0 } else { tgid }, bank);
-    if let Some(entry) = table::entry(&EXITED, &key, &NOTHING) {
-        return Some(entry);
-    }
-    lost_here(Loss::ExitedFull);
-    debug!(ctx, "the table of exited threads is full: thread {} goes to (other)", pid);
-    EXITED.get_ptr_mut(ProcessKey::other(bank as u16))
+    table::entry(&EXITED, &key, &NOTHING, || {
+        lost_here(Loss::ExitedFull);
+        debug!(ctx, "the table of exited threads is full: thread {} goes to (other)", pid);
+        ProcessKey::other(bank as u16)
+    })
 }

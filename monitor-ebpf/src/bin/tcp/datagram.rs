@@ -90,9 +90,9 @@ pub fn received(moved: Moved, flags: i32) {
 #[inline(always)]
 fn count(bytes: i32, direction: usize, bank: usize) -> Option<*mut Datagrams> {
     let owner = ProcessKey { bank: bank as u16, ..owner::current() };
-    let entry = table::entry(&DATAGRAMS, &owner, &NOTHING).or_else(|| {
+    let entry = table::entry(&DATAGRAMS, &owner, &NOTHING, || {
         lost(bank, Loss::ProcessesFull);
-        DATAGRAMS.get_ptr_mut(ProcessKey::other(bank as u16))
+        ProcessKey::other(bank as u16)
     })?;
     // SAFETY: a map value, 8-byte aligned.
     unsafe {

@@ -128,9 +128,9 @@ fn entries(
     bank: usize,
 ) -> [Option<*mut Answers>; 2] {
     let key = ServiceKey { bank: bank as u16, ..service(server) };
-    let server = table::entry(&SERVERS, &key, &NOTHING).or_else(|| {
+    let server = table::entry(&SERVERS, &key, &NOTHING, || {
         lost(bank, Loss::ServicesFull);
-        SERVERS.get_ptr_mut(ServiceKey::other(bank as u16))
+        ServiceKey::other(bank as u16)
     });
     // SAFETY: a map value.
     [process.map(|process| unsafe { &raw mut (*process).answers }), server]

@@ -34,13 +34,13 @@ impl Entries {
     pub fn of(mut owner: ProcessKey, mut service: ServiceKey, bank: usize) -> Self {
         owner.bank = bank as u16;
         service.bank = bank as u16;
-        let process = table::entry(&PROCESSES, &owner, &NOTHING).or_else(|| {
+        let process = table::entry(&PROCESSES, &owner, &NOTHING, || {
             lost(bank, Loss::ProcessesFull);
-            PROCESSES.get_ptr_mut(ProcessKey::other(bank as u16))
+            ProcessKey::other(bank as u16)
         });
-        let service = table::entry(&SERVICES, &service, &NOTHING).or_else(|| {
+        let service = table::entry(&SERVICES, &service, &NOTHING, || {
             lost(bank, Loss::ServicesFull);
-            SERVICES.get_ptr_mut(ServiceKey::other(bank as u16))
+            ServiceKey::other(bank as u16)
         });
         Self([process, service])
     }

@@ -1,57 +1,49 @@
 //! From the raw records of the `memory` probe to samples. No input or output here.
 
 use monitor_common::{
-    hist::COARSE_SHIFT,
     key::ProcessKey,
-    memory::{COMPACTION, DIRECT, HostBank, Kept, LATENCIES, Loss, MEMCG},
+    memory::{COMPACTION, DIRECT, HostBank, Kept, LATENCIES, MEMCG},
 };
 
 use crate::{
     event::Among,
     metric::{
-        MEMORY_COMPACTION_LATENCY, MEMORY_RECLAIM_LATENCY, MetricDesc,
-        PROCESS_MEMORY_COMPACTION_LATENCY, PROCESS_MEMORY_RECLAIM_LATENCY, PROCESS_OOM_KILLS,
+        MEMORY_COMPACTION_LATENCY, MEMORY_RECLAIM_LATENCY, PROCESS_MEMORY_COMPACTION_LATENCY,
+        PROCESS_MEMORY_RECLAIM_LATENCY, PROCESS_OOM_KILLS,
     },
-    probe::{ledger::Ledger, room::Room, tallies::Decode},
+    probe::{
+        stalls::{Kind, Stalls},
+        tallies::Decode,
+    },
     sample::{Attributes, Owner, Sample, Value},
 };
 
-/// The metrics of processes, by the latencies' places.
-const PROCESS_LATENCIES: [&MetricDesc; LATENCIES] = [
-    &PROCESS_MEMORY_RECLAIM_LATENCY,
-    &PROCESS_MEMORY_RECLAIM_LATENCY,
-    &PROCESS_MEMORY_COMPACTION_LATENCY,
-];
-/// The same of the host.
-const HOST_LATENCIES: [&MetricDesc; LATENCIES] =
-    [&MEMORY_RECLAIM_LATENCY, &MEMORY_RECLAIM_LATENCY, &MEMORY_COMPACTION_LATENCY];
-
-/// Decodes snapshots. It keeps the attributes it gives to samples and room for a histogram.
+/// Decodes snapshots.
 pub(super) struct Decoder {
     none: Attributes,
-    /// By the latencies' places.
-    latencies: [Attributes; LATENCIES],
-    /// Which latencies are measured.
-    measured: [bool; LATENCIES],
-    ledger: Ledger,
-    room: Room,
+    stalls: Stalls<LATENCIES>,
 }
 
 impl Decoder {
     /// A decoder where these latencies, by their places, are measured.
     pub(super) fn new(measured: [bool; LATENCIES]) -> Self {
-        let mut latencies: [Attributes; LATENCIES] = Default::default();
-        latencies[DIRECT] = Attributes::new([("monitor.reclaim.type", "direct")]);
-        latencies[MEMCG] = Attributes::new([("monitor.reclaim.type", "memcg")]);
-        // There is one kind of it.
-        latencies[COMPACTION] = Attributes::default();
-        Self {
-            none: Attributes::default(),
-            latencies,
-            measured,
-            ledger: Ledger::new(super::NAME, &Loss::NAMES),
-            room: Room::default(),
-        }
+        let reclaim = |place: usize, kind| Kind {
+            process: &PROCESS_MEMORY_RECLAIM_LATENCY,
+            host: &MEMORY_RECLAIM_LATENCY,
+            attributes: Attributes::new([("monitor.reclaim.type", kind)]),
+            is_measured: measured[place],
+        };
+        let kinds = [
+            reclaim(DIRECT, "direct"),
+            reclaim(MEMCG, "memcg"),
+            Kind {
+                process: &PROCESS_MEMORY_COMPACTION_LATENCY,
+                host: &MEMORY_COMPACTION_LATENCY,
+                attributes: Attributes::default(),
+                is_measured: measured[COMPACTION],
+            },
+        ];
+        Self { none: Attributes::default(), stalls: Stalls::new(super::NAME, kinds) }
     }
 }
 
@@ -63,40 +55,21 @@ impl Decode<Kept, HostBank> for Decoder {
         sink: &mut dyn FnMut(Sample<'_>),
     ) {
         for (key, kept) in taken {
-            let owner = Owner::from(key);
-            for (latency, metric) in PROCESS_LATENCIES.into_iter().enumerate() {
-                let (sum, slots) = (kept.sums[latency], &kept.slots[latency]);
-                let durations = self.room.durations(COARSE_SHIFT, sum, slots);
-                if !durations.slots.is_empty() {
-                    let (attributes, value) =
-                        (&self.latencies[latency], Value::Histogram(durations));
-                    sink(Sample { metric, owner, attributes, value });
-                }
-            }
+            self.stalls.decode_process(key, &kept.stalls, sink);
             if kept.oom_kills > 0 {
                 sink(Sample {
                     metric: &PROCESS_OOM_KILLS,
-                    owner,
+                    owner: Owner::from(key),
                     attributes: &self.none,
                     value: Value::Increase(kept.oom_kills),
                 });
             }
         }
-        for (latency, metric) in HOST_LATENCIES.into_iter().enumerate() {
-            let (sum, slots) = (host.sums[latency], &host.slots[latency]);
-            // A host on which nothing was kept has that to say.
-            let durations = self.room.durations(0, sum, slots);
-            if !durations.slots.is_empty() || self.measured[latency] {
-                let (attributes, value) = (&self.latencies[latency], Value::Histogram(durations));
-                sink(Sample { metric, owner: Owner::Host, attributes, value });
-            }
-        }
-        self.ledger.decode(&host.lost, sink);
+        self.stalls.decode_host(host, sink);
     }
 
     fn among(&self, latency: usize) -> Option<Among> {
-        let attributes = self.latencies.get(latency)?;
-        Some(Among::alike(attributes, [PROCESS_LATENCIES[latency], HOST_LATENCIES[latency]]))
+        self.stalls.among(latency)
     }
 }
 
@@ -116,11 +89,11 @@ mod tests {
     fn processes_and_the_host() {
         let key = ProcessKey { comm: comm("db"), tgid: 42, bank: 1, ..ProcessKey::default() };
         let mut kept = Kept { oom_kills: 1, ..Kept::EMPTY };
-        (kept.sums, kept.slots[DIRECT][20]) = ([5, 6, 7], 2);
-        (kept.slots[MEMCG][0], kept.slots[COMPACTION][115]) = (1, 3);
+        (kept.stalls.sums, kept.stalls.slots[DIRECT][20]) = ([5, 6, 7], 2);
+        (kept.stalls.slots[MEMCG][0], kept.stalls.slots[COMPACTION][115]) = (1, 3);
         let rest = Kept { oom_kills: 2, ..Kept::EMPTY };
         let mut host = HostBank { lost: [1, 2, 3, 4], ..HostBank::EMPTY };
-        (host.sums[MEMCG], host.slots[MEMCG][459]) = (8, 9);
+        (host.stalls.sums[MEMCG], host.stalls.slots[MEMCG][459]) = (8, 9);
         assert_eq!(
             decode(&[(key, kept), (ProcessKey::other(1), rest)], &host),
             [
