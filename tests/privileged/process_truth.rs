@@ -85,6 +85,7 @@ fn five_thousand_forks_are_as_many_ends_with_their_codes() {
     });
     let parent = parent.expect("forks are told");
     let events: Vec<&Event> = collected.events_of("mt-exits").collect();
+    let mut before_hook = Vec::new();
     for pid in ended.keys() {
         let made = events.iter().find(|event| event.what == What::Fork { child: *pid });
         let made = made.unwrap_or_else(|| panic!("nobody made {pid}"));
@@ -93,9 +94,15 @@ fn five_thousand_forks_are_as_many_ends_with_their_codes() {
         assert_eq!((made.process.pid, end.parent), (parent, Some(parent)));
         let What::Exit { lifetime, .. } = end.what else { panic!("{end:?}") };
         let lived = end.time.duration_since(made.time).expect("it was made before it ended");
-        // The kernel takes the time of the start a moment before the hook.
-        assert!(lifetime >= lived && (lifetime - lived).as_millis() < 50, "{lifetime:?} {lived:?}");
+        assert!(lifetime >= lived, "{lifetime:?} {lived:?}");
+        before_hook.push(lifetime - lived);
     }
+    // The kernel takes the time of the start a moment before the hook. The parent may lose its CPU
+    // in between, but seldom does.
+    before_hook.sort();
+    let [half, most] = [2, 100].map(|part| before_hook[before_hook.len() - 1 - ended.len() / part]);
+    println!("from start to hook: half within {half:?}, 99 % within {most:?}");
+    assert!(half.as_micros() < 100 && most.as_millis() < 50);
 }
 
 #[test]
