@@ -16,8 +16,8 @@ use crate::{
     view::View,
 };
 
-/// How long what is left may take to be sent when the configuration changes.
-const FLUSH: Duration = Duration::from_millis(700);
+/// How long what is under way may take when the configuration changes.
+const HAND_OVER: Duration = Duration::from_millis(700);
 
 /// The senders, and what it takes to start others.
 pub(super) struct Exports {
@@ -68,7 +68,7 @@ impl Exports {
         if self.routes == routes {
             return;
         }
-        self.otlp.stop(Instant::now() + FLUSH).await;
+        self.otlp.hand_over(Instant::now() + HAND_OVER).await;
         let (identity, views) = (self.identity.clone(), self.views.clone());
         *self = Self::start(routes, identity, views, self.records.clone());
     }

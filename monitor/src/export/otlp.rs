@@ -29,7 +29,10 @@ pub use self::{
     ledger::{Account, ExportState, ExportStatus, Ledger},
     records::Records,
 };
-use self::{client::Client, sender::Sender};
+use self::{
+    client::Client,
+    sender::{Order, Sender},
+};
 use super::FileError;
 use crate::{
     config::{Signal, Target},
@@ -93,7 +96,7 @@ fn is_here(address: &Uri) -> bool {
 /// Sends all that is to be sent, until it is stopped.
 pub struct Otlp {
     senders: JoinSet<()>,
-    stop: watch::Sender<bool>,
+    orders: watch::Sender<Order>,
 }
 
 impl Otlp {
@@ -110,10 +113,10 @@ impl Otlp {
             ledger.open(signal, route.map(|route| &route.target));
         }
         records.open(routes.iter().any(|route| route.signal == Signal::Logs));
-        let (stop, stopped) = watch::channel(false);
+        let (orders, order) = watch::channel(Order::Run);
         let mut senders = JoinSet::new();
         if routes.is_empty() {
-            return Self { senders, stop };
+            return Self { senders, orders };
         }
         let (known, resource_known) = watch::channel(None);
         senders.spawn(async move {
@@ -130,7 +133,7 @@ impl Otlp {
             let Route { signal, target, tls } = route.clone();
             let protocol = target.protocol.name();
             tracing::info!("sending {} to {} by {protocol}", signal.name(), target.endpoint);
-            let (mut resource, stop) = (resource_known.clone(), stopped.clone());
+            let (mut resource, order) = (resource_known.clone(), order.clone());
             let (views, records, ledger) = (views.clone(), records.clone(), ledger.clone());
             senders.spawn(async move {
                 let Ok(resource) = resource.wait_for(Option::is_some).await.map(|it| it.clone())
@@ -142,20 +145,29 @@ impl Otlp {
                 let resource = resource.unwrap_or_default();
                 let sender = Sender { signal, client, ledger, resource };
                 match signal {
-                    Signal::Metrics => sender.metrics(views, interval, stop).await,
-                    Signal::Logs => sender.logs(records, stop).await,
+                    Signal::Metrics => sender.metrics(views, interval, order).await,
+                    Signal::Logs => sender.logs(records, order).await,
                 }
             });
         }
-        Self { senders, stop }
+        Self { senders, orders }
     }
 
     /// Sends what is left, and ends by then.
     pub async fn stop(&mut self, deadline: Instant) {
-        self.stop.send_replace(true);
+        self.end(Order::Finish, deadline).await;
+    }
+
+    /// Leaves what is left in the queue to who starts next, and ends by then.
+    pub async fn hand_over(&mut self, deadline: Instant) {
+        self.end(Order::HandOver, deadline).await;
+    }
+
+    async fn end(&mut self, order: Order, deadline: Instant) {
+        self.orders.send_replace(order);
         let ended = async { while self.senders.join_next().await.is_some() {} };
         if timeout_at(deadline, ended).await.is_err() {
-            // What is not sent by then is cut off, and counted.
+            // What is under way then is cut off.
             self.senders.shutdown().await;
         }
     }

@@ -16,7 +16,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::{
-    receiver::{Answer, Inbox, Payload, Receiver},
+    receiver::{Answer, Inbox, Payload, Received, Receiver},
     setup::{self, Exporter, Log, PROTOCOLS, target},
 };
 
@@ -41,6 +41,12 @@ fn wish(protocol: Protocol, seconds: u64) -> Answer {
             Answer::Http(StatusCode::TOO_MANY_REQUESTS, headers)
         }
     }
+}
+
+/// A wish of gRPC's that names no time.
+fn wish_without_a_time() -> Answer {
+    let details = ErrorDetails::with_retry_info(None);
+    Answer::Status(Status::with_error_details(Code::ResourceExhausted, "full", details))
 }
 
 /// Counts of failures or losses.
@@ -120,6 +126,7 @@ async fn only_what_the_protocol_allows_is_tried_again() {
         (Protocol::Grpc, status(Code::Aborted), "Aborted", true),
         // Without a wish when to be asked again it is not meant to be.
         (Protocol::Grpc, status(Code::ResourceExhausted), "ResourceExhausted", false),
+        (Protocol::Grpc, wish_without_a_time(), "ResourceExhausted", true),
         (Protocol::Grpc, status(Code::Internal), "Internal", false),
         (Protocol::Grpc, Answer::Garbage, "malformed_response", false),
         (Protocol::HttpProtobuf, http(StatusCode::BAD_GATEWAY), "502", true),
@@ -270,19 +277,48 @@ async fn an_outage_costs_no_more_than_the_queue() {
         sleep(Duration::from_millis(50)).await;
     }
     exporter.stop().await;
-    let arrived: usize = receiver
-        .inbox
-        .all()
-        .iter()
-        .map(|received| match &received.payload {
-            Payload::Logs(request) => {
-                let scopes = request.resource_logs.iter().flat_map(|of| &of.scope_logs);
-                scopes.map(|scope| scope.log_records.len()).sum::<usize>()
-            }
-            Payload::Metrics(_) => 0,
-        })
-        .sum();
-    assert_eq!(arrived as u64 + lost, u64::from(EVENTS));
+    assert_eq!(arrived(&receiver) + lost, u64::from(EVENTS));
+}
+
+/// How many log records a receiver has.
+fn arrived(receiver: &Receiver) -> u64 {
+    let records = |received: &Received| match &received.payload {
+        Payload::Logs(request) => {
+            let scopes = request.resource_logs.iter().flat_map(|of| &of.scope_logs);
+            scopes.map(|scope| scope.log_records.len() as u64).sum()
+        }
+        Payload::Metrics(_) => 0,
+    };
+    receiver.inbox.all().iter().map(records).sum()
+}
+
+#[tokio::test]
+async fn what_waits_for_one_receiver_goes_to_the_next_after_a_reload() {
+    // One that is not there, one that does not answer, one that has no time.
+    let away =
+        [Answer::Status(Status::unavailable("later")), Answer::Late(Duration::from_secs(60))];
+    for answer in [None].into_iter().chain(away.map(Some)) {
+        let is_there = answer.is_some();
+        let from = Receiver::start(answer).await;
+        let to = Receiver::start([]).await;
+        let [mut old, new] = [&from, &to].map(|it| target(&it.endpoint(), Protocol::Grpc));
+        if !is_there {
+            old.endpoint = "http://127.0.0.1:1/".parse().unwrap();
+        }
+        let mut exporter = Exporter::start(setup::view(0, Vec::new()), &[Signal::Logs], &old);
+        exporter.push_events(3);
+        if is_there {
+            from.inbox.wait(1).await;
+        } else {
+            sleep(Duration::from_millis(1500)).await;
+        }
+        exporter.push_events(2);
+        exporter.change(&[Signal::Logs], &new).await;
+        to.inbox.wait(2).await;
+        exporter.stop().await;
+        assert_eq!(exporter.lost(Signal::Logs), counts([]));
+        assert_eq!(arrived(&to), 5);
+    }
 }
 
 #[tokio::test]
@@ -295,6 +331,6 @@ async fn what_is_cut_off_or_turned_off_is_counted() {
     exporter.push_events(2);
     exporter.stop().await;
     // The senders are gone, and then the queue is closed.
-    exporter.start_again(&[], &target);
+    exporter.change(&[], &target).await;
     assert_eq!(exporter.lost(Signal::Logs), counts([("cut_off", 3), ("turned_off", 2)]));
 }

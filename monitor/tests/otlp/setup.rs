@@ -46,8 +46,9 @@ impl Exporter {
         Self { otlp, records, views }
     }
 
-    /// Sends others instead, as after a reload.
-    pub(crate) fn start_again(&mut self, signals: &[Signal], target: &Target) {
+    /// Sends others instead, or elsewhere, as after a reload.
+    pub(crate) async fn change(&mut self, signals: &[Signal], target: &Target) {
+        self.otlp.hand_over(Instant::now() + Duration::from_millis(500)).await;
         self.otlp = Self::send(&self.views, &self.records, signals, target);
     }
 

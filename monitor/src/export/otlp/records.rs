@@ -40,6 +40,8 @@ pub struct Records {
 
 #[derive(Debug, Default)]
 struct Waiting {
+    /// What a sender that ended could not deliver; older than all others.
+    returned: Option<Batch>,
     records: VecDeque<Record>,
     size_bytes: usize,
 }
@@ -85,7 +87,8 @@ impl Records {
     pub(super) fn open(&self, is_open: bool) {
         self.is_open.store(is_open, Ordering::Relaxed);
         if !is_open {
-            let waiting = mem::take(&mut *self.lock()).records.len() as u64;
+            let Waiting { returned, records, .. } = mem::take(&mut *self.lock());
+            let waiting = records.len() as u64 + returned.map_or(0, |batch| batch.records);
             self.ledger.dropped(Signal::Logs, "turned_off", waiting, "logs are sent no longer");
         }
     }
@@ -101,15 +104,25 @@ impl Records {
         self.arrived.notify_one();
     }
 
+    /// Takes a batch back that could not be delivered, for who asks next.
+    pub(super) fn give_back(&self, batch: Batch) {
+        self.lock().returned = Some(batch);
+        self.arrived.notify_one();
+    }
+
     /// Completes when there are records.
     pub(super) async fn arrive(&self) {
-        while self.lock().records.is_empty() {
+        while self.lock().is_empty() {
             self.arrived.notified().await;
         }
     }
 
-    /// Takes the oldest records, as many as fit into a request of `limit` bytes.
+    /// Takes the oldest records: those that were given back, or as many as fit into a request of `limit`
+    /// bytes.
     pub(super) fn take(&self, resource: &Resource, limit: usize) -> Option<Batch> {
+        if let Some(returned) = self.lock().returned.take() {
+            return Some(returned);
+        }
         let envelope = resource.encoded_len() + PLACE;
         let records = self.lock().take(limit.saturating_sub(envelope));
         (!records.is_empty()).then(|| batch(records, resource.clone()))
@@ -121,6 +134,10 @@ impl Records {
 }
 
 impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.returned.is_none() && self.records.is_empty()
+    }
+
     /// Adds a record, and says how many were dropped for it.
     fn push(&mut self, record: Record) -> u64 {
         self.size_bytes += record.size_bytes();

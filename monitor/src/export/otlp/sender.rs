@@ -27,8 +27,19 @@ const MAX_LOGS: usize = 1 << 20;
 /// How long log records wait for more to go with them.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Becomes true when the daemon stops: what is left is sent at once, and once.
-pub(super) type Stop = watch::Receiver<bool>;
+/// What a sender is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Go on.
+    Run,
+    /// Send what is left at once, and once, and end.
+    Finish,
+    /// Leave what is left to the next sender, and end.
+    HandOver,
+}
+
+/// The order in force.
+pub(super) type Orders = watch::Receiver<Order>;
 
 /// A way to a receiver, with account kept of it.
 pub(super) struct Sender {
@@ -73,7 +84,7 @@ impl Sender {
         mut self,
         mut views: watch::Receiver<Arc<View>>,
         interval: Duration,
-        mut stop: Stop,
+        mut orders: Orders,
     ) {
         // Before the first tick there is nothing. Without a tick loop there is nothing to come.
         if views.wait_for(|view| view.tick > 0).await.is_err() {
@@ -82,7 +93,10 @@ impl Sender {
         let mut backoff = Backoff::default();
         let (mut due, mut sent) = (Instant::now(), 0);
         loop {
-            let is_last = *stop.borrow();
+            let order = *orders.borrow();
+            if order == Order::HandOver {
+                return;
+            }
             let view = views.borrow().clone();
             due = Instant::now().max(due + interval);
             if view.tick > sent {
@@ -94,10 +108,10 @@ impl Sender {
                     Err(retry) => due = Instant::now() + backoff.next(retry),
                 }
             }
-            if is_last {
+            if order == Order::Finish {
                 return;
             }
-            pause(due, &mut stop).await;
+            pause(due, &mut orders).await;
         }
     }
 
@@ -117,59 +131,94 @@ impl Sender {
     }
 
     /// Sends log records as they come.
-    pub(super) async fn logs(mut self, records: Arc<Records>, mut stop: Stop) {
+    pub(super) async fn logs(mut self, records: Arc<Records>, mut orders: Orders) {
         let mut backoff = Backoff::default();
         loop {
             let has_come = tokio::select! {
                 () = records.arrive() => true,
-                _ = stop.wait_for(|stop| *stop) => false,
+                () = end(&mut orders) => false,
             };
             if has_come {
-                pause(Instant::now() + LINGER, &mut stop).await;
+                pause(Instant::now() + LINGER, &mut orders).await;
             }
-            let is_last = *stop.borrow();
-            while let Some(batch) = records.take(&self.resource, MAX_LOGS) {
-                self.deliver(batch, &mut backoff, &mut stop).await;
+            let order = *orders.borrow();
+            while *orders.borrow() != Order::HandOver
+                && let Some(batch) = records.take(&self.resource, MAX_LOGS)
+            {
+                self.deliver(batch, &records, &mut backoff, &mut orders).await;
             }
-            if is_last {
+            if order != Order::Run {
                 return;
             }
         }
     }
 
-    /// Sends a batch until it is taken, or never will be.
-    async fn deliver(&mut self, batch: Batch, backoff: &mut Backoff, stop: &mut Stop) {
-        let mut undelivered = Undelivered { ledger: self.ledger.clone(), records: batch.records };
+    /// Sends a batch until it is taken, or never will be, or is left to the next sender.
+    async fn deliver(
+        &mut self,
+        batch: Batch,
+        records: &Arc<Records>,
+        backoff: &mut Backoff,
+        orders: &mut Orders,
+    ) {
+        let (records, count) = (records.clone(), batch.records);
+        let message = batch.message.clone();
+        let undelivered = Undelivered { batch: Some(batch), records, orders: orders.clone() };
         loop {
-            let is_last = *stop.borrow();
-            let Err(failure) = self.send(batch.message.clone(), batch.records).await else { break };
+            let order = *orders.borrow();
+            if order == Order::HandOver {
+                return;
+            }
+            let Err(failure) = self.send(message.clone(), count).await else { break };
             match failure.retry {
-                Some(retry) if !is_last => pause(Instant::now() + backoff.next(retry), stop).await,
-                _ => break self.lose(&failure, batch.records),
+                Some(retry) if order == Order::Run => {
+                    pause(Instant::now() + backoff.next(retry), orders).await;
+                }
+                _ => break self.lose(&failure, count),
             }
         }
-        undelivered.records = 0;
+        undelivered.settle();
         backoff.reset();
         self.ledger.settle(self.signal);
     }
 }
 
-/// Records that are being sent. They are lost when that is cut off.
+/// Records that are being sent. Where that is cut off they are left to the next sender; they are lost
+/// when there will be none.
 struct Undelivered {
-    ledger: Arc<Ledger>,
-    records: u64,
+    batch: Option<Batch>,
+    records: Arc<Records>,
+    orders: Orders,
+}
+
+impl Undelivered {
+    /// Notes that there is no more to be done.
+    fn settle(mut self) {
+        self.batch = None;
+    }
 }
 
 impl Drop for Undelivered {
     fn drop(&mut self) {
-        self.ledger.dropped(Signal::Logs, "cut_off", self.records, "the receiver took too long");
+        let Some(batch) = self.batch.take() else { return };
+        if *self.orders.borrow() == Order::HandOver {
+            return self.records.give_back(batch);
+        }
+        let (ledger, count) = (self.records.ledger(), batch.records);
+        ledger.dropped(Signal::Logs, "cut_off", count, "the receiver took too long");
     }
 }
 
-/// Waits until then, or until the daemon stops.
-async fn pause(due: Instant, stop: &mut Stop) {
+/// Waits until then, or for another order.
+async fn pause(due: Instant, orders: &mut Orders) {
     tokio::select! {
         () = sleep_until(due) => {}
-        _ = stop.wait_for(|stop| *stop) => {}
+        () = end(orders) => {}
     }
+}
+
+/// Waits for the order to end, of either kind.
+async fn end(orders: &mut Orders) {
+    // Nobody left to give orders is one too.
+    let _ = orders.wait_for(|order| *order != Order::Run).await;
 }

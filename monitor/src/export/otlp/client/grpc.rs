@@ -57,7 +57,7 @@ fn failure(status: &Status) -> Failure {
         // Made here, not by the receiver.
         return Failure::connection(error);
     }
-    let wanted = status.get_details_retry_info().and_then(|info| info.retry_delay);
+    let retry_info = status.get_details_retry_info();
     let is_transient = matches!(
         status.code(),
         Code::Cancelled
@@ -67,13 +67,10 @@ fn failure(status: &Status) -> Failure {
             | Code::Unavailable
             | Code::DataLoss
     );
-    let retry = match wanted {
-        Some(wait) if is_transient || status.code() == Code::ResourceExhausted => {
-            Some(Retry::After(wait))
-        }
-        None if is_transient => Some(Retry::Later),
-        _ => None,
-    };
+    // A receiver that is out of a resource says in this way that it will not be for ever.
+    let is_recovering = status.code() == Code::ResourceExhausted && retry_info.is_some();
+    let wanted = retry_info.and_then(|info| info.retry_delay).map_or(Retry::Later, Retry::After);
+    let retry = (is_transient || is_recovering).then_some(wanted);
     let name = format!("{:?}", status.code());
     Failure::new(name.clone(), &format!("{name}: {}", chain(status)), retry)
 }
