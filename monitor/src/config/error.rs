@@ -53,6 +53,12 @@ pub enum ConfigError {
         /// What was given.
         endpoint: String,
     },
+    /// An endpoint has a secret in it.
+    #[error(
+        "otlp.endpoint must not have a user or a password in it, as it is logged; give them as \
+         otlp.headers.authorization"
+    )]
+    EndpointSecret,
     /// A value is out of its range.
     #[error("{key} = {value} is out of range: {range}")]
     Range {

@@ -191,7 +191,7 @@ impl OtlpConfig {
         let (Some(endpoint), true) = (&own.endpoint, is_on) else { return Ok(None) };
         // The address for a signal alone is taken as it is.
         let has_path = get(environment, &format!("{prefix}ENDPOINT")).is_some();
-        own.check_tls()?;
+        own.validate()?;
         Ok(Some(Target {
             endpoint: address(endpoint, own.protocol, (!has_path).then_some(signal))?,
             protocol: own.protocol,
@@ -250,6 +250,10 @@ fn headers(
 
 /// The address of an endpoint; over HTTP, each signal has a path of its own below it.
 fn address(endpoint: &str, protocol: Protocol, signal: Option<Signal>) -> Result<Uri, ConfigError> {
+    let (_, host) = endpoint.split_once("://").unwrap_or_default();
+    if host.split('/').next().is_some_and(|authority| authority.contains('@')) {
+        return Err(ConfigError::EndpointSecret);
+    }
     let path = match (protocol, signal) {
         (Protocol::HttpProtobuf, Some(signal)) => format!("/v1/{}", signal.name()),
         _ => String::new(),

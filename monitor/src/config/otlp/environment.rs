@@ -44,6 +44,7 @@ impl OtlpConfig {
             choice(value, "grpc or http/protobuf")
         })?;
         let is_plain = get(environment, &variable("INSECURE"))
+            .or_else(|| get(environment, &format!("{PREFIX}INSECURE")))
             .is_some_and(|value| value.eq_ignore_ascii_case("true"));
         read(environment, &variable("ENDPOINT"), &mut self.endpoint, |value| {
             // gRPC's own form has no scheme.

@@ -58,6 +58,9 @@ fn endpoints_are_what_the_specification_makes_of_them() {
     let plain =
         [("OTEL_EXPORTER_OTLP_ENDPOINT", "c:4317"), ("OTEL_EXPORTER_OTLP_INSECURE", "true")];
     assert_eq!(endpoints("", &plain), both("http://c:4317/", "http://c:4317/"));
+    let plain_logs =
+        [("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "c:4317"), ("OTEL_EXPORTER_OTLP_INSECURE", "true")];
+    assert_eq!(endpoints("", &plain_logs), [None, Some("http://c:4317/".to_owned())]);
 }
 
 #[test]
@@ -106,12 +109,18 @@ fn what_cannot_be_is_named() {
         ("OTEL_EXPORTER_OTLP_HEADERS", "s3cr3t", "name=value"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "a=%FF", "name=value"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://c", "http://"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://me:s3cr3t@c/v1", "otlp.headers"),
         ("OTEL_EXPORTER_OTLP_CLIENT_KEY", "/key.pem", "otlp.tls.certificate"),
     ] {
         let error = error("", &[(variable, value)]);
         assert!(error.contains(expected), "{error}");
         assert!(!error.contains("s3cr3t"), "{error}");
     }
+    let of_a_signal = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4317"),
+        ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "0"),
+    ];
+    assert!(error("", &of_a_signal).contains("otlp.timeout"));
     for (config, expected) in [
         ("endpoint = 'localhost'", "http://"),
         ("headers = { 'a b' = 'x' }", "`a b`"),
