@@ -71,11 +71,11 @@ named! {
 }
 
 #[expect(unsafe_code, reason = "repr(C), and integers of 8 bytes behind whole pairs of 4")]
-// SAFETY: both numbers of slots are even, so nothing is padded.
-unsafe impl<const KINDS: usize, const SLOTS: usize> crate::Pod for Stalls<KINDS, SLOTS> {}
+// SAFETY: the number of slots is even, so nothing is padded.
+unsafe impl<const KINDS: usize> crate::Pod for ProcessStalls<KINDS> {}
 
 #[expect(unsafe_code, reason = "repr(C), and no longer than what it is made of")]
-// SAFETY: a type without padding, and integers that are aligned as it is.
+// SAFETY: the same, and integers that are aligned as that is.
 unsafe impl<const KINDS: usize> crate::Pod for HostBank<KINDS> {}
 
 const _: () = assert!(size_of::<Start<3>>() == 8 * (1 + 3));

@@ -51,9 +51,9 @@ const FALLBACK: Duration = Duration::from_millis(50);
 
 /// Returns when every program that was running at the time of the call has ended. BPF programs run
 /// as RCU readers, and the kernel's global memory barrier waits for a grace period. It takes some
-/// milliseconds and next to no CPU time, but seconds where processes end by the thousand in each: it stands
-/// in line with what they leave to the kernel, the tick is late, and nothing is lost. Kernels with isolated (`nohz_full`) CPUs do not offer it;
-/// there it waits a fixed time.
+/// milliseconds and next to no CPU time, but seconds where processes end by the thousand in each: it
+/// stands in line with what they leave to the kernel, the tick is late, and nothing is lost. Kernels
+/// with isolated (`nohz_full`) CPUs do not offer it; there it waits a fixed time.
 pub fn wait_for_programs() {
     #[expect(unsafe_code, reason = "libc has no wrapper for membarrier")]
     // SAFETY: takes integers only.

@@ -13,7 +13,7 @@ const FIRST: Duration = Duration::from_secs(1);
 /// How long to wait at most.
 const LAST: Duration = Duration::from_secs(30);
 
-/// How long a receiver may have us wait.
+/// How long a receiver may have us wait: what it asks for beyond that may be a mistake.
 const MAX_WISH: Duration = Duration::from_secs(600);
 
 /// Failures in a row.
@@ -42,7 +42,7 @@ impl Backoff {
             Retry::After(wish) => wish.min(MAX_WISH),
         };
         self.failures += 1;
-        // Never before the receiver wants it.
+        // Not before the receiver wants it.
         wished.mul_f64(1.0 + jitter / 10.0).max(doubled.mul_f64(0.5 + jitter / 2.0))
     }
 }

@@ -12,9 +12,18 @@ use opentelemetry_sdk::{
 
 use super::records::Records;
 
-/// Where logs come from that are not sent: the libraries that send them, whose every word would make
-/// more of them; and events, which are sent as what they are.
-const OUT: [&str; 7] = ["h2", "hyper", "hyper_util", "monitor::event", "rustls", "tonic", "tower"];
+/// Where logs come from that are not sent: what sends them, whose every word would make more of them;
+/// and events, which are sent as what they are.
+const OUT: [&str; 8] = [
+    "h2",
+    "hyper",
+    "hyper_util",
+    "monitor::event",
+    "monitor::export::otlp::sender",
+    "rustls",
+    "tonic",
+    "tower",
+];
 
 /// A layer that has logs sent as long as the queue is open.
 pub type Bridge = OpenTelemetryTracingBridge<SdkLoggerProvider, SdkLogger>;
