@@ -175,7 +175,6 @@ impl Aggregate {
     ) -> (Vec<Series>, Vec<ProcessRow>) {
         let mut series = self.kept.end().to_vec();
         self.host.collect(&mut series);
-        let mut lost = None;
         for ((metric, _), settled) in SUMS.iter().zip(&mut self.settled) {
             let Some(settled) = settled else { continue };
             settled.publish();
@@ -185,12 +184,14 @@ impl Aggregate {
                 start: settled.start,
                 value: settled.point(),
             });
-            *lost.get_or_insert(0) += settled.lost();
         }
-        series.extend(lost.map(|lost| Series {
+        let lost = self.settled.iter().flatten().map(|settled| (settled.start, settled.lost()));
+        // It has counted since the first of them began.
+        let lost = lost.reduce(|(start, lost), (other, more)| (start.min(other), lost + more));
+        series.extend(lost.map(|(start, lost)| Series {
             metric: &AGENT_LOST,
             attributes: self.unattributed.clone(),
-            start: self.start,
+            start,
             value: Point::Number(lost as f64),
         }));
         self.groups.collect(&mut series);

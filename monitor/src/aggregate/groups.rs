@@ -40,6 +40,7 @@ pub(super) struct Groups {
     retired: SeriesSet,
     /// What groups without a place cost.
     candidates: HashMap<Arc<Group>, f64>,
+    /// Since when series count that are yet to come to `retired`.
     start: SystemTime,
     /// When groups were chosen last, which is when the tick under way began.
     chosen: SystemTime,
@@ -143,7 +144,8 @@ impl Groups {
         self.candidates.clear();
     }
 
-    /// Removes the series that `is_gone` says so of, and the groups that have none left.
+    /// Removes the series that `is_gone` says so of, and the groups that have none left. What is retired
+    /// of them from now on begins anew.
     pub(super) fn remove(&mut self, is_gone: &dyn Fn(&MetricDesc, &Attributes) -> bool) {
         self.exported.retain(|_, exported| {
             exported.series.remove(is_gone);
@@ -151,6 +153,7 @@ impl Groups {
         });
         self.other.remove(is_gone);
         self.retired.remove(is_gone);
+        self.start = self.chosen;
     }
 
     /// Begins a tick.

@@ -318,6 +318,29 @@ fn what_a_probe_measured_is_forgotten_and_all_else_stays() {
 }
 
 #[test]
+fn what_goes_down_as_a_probe_is_forgotten_begins_anew() {
+    let mut feed = Feed::new(1);
+    // As long as it takes until what no group was given is lost.
+    let mut measure = |count: u64, from: u64| {
+        (0..count).for_each(|_| feed.host(1_000));
+        feed.cpu("a", count * 1_000_000_000);
+        feed.0.regroup();
+        let series = (0..60).map(|tick| feed.finish(from + tick)).last().unwrap_or_default();
+        feed.0.forget("sched");
+        let sums = [(&AGENT_LOST, "unattributed"), (&PROCESS_CPU_TIME, "(retired)")];
+        sums.map(|(metric, name)| {
+            let is_it = |it: &&Series| {
+                std::ptr::eq(it.metric, metric) && it.attributes.iter().any(|(_, it)| it == name)
+            };
+            let start = series.iter().find(is_it)?.start.duration_since(SystemTime::UNIX_EPOCH);
+            Some((start.unwrap_or_default().as_secs(), value(&series, metric, name)?))
+        })
+    };
+    assert_eq!(measure(2, 1), [Some((0, 2.0)); 2]);
+    assert_eq!(measure(1, 101), [Some((60, 1.0)); 2]);
+}
+
+#[test]
 fn what_retired_series_counted_stays_in_the_sum() {
     const fn metric(name: &'static str) -> MetricDesc {
         let (kind, attributes) = (Kind::Counter, &[]);
