@@ -47,7 +47,6 @@ pub struct Aggregate {
     processes: Processes,
     /// Of the series of durations that no group was given.
     unattributed: Attributes,
-    start: SystemTime,
     /// When the host was booted.
     booted: SystemTime,
     /// When the tick under way began.
@@ -70,7 +69,6 @@ impl Aggregate {
                 ("monitor.probe", "sched"),
                 ("monitor.loss.reason", "unattributed"),
             ]),
-            start,
             booted,
             since: start,
         }
@@ -98,6 +96,7 @@ impl Aggregate {
         };
         self.groups.remove(&is_gone);
         self.host.remove(&is_gone);
+        self.kept.remove(&is_gone);
         for ((metric, _), settled) in SUMS.iter().zip(&mut self.settled) {
             if measured(metric) {
                 *settled = None;
@@ -158,12 +157,13 @@ impl Aggregate {
         self.kept.begin();
         collect(&mut |sample| {
             let (value, first) = match sample.value {
-                Value::Total(value) | Value::Gauge(value) => (value, self.start),
+                Value::Total(value) | Value::Gauge(value) => (value, self.since),
                 Value::SinceBoot(value) => (value, self.booted),
                 _ => return,
             };
             self.kept.add(sample.metric, sample.attributes, value, first, self.since);
         });
+        self.kept.end();
     }
 
     /// Ends a tick that took `interval`: all series, ordered as the catalogue is, and the processes
@@ -173,7 +173,7 @@ impl Aggregate {
         now: SystemTime,
         interval: Duration,
     ) -> (Vec<Series>, Vec<ProcessRow>) {
-        let mut series = self.kept.end().to_vec();
+        let mut series = self.kept.series().to_vec();
         self.host.collect(&mut series);
         for ((metric, _), settled) in SUMS.iter().zip(&mut self.settled) {
             let Some(settled) = settled else { continue };

@@ -1,6 +1,6 @@
 //! Series of what somebody else keeps: the kernel's counters since boot, the daemon's own, and gauges.
 
-use std::time::SystemTime;
+use std::{collections::VecDeque, time::SystemTime};
 
 use crate::{
     metric::{Kind, MetricDesc},
@@ -8,33 +8,55 @@ use crate::{
     view::{Point, Series},
 };
 
-/// The series of this tick, and of the one before to tell since when each counts.
+/// How many counters are remembered that are gone: those of some hundred CPUs or devices.
+const REMEMBERED: usize = 4096;
+
+/// The series of this tick, and those before to tell since when each counts.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     series: Vec<Series>,
-    before: Vec<Series>,
+    /// Those of the tick before that were not added yet in this one.
+    before: Vec<Option<Series>>,
     /// Where in `before` the next series probably is: they come in the same order in each tick.
     next: usize,
-    /// Whether there was a tick before.
-    is_known: bool,
+    /// Counters that are gone, and may come back and go on: a CPU that is offline, a file that could
+    /// not be read. The last one went last.
+    gone: VecDeque<Series>,
+    /// Whether there were more of them than are remembered.
+    has_forgotten: bool,
 }
 
 impl Kept {
     /// Begins a tick; series that are not added again are gone.
     pub(super) fn begin(&mut self) {
-        std::mem::swap(&mut self.series, &mut self.before);
-        self.series.clear();
+        self.before.extend(self.series.drain(..).map(Some));
         self.next = 0;
     }
 
     /// Ends it.
-    pub(super) fn end(&mut self) -> &[Series] {
-        self.is_known = true;
+    pub(super) fn end(&mut self) {
+        let gone = self.before.drain(..).flatten();
+        self.gone.extend(gone.filter(|series| series.metric.kind == Kind::Counter));
+        let excess = self.gone.len().saturating_sub(REMEMBERED);
+        self.gone.drain(..excess);
+        self.has_forgotten |= excess > 0;
+    }
+
+    /// The series of the last tick.
+    pub(super) fn series(&self) -> &[Series] {
         &self.series
     }
 
-    /// Adds a series. One that was there when the daemon started has counted since `first`. One that
-    /// comes later, or comes back, or was set back, counts since `since`, when the tick began.
+    /// Forgets the series that `is_gone` says so of: should they come back, they are others.
+    pub(super) fn remove(&mut self, is_gone: &dyn Fn(&MetricDesc, &Attributes) -> bool) {
+        let stays = |series: &Series| !is_gone(series.metric, &series.attributes);
+        self.series.retain(stays);
+        self.gone.retain(stays);
+    }
+
+    /// Adds a series. One that is seen for the first time has counted since `first`, and does so until
+    /// it is set back. One that was set back, or may have been, as nobody remembers its value, counts
+    /// since `since`, when the tick began.
     pub(super) fn add(
         &mut self,
         metric: &'static MetricDesc,
@@ -43,29 +65,34 @@ impl Kept {
         first: SystemTime,
         since: SystemTime,
     ) {
-        let start = match self.find(metric, attributes) {
-            Some((_, last)) if metric.kind == Kind::Counter && value < last => since,
-            Some((start, _)) => start,
-            None if self.is_known => since,
+        let start = match self.take(metric, attributes) {
+            Some(Series { value: Point::Number(last), .. })
+                if metric.kind == Kind::Counter && value < last =>
+            {
+                since
+            }
+            Some(last) => last.start,
+            None if self.has_forgotten => since,
             None => first,
         };
         let (attributes, value) = (attributes.clone(), Point::Number(value));
         self.series.push(Series { metric, attributes, start, value });
     }
 
-    /// Since when a series counted in the last tick, and its value.
-    fn find(&mut self, metric: &MetricDesc, attributes: &Attributes) -> Option<(SystemTime, f64)> {
-        let (earlier, later) = self.before.split_at(self.next.min(self.before.len()));
-        let place = later.iter().chain(earlier).position(|series| {
+    /// The same series when it was there last.
+    fn take(&mut self, metric: &MetricDesc, attributes: &Attributes) -> Option<Series> {
+        let is_it = |series: &Series| {
             std::ptr::eq(series.metric, metric) && series.attributes == *attributes
-        })?;
+        };
+        let (earlier, later) = self.before.split_at(self.next);
+        let mut probable = later.iter().chain(earlier);
+        let Some(place) = probable.position(|series| series.as_ref().is_some_and(is_it)) else {
+            let place = self.gone.iter().position(is_it)?;
+            return self.gone.remove(place);
+        };
         let place = (self.next + place) % self.before.len();
         self.next = place + 1;
-        let series = self.before.get(place)?;
-        match series.value {
-            Point::Number(value) => Some((series.start, value)),
-            Point::Histogram(_) => None,
-        }
+        self.before[place].take()
     }
 }
 
@@ -87,22 +114,42 @@ mod tests {
             let attributes = Attributes::new([("monitor.loss.reason", *name)]);
             kept.add(&AGENT_LOST, &attributes, *value, at(1), at(begun));
         }
+        kept.end();
         let seconds =
             |series: &Series| series.start.duration_since(at(0)).unwrap_or_default().as_secs();
-        kept.end().iter().map(seconds).collect()
+        kept.series().iter().map(seconds).collect()
     }
 
     #[test]
-    fn counters_begin_anew_after_a_gap_and_when_they_are_set_back() {
+    fn counters_go_on_after_a_gap_and_begin_anew_when_they_are_set_back() {
         let kept = &mut Kept::default();
         assert_eq!(starts(kept, 10, &[("a", 5.0), ("b", 7.0)]), [1, 1]);
         // One more, and in another order.
-        assert_eq!(starts(kept, 11, &[("b", 7.0), ("c", 1.0), ("a", 6.0)]), [1, 11, 1]);
+        assert_eq!(starts(kept, 11, &[("b", 7.0), ("c", 1.0), ("a", 6.0)]), [1, 1, 1]);
         // One set back, one gone.
-        assert_eq!(starts(kept, 12, &[("b", 6.0), ("c", 1.0)]), [12, 11]);
-        assert_eq!(starts(kept, 13, &[("a", 9.0), ("b", 6.0), ("c", 2.0)]), [13, 12, 11]);
+        assert_eq!(starts(kept, 12, &[("b", 6.0), ("c", 1.0)]), [12, 1]);
+        // It comes back and has only gone on, like a CPU that was offline: what it counted before the
+        // gap was not counted in a tick.
+        assert_eq!(starts(kept, 13, &[("a", 9.0), ("b", 6.0), ("c", 2.0)]), [1, 12, 1]);
         assert_eq!(starts(kept, 14, &[]), [0; 0]);
-        assert_eq!(starts(kept, 15, &[("c", 2.0)]), [15]);
+        assert_eq!(starts(kept, 15, &[("c", 2.0)]), [1]);
+        // Set back in the gap.
+        assert_eq!(starts(kept, 16, &[("a", 8.0), ("b", 6.0)]), [16, 12]);
+    }
+
+    #[test]
+    fn of_those_that_are_gone_so_many_are_remembered() {
+        let kept = &mut Kept::default();
+        let names: Vec<_> = (0..=REMEMBERED).map(|number| number.to_string()).collect();
+        let counters: Vec<_> = names.iter().map(|name| (name.as_str(), 1.0)).collect();
+        starts(kept, 10, &counters[1..]);
+        starts(kept, 11, &[]);
+        assert_eq!(starts(kept, 12, &[("one that is new", 1.0)]), [1]);
+        starts(kept, 13, &counters);
+        starts(kept, 14, &[]);
+        // The first is forgotten, so nobody can say whether it, or one that is new, was set back.
+        let few = [counters[1], counters[0], ("another", 1.0)];
+        assert_eq!(starts(kept, 15, &few), [1, 15, 15]);
     }
 
     #[test]
@@ -111,7 +158,11 @@ mod tests {
         for value in [2.0, 1.0] {
             kept.begin();
             kept.add(&HOST_LOAD_1M, &Attributes::default(), value, at(1), at(2));
-            assert_eq!(kept.end()[0].start, at(1));
+            kept.end();
+            assert_eq!(kept.series()[0].start, at(1));
         }
+        kept.begin();
+        kept.end();
+        assert!(kept.gone.is_empty(), "they need not go on");
     }
 }

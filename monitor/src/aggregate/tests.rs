@@ -10,7 +10,7 @@ use monitor_common::{
 use super::*;
 use crate::{
     event::SeriesKey,
-    metric::{Kind, PROCESS_CONTEXT_SWITCHES, PROCESS_CPU_TIME},
+    metric::{Kind, PROCESS_CONTEXT_SWITCHES, PROCESS_CPU_TIME, SYSTEM_DISK_IO},
     sample::Process,
     view::{Histogram, Point},
 };
@@ -213,6 +213,28 @@ fn values_kept_by_others_vanish_with_their_source() {
     assert!(has(&feed.finish(2)), "until it is refreshed");
     feed.0.refresh(|_| {});
     assert!(!has(&feed.finish(3)));
+}
+
+#[test]
+fn counters_kept_by_others_begin_with_the_boot_or_when_they_are_first_seen() {
+    let at = |second| SystemTime::UNIX_EPOCH + Duration::from_secs(second);
+    let lost = Attributes::new([("monitor.probe", "sched"), ("monitor.loss.reason", "untold")]);
+    let none = Attributes::default();
+    let disk = sample(&SYSTEM_DISK_IO, None, &none, Value::SinceBoot(9.0));
+    let untold = |value| sample(&AGENT_LOST, None, &lost, Value::Total(value));
+    // Since when each counts, in a tick that ends at a second.
+    let starts = |aggregate: &mut Aggregate, samples: &[Sample<'_>], second| -> Vec<_> {
+        aggregate.refresh(|sink| samples.iter().cloned().for_each(sink));
+        let (series, _) = aggregate.finish(at(second), Duration::from_secs(1));
+        series.into_iter().map(|series| series.start).collect()
+    };
+    let aggregate = &mut Aggregate::new(1, at(100), at(0));
+    assert_eq!(starts(aggregate, &[], 101), []);
+    assert_eq!(starts(aggregate, &[disk.clone(), untold(1.0)], 102), [at(0), at(101)]);
+    assert_eq!(starts(aggregate, &[untold(1.0)], 103), [at(101)]);
+    // What a probe lost before it was loaded again is not part of what it loses now.
+    aggregate.forget("sched");
+    assert_eq!(starts(aggregate, &[disk, untold(2.0)], 104), [at(0), at(103)]);
 }
 
 #[test]
