@@ -15,6 +15,7 @@ pub mod host;
 pub mod kernel;
 pub mod metric;
 pub mod pace;
+mod places;
 pub mod probe;
 pub mod resource;
 pub mod sample;

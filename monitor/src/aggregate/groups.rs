@@ -11,23 +11,10 @@ use crate::{
     attribution::Group,
     event::SeriesKey,
     metric::MetricDesc,
+    places::{self, OTHER, Place, Places, RETIRED},
     sample::{Attributes, Sample, Value},
     view::{Exemplar, Series},
 };
-
-/// The name of the group of all that have none of their own.
-const OTHER: &str = "(other)";
-
-/// The name of what groups counted that had a series of their own and lost it. It is no group of
-/// processes: its series jump when a group comes to it, which is no activity.
-const RETIRED: &str = "(retired)";
-
-/// Costs halve in this time, so that what a group did long ago does not keep it exported.
-const HALF_LIFE: Duration = Duration::from_secs(60);
-
-/// A group gets the place of another when it costs this much more: groups of the same cost must not
-/// take turns.
-const MARGIN: f64 = 2.0;
 
 /// How many groups without a place are compared; more than that are in `(other)` unseen.
 const CANDIDATES: usize = 4096;
@@ -35,7 +22,7 @@ const CANDIDATES: usize = 4096;
 /// Exported groups, and the rest.
 pub(super) struct Groups {
     top: usize,
-    exported: HashMap<Arc<Group>, Exported>,
+    exported: Places<Arc<Group>, SeriesSet>,
     other: SeriesSet,
     retired: SeriesSet,
     /// What groups without a place cost.
@@ -46,17 +33,12 @@ pub(super) struct Groups {
     chosen: SystemTime,
 }
 
-struct Exported {
-    series: SeriesSet,
-    cost: f64,
-}
-
 impl Groups {
     /// No groups; at most `top` are exported. The rest is named by the attribute `name`.
     pub(super) fn new(top: usize, name: &'static str, start: SystemTime) -> Self {
         Self {
             top,
-            exported: HashMap::new(),
+            exported: Places::new(),
             other: SeriesSet::new(Attributes::new([(name, OTHER)])),
             retired: SeriesSet::new(Attributes::new([(name, RETIRED)])),
             candidates: HashMap::new(),
@@ -72,12 +54,12 @@ impl Groups {
             self.add_rest(sample);
         } else if let Some(exported) = self.exported.get_mut(group) {
             exported.cost += cost;
-            exported.series.add(sample, self.chosen);
+            exported.value.add(sample, self.chosen);
         } else if self.exported.len() < self.top {
             let before = self.candidates.remove(group).unwrap_or(0.0);
-            let mut exported = Exported::new(group, before + cost);
-            exported.series.add(sample, self.chosen);
-            self.exported.insert(group.clone(), exported);
+            let mut series = SeriesSet::new(group.attributes());
+            series.add(sample, self.chosen);
+            self.exported.insert(group.clone(), Place { value: series, cost: before + cost });
         } else {
             self.add_rest(sample);
             if let Some(known) = self.candidates.get_mut(group) {
@@ -98,7 +80,7 @@ impl Groups {
         let has_room = self.exported.len() < self.top;
         match self.exported.get_mut(group) {
             _ if is_reserved(group) => self.other.exemplify(key, exemplar),
-            Some(exported) => exported.series.exemplify(key, exemplar),
+            Some(exported) => exported.value.exemplify(key, exemplar),
             None if !has_room => self.other.exemplify(key, exemplar),
             // Its own series comes with the first sample, which may be that of the next tick.
             None => {}
@@ -112,9 +94,7 @@ impl Groups {
 
     /// Appends the series of all groups.
     pub(super) fn collect(&self, series: &mut Vec<Series>) {
-        for exported in self.exported.values() {
-            exported.series.collect(series);
-        }
+        self.exported.values().for_each(|exported| exported.collect(series));
         self.other.collect(series);
         self.retired.collect(series);
     }
@@ -123,23 +103,23 @@ impl Groups {
     /// that have none get one.
     pub(super) fn set_top(&mut self, top: usize) {
         self.top = top;
-        while self.exported.len() > top {
-            let Some(cheapest) = self.cheapest() else { break };
-            self.retire(&cheapest);
+        while self.exported.len() > top
+            && let Some(cheapest) = self.exported.take_cheapest()
+        {
+            self.retire(cheapest);
         }
         for (group, cost) in self.costliest() {
             if self.exported.len() >= top {
                 break;
             }
-            self.candidates.remove(&group);
-            self.exported.insert(group.clone(), Exported::new(&group, cost));
+            self.promote(group, cost);
         }
     }
 
     /// Starts all groups anew.
     pub(super) fn regroup(&mut self) {
         for (_, exported) in self.exported.drain() {
-            self.retired.merge(exported.series, self.start);
+            self.retired.merge(exported.value, self.start);
         }
         self.candidates.clear();
     }
@@ -147,9 +127,9 @@ impl Groups {
     /// Removes the series that `is_gone` says so of, and the groups that have none left. What is retired
     /// of them from now on begins anew.
     pub(super) fn remove(&mut self, is_gone: &dyn Fn(&MetricDesc, &Attributes) -> bool) {
-        self.exported.retain(|_, exported| {
-            exported.series.remove(is_gone);
-            !exported.series.is_empty()
+        self.exported.retain(|series| {
+            series.remove(is_gone);
+            !series.is_empty()
         });
         self.other.remove(is_gone);
         self.retired.remove(is_gone);
@@ -158,30 +138,24 @@ impl Groups {
 
     /// Begins a tick.
     pub(super) fn begin_tick(&mut self) {
-        self.exported.values_mut().for_each(|exported| exported.series.begin_tick());
+        self.exported.values_mut().for_each(SeriesSet::begin_tick);
         self.other.begin_tick();
     }
 
     /// Chooses which groups are exported from now on.
     pub(super) fn choose(&mut self, now: SystemTime, elapsed: Duration) {
         self.chosen = now;
-        let keep = 0.5f64.powf(elapsed.as_secs_f64() / HALF_LIFE.as_secs_f64());
-        for exported in self.exported.values_mut() {
-            exported.cost *= keep;
-        }
+        let keep = places::fading(elapsed);
+        self.exported.fade(keep);
         self.candidates.retain(|_, cost| {
             *cost *= keep;
             // A microsecond: it did nothing for a long time.
             *cost > 1e3
         });
         for (candidate, cost) in self.costliest() {
-            let Some(cheapest) = self.cheapest() else { break };
-            if cost <= MARGIN * self.exported[&cheapest].cost {
-                break;
-            }
-            self.retire(&cheapest);
-            self.candidates.remove(&candidate);
-            self.exported.insert(candidate.clone(), Exported::new(&candidate, cost));
+            let Some(cheapest) = self.exported.take_cheaper(cost) else { break };
+            self.retire(cheapest);
+            self.promote(candidate, cost);
         }
     }
 
@@ -193,24 +167,17 @@ impl Groups {
         candidates
     }
 
-    /// The exported group that costs least.
-    fn cheapest(&self) -> Option<Arc<Group>> {
-        let cheapest = self.exported.iter().min_by(|(_, a), (_, b)| a.cost.total_cmp(&b.cost));
-        cheapest.map(|(group, _)| group.clone())
+    /// Makes a candidate of a group that has lost its place.
+    fn retire(&mut self, (group, exported): (Arc<Group>, Place<SeriesSet>)) {
+        self.retired.merge(exported.value, self.start);
+        self.candidates.insert(group, exported.cost);
     }
 
-    /// Takes a group's place away.
-    fn retire(&mut self, group: &Arc<Group>) {
-        if let Some(dropped) = self.exported.remove(group) {
-            self.retired.merge(dropped.series, self.start);
-            self.candidates.insert(group.clone(), dropped.cost);
-        }
-    }
-}
-
-impl Exported {
-    fn new(group: &Group, cost: f64) -> Self {
-        Self { series: SeriesSet::new(group.attributes()), cost }
+    /// Gives a candidate a place.
+    fn promote(&mut self, group: Arc<Group>, cost: f64) {
+        self.candidates.remove(&group);
+        let series = SeriesSet::new(group.attributes());
+        self.exported.insert(group, Place { value: series, cost });
     }
 }
 

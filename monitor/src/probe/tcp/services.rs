@@ -1,29 +1,18 @@
 //! What services are called. No input or output here.
 
-use std::{collections::HashMap, net::Ipv6Addr, time::Duration};
+use std::{net::Ipv6Addr, time::Duration};
 
 use monitor_common::tcp::{NO_SIDE, SERVER, ServiceKey};
 
 use crate::{
     event::{Among, SeriesKey},
     metric::MetricDesc,
+    places::{self, OTHER, Place, Places, RETIRED},
     sample::{Attributes, Owner, Sample, Value},
 };
 
 /// How many services have series of their own.
 const TOP: usize = 50;
-
-/// The name of all others.
-const OTHER: &str = "(other)";
-
-/// The name of what services counted that had series of their own and lost them.
-const RETIRED: &str = "(retired)";
-
-/// After this time half of a service's cost is left: what it did long ago does not keep its name.
-const HALF_LIFE: Duration = Duration::from_secs(60);
-
-/// A service gets the name of another when it costs this much more.
-const MARGIN: f64 = 2.0;
 
 /// What a service did, to which that of another can be added.
 pub(super) trait Sum: Copy {
@@ -33,20 +22,15 @@ pub(super) trait Sum: Copy {
 
 /// The services that have series of their own.
 pub(super) struct Services {
-    known: HashMap<ServiceKey, Known>,
+    known: Places<ServiceKey, Attributes>,
     /// Whether it is told on which side of them this host is.
     has_role: bool,
-}
-
-struct Known {
-    attributes: Attributes,
-    cost: f64,
 }
 
 impl Services {
     /// None yet.
     pub(super) fn new(has_role: bool) -> Self {
-        Self { known: HashMap::new(), has_role }
+        Self { known: Places::new(), has_role }
     }
 
     /// Takes note of what services cost in a tick. The busiest of those without a name get one, as long
@@ -58,8 +42,7 @@ impl Services {
         (metrics, elapsed): (&[&'static MetricDesc], Duration),
         sink: &mut dyn FnMut(Sample<'_>),
     ) {
-        let keep = 0.5f64.powf(elapsed.as_secs_f64() / HALF_LIFE.as_secs_f64());
-        self.known.values_mut().for_each(|known| known.cost *= keep);
+        self.known.fade(places::fading(elapsed));
         let mut unknown = Vec::new();
         for (key, cost) in services {
             let (key, cost) = (without_bank(key), cost as f64);
@@ -72,20 +55,14 @@ impl Services {
         unknown.sort_by(|(_, a), (_, b)| b.total_cmp(a));
         for (key, cost) in unknown {
             if self.known.len() >= TOP {
-                let all = self.known.iter();
-                let cheapest = all.min_by(|(_, a), (_, b)| a.cost.total_cmp(&b.cost));
-                let Some((&cheapest, known)) = cheapest else { break };
-                if cost <= MARGIN * known.cost {
-                    break;
-                }
+                let Some((cheapest, known)) = self.known.take_cheaper(cost) else { break };
                 let becomes = self.unnamed(RETIRED, cheapest.side);
                 for metric in metrics {
-                    let (owner, attributes) = (Owner::Host, &known.attributes);
+                    let (owner, attributes) = (Owner::Host, &known.value);
                     sink(Sample { metric, owner, attributes, value: Value::Retired(&becomes) });
                 }
-                self.known.remove(&cheapest);
             }
-            self.known.insert(key, Known { attributes: self.named(&key), cost });
+            self.known.insert(key, Place { value: self.named(&key), cost });
         }
     }
 
@@ -96,7 +73,7 @@ impl Services {
         let mut unnamed: Vec<(u16, Attributes, T)> = Vec::new();
         for (key, did) in services {
             if let Some(known) = self.known.get(&without_bank(*key)) {
-                all.push((key.side, known.attributes.clone(), *did));
+                all.push((key.side, known.value.clone(), *did));
             } else if let Some((.., sum)) = unnamed.iter_mut().find(|(side, ..)| *side == key.side)
             {
                 sum.add(did);
@@ -116,7 +93,7 @@ impl Services {
         [group, host]: [&'static MetricDesc; 2],
     ) -> Among {
         let known = self.known.get(&without_bank(*service));
-        let attributes = known.map(|known| known.attributes.clone());
+        let attributes = known.map(|known| known.value.clone());
         let attributes = attributes.unwrap_or_else(|| self.unnamed(OTHER, service.side));
         Among {
             subject: self.named(service),
