@@ -48,7 +48,22 @@ fn metrics(start_ns: u64, ticks: u64) -> Vec<Value> {
             "monitor.process.oom_kills",
             "{event}",
             times,
-            &[(&[("container.name", "a")], ticks), (&[("container.name", "b")], 2 * ticks)],
+            &[
+                (&[("process.executable.name", "a"), ("container.name", "a")], ticks),
+                // Anybody may call a program so.
+                (&[("process.executable.name", "(retired)"), ("container.name", "b")], 2 * ticks),
+                (&[("process.executable.name", "(retired)")], 50 * ticks),
+            ],
+        ),
+        otlp::counter(
+            "monitor.tcp.retransmits",
+            "{segment}",
+            times,
+            &[
+                (&[("server.address", "10.0.0.1"), ("monitor.tcp.role", "client")], 5 * ticks),
+                (&[("server.address", "(other)"), ("monitor.tcp.role", "client")], 6 * ticks),
+                (&[("server.address", "(retired)"), ("monitor.tcp.role", "client")], 70 * ticks),
+            ],
         ),
         otlp::counter(
             "system.cpu.time",
@@ -171,13 +186,16 @@ fn headline_metrics_are_documents(moto: SocketAddr) {
         ("monitor.sched.runqueue.latency", "Seconds"),
         ("monitor.block.device.latency", "Seconds"),
         ("monitor.process.oom_kills", "Count"),
+        ("monitor.tcp.retransmits", "Count"),
         ("system.cpu.time", "Seconds"),
         ("system.filesystem.utilization", "None"),
     ]);
     assert_eq!(units, wanted);
     assert_eq!(sums["monitor.sched.runqueue.latency"], waits(TICKS).sum);
     assert_eq!(sums["monitor.block.device.latency"], 2.0 * waits(TICKS).sum);
+    // What groups and services counted that lost their places is not counted once more.
     assert_eq!(sums["monitor.process.oom_kills"], 3.0 * TICKS as f64);
+    assert_eq!(sums["monitor.tcp.retransmits"], 11.0 * TICKS as f64);
     assert_eq!(sums["system.cpu.time"], 7.0 * TICKS as f64, "of CPUs that were busy");
     // The fullest, once an interval.
     let fullest: BTreeSet<String> = documents

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs};
 
-use monitor::metric;
+use monitor::{attribution::Group, metric};
 use monitor_backends::{Collector, Ports, Programs};
 
 /// Every configuration as it is used: files on top of each other.
@@ -84,8 +84,12 @@ fn an_agent_without_a_token_is_refused() {
 
 #[test]
 fn every_name_is_in_the_catalogue() {
+    // What tells groups of processes apart is not in the catalogue.
+    let group = Group { executable: "web".to_owned(), pid: Some(1), ..Group::default() };
+    let group = group.attributes();
     let known: BTreeSet<&str> = metric::catalogue()
         .flat_map(|metric| metric.attributes.iter().copied().chain([metric.name]))
+        .chain(group.iter().map(|(name, _)| name))
         .collect();
     for file in configs().iter().map(String::as_str).chain(["README.md"]) {
         let text = text(file);
