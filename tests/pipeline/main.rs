@@ -2,6 +2,7 @@
 
 mod arrival;
 mod aws;
+mod cloudwatch;
 mod configs;
 mod daemon;
 mod events;
