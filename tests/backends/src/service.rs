@@ -5,8 +5,10 @@ use std::{
     fs::{self, File},
     io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
+    ops::Range,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{self, Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -138,9 +140,23 @@ pub fn terminate(pid: u32) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// A port of this machine: `preferred`, if nobody listens there, or else any.
+/// Ports that the kernel gives to nobody who connects somewhere: they stay free until they are used.
+const UNASSIGNED: Range<u32> = 20_000..32_768;
+
+/// How far apart processes begin that look for ports at the same time.
+const APART: u32 = 64;
+
+/// A port of this machine: `preferred`, if nobody listens there, or else any. None of those is told
+/// twice.
 pub fn free_port(preferred: u16) -> Result<SocketAddr> {
-    let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
-    let listener = bind(preferred).or_else(|_| bind(0)).context("no port is free")?;
-    Ok(listener.local_addr()?)
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let others = UNASSIGNED.map(|_| {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let offset = process::id().wrapping_mul(APART).wrapping_add(next);
+        (UNASSIGNED.start + offset % UNASSIGNED.len() as u32) as u16
+    });
+    let preferred = Some(preferred).filter(|port| *port != 0);
+    let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let mut addresses = preferred.into_iter().chain(others).map(address);
+    addresses.find(|address| TcpListener::bind(address).is_ok()).context("no port is free")
 }
