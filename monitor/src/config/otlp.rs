@@ -250,8 +250,8 @@ fn headers(
 
 /// The address of an endpoint; over HTTP, each signal has a path of its own below it.
 fn address(endpoint: &str, protocol: Protocol, signal: Option<Signal>) -> Result<Uri, ConfigError> {
-    let (_, host) = endpoint.split_once("://").unwrap_or_default();
-    if host.split('/').next().is_some_and(|authority| authority.contains('@')) {
+    let host = endpoint.split_once("://").map_or(endpoint, |(_, host)| host);
+    if host.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@')) {
         return Err(ConfigError::EndpointSecret);
     }
     let path = match (protocol, signal) {

@@ -16,13 +16,16 @@ use crate::{
     view::View,
 };
 
-/// How long what is under way may take when the configuration changes.
+/// How long what is under way may take when the configuration changes. Then it is sent again, and may be
+/// there twice.
 const HAND_OVER: Duration = Duration::from_millis(700);
 
 /// The senders, and what it takes to start others.
 pub(super) struct Exports {
     otlp: Otlp,
     routes: Vec<Route>,
+    /// Whether `otlp` has not started on `routes` yet.
+    is_changing: bool,
     identity: Arc<Identity>,
     views: watch::Receiver<Arc<View>>,
     records: Arc<Records>,
@@ -57,10 +60,8 @@ impl Exports {
         views: watch::Receiver<Arc<View>>,
         records: Arc<Records>,
     ) -> Self {
-        let known = identity.clone();
-        let resource = async move { known.resource().await };
-        let otlp = Otlp::start(&routes, resource, &views, &records);
-        Self { otlp, routes, identity, views, records }
+        let otlp = send(&routes, &identity, &views, &records);
+        Self { otlp, routes, is_changing: false, identity, views, records }
     }
 
     /// Sends on other routes, if they are others. Log records that wait are sent there.
@@ -68,13 +69,87 @@ impl Exports {
         if self.routes == routes {
             return;
         }
-        self.otlp.hand_over(Instant::now() + HAND_OVER).await;
-        let (identity, views) = (self.identity.clone(), self.views.clone());
-        *self = Self::start(routes, identity, views, self.records.clone());
+        (self.routes, self.is_changing) = (routes, true);
+        self.hand_over(Instant::now() + HAND_OVER).await;
     }
 
     /// Sends what is left, and ends by then.
     pub(super) async fn stop(mut self, deadline: Instant) {
+        if self.is_changing {
+            // Nobody may be left who sends.
+            self.hand_over(Instant::now()).await;
+        }
         self.otlp.stop(deadline).await;
+    }
+
+    async fn hand_over(&mut self, deadline: Instant) {
+        self.otlp.hand_over(&self.routes, deadline).await;
+        self.otlp = send(&self.routes, &self.identity, &self.views, &self.records);
+        self.is_changing = false;
+    }
+}
+
+/// Sends on these routes from now on.
+fn send(
+    routes: &[Route],
+    identity: &Arc<Identity>,
+    views: &watch::Receiver<Arc<View>>,
+    records: &Arc<Records>,
+) -> Otlp {
+    let known = identity.clone();
+    Otlp::start(routes, async move { known.resource().await }, views, records)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::{
+        attribution::Group,
+        config::{OtlpConfig, Signal},
+        event::{Event, What},
+        metric::AGENT_TICK_DURATION,
+        sample::{Attributes, Process},
+        view::{Point, Series},
+    };
+
+    fn route(signal: Signal, endpoint: &str) -> Route {
+        let config = OtlpConfig { endpoint: Some(endpoint.to_owned()), ..OtlpConfig::default() };
+        let target = config.target(signal, &|_| None).unwrap().unwrap();
+        Route::new(signal, target).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_counted_when_the_daemon_ends_while_it_changes() {
+        // Who is connected to it waits.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let silent = format!("http://{}", silent.local_addr().unwrap());
+        let routes = [Signal::Metrics, Signal::Logs].map(|signal| route(signal, &silent));
+        let other = [Signal::Metrics, Signal::Logs].map(|it| route(it, "http://127.0.0.1:1"));
+        let series = Series {
+            metric: &AGENT_TICK_DURATION,
+            attributes: Attributes::default(),
+            start: SystemTime::UNIX_EPOCH,
+            value: Point::Number(1.0),
+        };
+        let view = View { tick: 1, series: vec![series], ..View::empty(Duration::from_secs(1)) };
+        let (_views, receiver) = watch::channel(Arc::new(view));
+        let resource = OnceCell::from(resource::resource(Vec::new()));
+        let identity = Identity { host: Vec::new(), paths: HostPaths::default(), resource };
+        let records = Records::new();
+        let (identity, views) = (Arc::new(identity), receiver);
+        let mut exports = Exports::start(routes.into(), identity, views, records.clone());
+        // By now the metrics wait for an answer.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let change = exports.change(other.into());
+        assert!(tokio::time::timeout(Duration::from_millis(100), change).await.is_err());
+        let process = Process { pid: 1, comm: [0; 16], cgroup_id: 1, kernel_thread: false };
+        let (time, what) = (SystemTime::now(), What::Fork { child: 2 });
+        let event = Event { time, process, parent: None, what };
+        (0..5).for_each(|_| records.push_event(&event, &Group::default()));
+        exports.stop(Instant::now() + Duration::from_millis(500)).await;
+        let logs = records.ledger().accounts().remove(&Signal::Logs).unwrap();
+        assert_eq!(logs.dropped.values().sum::<u64>(), 5, "{logs:?}");
     }
 }

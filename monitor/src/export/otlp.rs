@@ -96,7 +96,8 @@ fn is_here(address: &Uri) -> bool {
 /// Sends all that is to be sent, until it is stopped.
 pub struct Otlp {
     senders: JoinSet<()>,
-    orders: watch::Sender<Order>,
+    /// To each of them.
+    orders: Vec<(Signal, watch::Sender<Order>)>,
 }
 
 impl Otlp {
@@ -113,8 +114,7 @@ impl Otlp {
             ledger.open(signal, route.map(|route| &route.target));
         }
         records.open(routes.iter().any(|route| route.signal == Signal::Logs));
-        let (orders, order) = watch::channel(Order::Run);
-        let mut senders = JoinSet::new();
+        let (mut senders, mut orders) = (JoinSet::new(), Vec::new());
         if routes.is_empty() {
             return Self { senders, orders };
         }
@@ -133,7 +133,9 @@ impl Otlp {
             let Route { signal, target, tls } = route.clone();
             let protocol = target.protocol.name();
             tracing::info!("sending {} to {} by {protocol}", signal.name(), target.endpoint);
-            let (mut resource, order) = (resource_known.clone(), order.clone());
+            let (sender, order) = watch::channel(Order::Run);
+            orders.push((signal, sender));
+            let mut resource = resource_known.clone();
             let (views, records, ledger) = (views.clone(), records.clone(), ledger.clone());
             senders.spawn(async move {
                 let Ok(resource) = resource.wait_for(Option::is_some).await.map(|it| it.clone())
@@ -155,16 +157,21 @@ impl Otlp {
 
     /// Sends what is left, and ends by then.
     pub async fn stop(&mut self, deadline: Instant) {
-        self.end(Order::Finish, deadline).await;
+        self.end(|_| Order::Finish, deadline).await;
     }
 
-    /// Leaves what is left in the queue to who starts next, and ends by then.
-    pub async fn hand_over(&mut self, deadline: Instant) {
-        self.end(Order::HandOver, deadline).await;
+    /// Leaves what is left to those who send on these routes next, sends what nobody will, and ends by
+    /// then.
+    pub async fn hand_over(&mut self, routes: &[Route], deadline: Instant) {
+        let goes_on = |signal| routes.iter().any(|route| route.signal == signal);
+        let order = |signal| if goes_on(signal) { Order::HandOver } else { Order::Finish };
+        self.end(order, deadline).await;
     }
 
-    async fn end(&mut self, order: Order, deadline: Instant) {
-        self.orders.send_replace(order);
+    async fn end(&mut self, order: impl Fn(Signal) -> Order, deadline: Instant) {
+        for (signal, sender) in &self.orders {
+            sender.send_replace(order(*signal));
+        }
         let ended = async { while self.senders.join_next().await.is_some() {} };
         if timeout_at(deadline, ended).await.is_err() {
             // What is under way then is cut off.

@@ -309,8 +309,9 @@ async fn what_waits_for_one_receiver_goes_to_the_next_after_a_reload() {
         exporter.push_events(3);
         if is_there {
             from.inbox.wait(1).await;
-        } else {
-            sleep(Duration::from_millis(1500)).await;
+        }
+        while !is_there && exporter.account(Signal::Logs).failures.is_empty() {
+            sleep(Duration::from_millis(10)).await;
         }
         exporter.push_events(2);
         exporter.change(&[Signal::Logs], &new).await;
@@ -333,4 +334,16 @@ async fn what_is_cut_off_or_turned_off_is_counted() {
     // The senders are gone, and then the queue is closed.
     exporter.change(&[], &target).await;
     assert_eq!(exporter.lost(Signal::Logs), counts([("cut_off", 3), ("turned_off", 2)]));
+}
+
+#[tokio::test]
+async fn what_waits_is_sent_before_logs_are_turned_off() {
+    let receiver = Receiver::start([]).await;
+    let target = target(&receiver.endpoint(), Protocol::Grpc);
+    let mut exporter = Exporter::start(setup::view(0, Vec::new()), &[Signal::Logs], &target);
+    sleep(Duration::from_millis(100)).await;
+    exporter.push_events(5);
+    exporter.change(&[Signal::Metrics], &target).await;
+    assert_eq!(exporter.lost(Signal::Logs), counts([]));
+    assert_eq!(arrived(&receiver), 5);
 }

@@ -42,36 +42,20 @@ impl Exporter {
     pub(crate) fn start(view: View, signals: &[Signal], target: &Target) -> Self {
         let views = watch::Sender::new(Arc::new(view));
         let records = Records::new();
-        let otlp = Self::send(&views, &records, signals, target);
+        let otlp = Self::send(&views, &records, &routes(signals, target));
         Self { otlp, records, views }
     }
 
     /// Sends others instead, or elsewhere, as after a reload.
     pub(crate) async fn change(&mut self, signals: &[Signal], target: &Target) {
-        self.otlp.hand_over(Instant::now() + Duration::from_millis(500)).await;
-        self.otlp = Self::send(&self.views, &self.records, signals, target);
+        let routes = routes(signals, target);
+        self.otlp.hand_over(&routes, Instant::now() + Duration::from_millis(500)).await;
+        self.otlp = Self::send(&self.views, &self.records, &routes);
     }
 
-    fn send(
-        views: &watch::Sender<Arc<View>>,
-        records: &Arc<Records>,
-        signals: &[Signal],
-        target: &Target,
-    ) -> Otlp {
-        let routes: Vec<_> = signals
-            .iter()
-            .map(|signal| {
-                let endpoint = match target.protocol {
-                    Protocol::Grpc => target.endpoint.clone(),
-                    Protocol::HttpProtobuf => {
-                        format!("{}v1/{}", target.endpoint, signal.name()).parse().unwrap()
-                    }
-                };
-                Route::new(*signal, Target { endpoint, ..target.clone() }).unwrap()
-            })
-            .collect();
+    fn send(views: &watch::Sender<Arc<View>>, records: &Arc<Records>, routes: &[Route]) -> Otlp {
         let host = vec![KeyValue::new("host.id", "the-host")];
-        Otlp::start(&routes, async { resource(host) }, &views.subscribe(), records)
+        Otlp::start(routes, async { resource(host) }, &views.subscribe(), records)
     }
 
     /// Publishes a view.
@@ -102,6 +86,20 @@ impl Exporter {
     pub(crate) async fn stop(&mut self) {
         self.otlp.stop(Instant::now() + Duration::from_secs(2)).await;
     }
+}
+
+/// The ways of signals to a target.
+fn routes(signals: &[Signal], target: &Target) -> Vec<Route> {
+    let route = |signal: &Signal| {
+        let endpoint = match target.protocol {
+            Protocol::Grpc => target.endpoint.clone(),
+            Protocol::HttpProtobuf => {
+                format!("{}v1/{}", target.endpoint, signal.name()).parse().unwrap()
+            }
+        };
+        Route::new(*signal, Target { endpoint, ..target.clone() }).unwrap()
+    };
+    signals.iter().map(route).collect()
 }
 
 /// Sends at once, and then each 100 ms.

@@ -1,6 +1,6 @@
 //! Sends one signal for as long as the daemon runs.
 
-use std::{sync::Arc, time::Duration};
+use std::{future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -134,12 +134,9 @@ impl Sender {
     pub(super) async fn logs(mut self, records: Arc<Records>, mut orders: Orders) {
         let mut backoff = Backoff::default();
         loop {
-            let has_come = tokio::select! {
-                () = records.arrive() => true,
-                () = end(&mut orders) => false,
-            };
-            if has_come {
-                pause(Instant::now() + LINGER, &mut orders).await;
+            tokio::select! {
+                () = records.arrive() => pause(Instant::now() + LINGER, &mut orders).await,
+                () = end(&mut orders) => {}
             }
             let order = *orders.borrow();
             while *orders.borrow() != Order::HandOver
@@ -217,8 +214,10 @@ async fn pause(due: Instant, orders: &mut Orders) {
     }
 }
 
-/// Waits for the order to end, of either kind.
+/// Waits for an order to end, of either kind.
 async fn end(orders: &mut Orders) {
-    // Nobody left to give orders is one too.
-    let _ = orders.wait_for(|order| *order != Order::Run).await;
+    if orders.wait_for(|order| *order != Order::Run).await.is_err() {
+        // Who gives orders is gone, and ends this task as well.
+        future::pending().await
+    }
 }
