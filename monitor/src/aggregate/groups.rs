@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    ptr,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -27,8 +28,9 @@ pub(super) struct Groups {
     retired: SeriesSet,
     /// What groups without a place cost.
     candidates: HashMap<Arc<Group>, f64>,
-    /// Since when series count that are yet to come to `retired`.
     start: SystemTime,
+    /// Metrics that `retired` had and has no more, and when it lost them.
+    removed: Vec<(&'static MetricDesc, SystemTime)>,
     /// When groups were chosen last, which is when the tick under way began.
     chosen: SystemTime,
 }
@@ -43,6 +45,7 @@ impl Groups {
             retired: SeriesSet::new(Attributes::new([(name, RETIRED)])),
             candidates: HashMap::new(),
             start,
+            removed: Vec::new(),
             chosen: start,
         }
     }
@@ -119,21 +122,23 @@ impl Groups {
     /// Starts all groups anew.
     pub(super) fn regroup(&mut self) {
         for (_, exported) in self.exported.drain() {
-            self.retired.merge(exported.value, self.start);
+            self.retired.merge(exported.value, since(self.start, &self.removed));
         }
         self.candidates.clear();
     }
 
-    /// Removes the series that `is_gone` says so of, and the groups that have none left. What is retired
-    /// of them from now on begins anew.
+    /// Removes the series that `is_gone` says so of, and the groups that have none left. Of what was
+    /// retired of them all begins anew.
     pub(super) fn remove(&mut self, is_gone: &dyn Fn(&MetricDesc, &Attributes) -> bool) {
         self.exported.retain(|series| {
             series.remove(is_gone);
             !series.is_empty()
         });
         self.other.remove(is_gone);
-        self.retired.remove(is_gone);
-        self.start = self.chosen;
+        for metric in self.retired.remove(is_gone) {
+            self.removed.retain(|(removed, _)| !ptr::eq(*removed, metric));
+            self.removed.push((metric, self.chosen));
+        }
     }
 
     /// Begins a tick.
@@ -169,7 +174,7 @@ impl Groups {
 
     /// Makes a candidate of a group that has lost its place.
     fn retire(&mut self, (group, exported): (Arc<Group>, Place<SeriesSet>)) {
-        self.retired.merge(exported.value, self.start);
+        self.retired.merge(exported.value, since(self.start, &self.removed));
         self.candidates.insert(group, exported.cost);
     }
 
@@ -178,6 +183,17 @@ impl Groups {
         self.candidates.remove(&group);
         let series = SeriesSet::new(group.attributes());
         self.exported.insert(group, Place { value: series, cost });
+    }
+}
+
+/// Since when each metric counts in what is retired.
+fn since(
+    start: SystemTime,
+    removed: &[(&'static MetricDesc, SystemTime)],
+) -> impl Fn(&MetricDesc) -> SystemTime {
+    move |metric| {
+        let last = removed.iter().find(|(removed, _)| ptr::eq(*removed, metric));
+        last.map_or(start, |(_, at)| *at)
     }
 }
 

@@ -22,8 +22,6 @@ pub(super) struct Kept {
     /// Counters that are gone, and may come back and go on: a CPU that is offline, a file that could
     /// not be read. The last one went last.
     gone: VecDeque<Series>,
-    /// Whether there were more of them than are remembered.
-    has_forgotten: bool,
 }
 
 impl Kept {
@@ -39,7 +37,6 @@ impl Kept {
         self.gone.extend(gone.filter(|series| series.metric.kind == Kind::Counter));
         let excess = self.gone.len().saturating_sub(REMEMBERED);
         self.gone.drain(..excess);
-        self.has_forgotten |= excess > 0;
     }
 
     /// The series of the last tick.
@@ -54,9 +51,8 @@ impl Kept {
         self.gone.retain(stays);
     }
 
-    /// Adds a series. One that is seen for the first time has counted since `first`, and does so until
-    /// it is set back. One that was set back, or may have been, as nobody remembers its value, counts
-    /// since `since`, when the tick began.
+    /// Adds a series. One that is not known has counted since `first`, and does so until it is set back;
+    /// then it counts since `since`, when the tick began.
     pub(super) fn add(
         &mut self,
         metric: &'static MetricDesc,
@@ -72,7 +68,6 @@ impl Kept {
                 since
             }
             Some(last) => last.start,
-            None if self.has_forgotten => since,
             None => first,
         };
         let (attributes, value) = (attributes.clone(), Point::Number(value));
@@ -147,9 +142,11 @@ mod tests {
         assert_eq!(starts(kept, 12, &[("one that is new", 1.0)]), [1]);
         starts(kept, 13, &counters);
         starts(kept, 14, &[]);
-        // The first is forgotten, so nobody can say whether it, or one that is new, was set back.
-        let few = [counters[1], counters[0], ("another", 1.0)];
-        assert_eq!(starts(kept, 15, &few), [1, 15, 15]);
+        // The first is forgotten, so nobody can say whether it was set back.
+        assert_eq!(
+            starts(kept, 15, &[(names[0].as_str(), 0.5), (names[1].as_str(), 0.5)]),
+            [1, 15]
+        );
     }
 
     #[test]

@@ -71,14 +71,15 @@ impl SeriesSet {
         }
     }
 
-    /// Adds all counters and histograms of another set; those that are new here count since `since`.
-    pub(super) fn merge(&mut self, other: Self, since: SystemTime) {
+    /// Adds all counters and histograms of another set; `since` says since when those count that are new
+    /// here.
+    pub(super) fn merge(&mut self, other: Self, since: impl Fn(&MetricDesc) -> SystemTime) {
         // What there is of something is counted anew in each tick, wherever it belongs by then.
         let is_kept = |entry: &Entry| !matches!(entry.total, Total::Level(_));
         for entry in other.series.into_iter().filter(is_kept) {
             let Some(place) = self.place(entry.metric, &entry.key) else {
                 let attributes = self.common.with(&entry.key);
-                self.series.push(Entry { attributes, start: since, ..entry });
+                self.series.push(Entry { attributes, start: since(entry.metric), ..entry });
                 continue;
             };
             let mine = &mut self.series[place];
@@ -110,12 +111,17 @@ impl SeriesSet {
             })
         });
         let retired = Self { common: Attributes::default(), series: retired.collect() };
-        self.merge(retired, since);
+        self.merge(retired, |_| since);
     }
 
-    /// Removes the series that `is_gone` says so of, by their metric and the sample's attributes.
-    pub(super) fn remove(&mut self, is_gone: &dyn Fn(&MetricDesc, &Attributes) -> bool) {
-        self.series.retain(|entry| !is_gone(entry.metric, &entry.key));
+    /// Removes the series that `is_gone` says so of, by their metric and the sample's attributes, and
+    /// returns their metrics.
+    pub(super) fn remove(
+        &mut self,
+        is_gone: &dyn Fn(&MetricDesc, &Attributes) -> bool,
+    ) -> Vec<&'static MetricDesc> {
+        let gone = self.series.extract_if(.., |entry| is_gone(entry.metric, &entry.key));
+        gone.map(|entry| entry.metric).collect()
     }
 
     /// Whether there are no series.

@@ -10,7 +10,7 @@ use monitor_common::{
 use super::*;
 use crate::{
     event::SeriesKey,
-    metric::{Kind, PROCESS_CONTEXT_SWITCHES, PROCESS_CPU_TIME, SYSTEM_DISK_IO},
+    metric::{Kind, PROCESS_CONTEXT_SWITCHES, PROCESS_CPU_TIME, PROCESS_FORKS, SYSTEM_DISK_IO},
     sample::Process,
     view::{Histogram, Point},
 };
@@ -343,13 +343,22 @@ fn what_a_probe_measured_is_forgotten_and_all_else_stays() {
 fn what_goes_down_as_a_probe_is_forgotten_begins_anew() {
     let mut feed = Feed::new(1);
     // As long as it takes until what no group was given is lost.
-    let mut measure = |count: u64, from: u64| {
+    let mut measure = |count: u64, forks: u64, from: u64| {
         (0..count).for_each(|_| feed.host(1_000));
         feed.cpu("a", count * 1_000_000_000);
+        if forks > 0 {
+            let none = Attributes::default();
+            let forks = sample(&PROCESS_FORKS, Some(7), &none, Value::Increase(forks));
+            feed.0.add(&forks, || group("a"));
+        }
         feed.0.regroup();
         let series = (0..60).map(|tick| feed.finish(from + tick)).last().unwrap_or_default();
         feed.0.forget("sched");
-        let sums = [(&AGENT_LOST, "unattributed"), (&PROCESS_CPU_TIME, "(retired)")];
+        let sums = [
+            (&AGENT_LOST, "unattributed"),
+            (&PROCESS_CPU_TIME, "(retired)"),
+            (&PROCESS_FORKS, "(retired)"),
+        ];
         sums.map(|(metric, name)| {
             let is_it = |it: &&Series| {
                 std::ptr::eq(it.metric, metric) && it.attributes.iter().any(|(_, it)| it == name)
@@ -358,8 +367,9 @@ fn what_goes_down_as_a_probe_is_forgotten_begins_anew() {
             Some((start.unwrap_or_default().as_secs(), value(&series, metric, name)?))
         })
     };
-    assert_eq!(measure(2, 1), [Some((0, 2.0)); 2]);
-    assert_eq!(measure(1, 101), [Some((60, 1.0)); 2]);
+    assert_eq!(measure(2, 0, 1), [Some((0, 2.0)), Some((0, 2.0)), None]);
+    // What another probe counts did not go down.
+    assert_eq!(measure(1, 3, 101), [Some((60, 1.0)), Some((60, 1.0)), Some((0, 3.0))]);
 }
 
 #[test]
