@@ -12,7 +12,7 @@ struct Layer {
 
 const IO: &[&str] = &["std::fs", "std::net", "std::process", "tokio"];
 
-const LAYERS: [Layer; 4] = [
+const LAYERS: [Layer; 6] = [
     Layer {
         module: "export",
         forbidden: &["aya", "crate::probe"],
@@ -30,6 +30,18 @@ const LAYERS: [Layer; 4] = [
         forbidden: IO,
         why: "decoding is arithmetic over bytes, and tested as such",
         remedy: "read in the probe, and pass what was read",
+    },
+    Layer {
+        module: "stalls",
+        forbidden: IO,
+        why: "it decodes, which is arithmetic over bytes, and tested as such",
+        remedy: "read in the probe, and pass what was read",
+    },
+    Layer {
+        module: "places",
+        forbidden: IO,
+        why: "choosing is arithmetic over costs, and tested as such",
+        remedy: "read in an earlier stage, and pass what was read",
     },
     Layer {
         module: "aggregate",
