@@ -39,8 +39,8 @@ pub use self::{
 
 /// Runs a measurement that is compared with another observer's, and once or twice more when they
 /// differ. An interrupt, or the machine being taken away from this virtual machine, may come between
-/// the two readings of one event, and then the few longest waits differ; a program that measures the
-/// wrong thing does so every time.
+/// the two readings of one event, and then the few longest waits differ; and where some threads run, a
+/// kernel may show an event to nobody. A program that measures the wrong thing does so every time.
 pub fn repeatable(measurement: impl Fn()) {
     for _ in 1..MEASUREMENTS {
         if panic::catch_unwind(panic::AssertUnwindSafe(&measurement)).is_ok() {

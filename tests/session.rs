@@ -98,7 +98,7 @@ pub fn observe<T>(kernel: &Kernel, body: impl Fn(&Recorder) -> T) -> Observed<T>
 }
 
 /// How often observations are made at most.
-const ATTEMPTS: u32 = 3;
+const ATTEMPTS: u32 = 5;
 
 /// The share of all runs that an observation should have seen. It is half as far from all as
 /// [`crate::truth`] lets counts be apart.

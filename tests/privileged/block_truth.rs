@@ -19,33 +19,37 @@ const APART: &str = "--blockalign=64k";
 #[test]
 fn two_processes_at_once() {
     let _serial = serial();
-    let disk = Loop::in_memory(256);
-    let mut recorder = BlockRecorder::start(&kernel());
-    let before = disk.stats();
-    let engine = ["--ioengine=libaio", "--iodepth=16", APART];
-    let job = |args: &[&'static str]| {
-        Fio { path: &disk.path, args: &[&engine, args].concat(), throttle: None }.start()
-    };
-    let reader = job(&["--rw=randread", "--bs=4k", "--number_ios=30000", "--norandommap"]);
-    let writer =
-        job(&["--rw=randwrite", "--bssplit=4k/50:16k", "--number_ios=20000", "--norandommap"]);
-    let (read_by, written_by) = (reader.id(), writer.id());
-    let read = fio_result(&recorder.wait(reader), "read");
-    let written = fio_result(&recorder.wait(writer), "write");
-    let stats = disk.stats().since(&before);
-    let totals = recorder.tick();
-    for (pid, direction, expected) in [(read_by, "read", &read), (written_by, "write", &written)] {
-        let counts = totals.of_pid(&disk, direction, pid);
-        let wanted = (number(expected, "total_ios"), number(expected, "io_bytes"));
-        assert_eq!((counts.operations, counts.bytes), wanted, "{direction}s against fio");
-        assert_eq!((counts.queue.count(), counts.device.count()), (wanted.0, wanted.0));
-        assert_eq!(counts.errors, 0);
-    }
-    assert_eq!(totals.of_pid(&disk, "write", read_by).operations, 0);
-    assert_eq!(totals.of_pid(&disk, "read", written_by).operations, 0);
-    assert_eq!(recorded(totals, &disk), stats, "the whole device against /proc/diskstats");
-    totals.check_sums();
-    totals.check_nothing_lost();
+    repeatable(|| {
+        let disk = Loop::in_memory(256);
+        let mut recorder = BlockRecorder::start(&kernel());
+        let before = disk.stats();
+        let engine = ["--ioengine=libaio", "--iodepth=16", APART];
+        let job = |args: &[&'static str]| {
+            Fio { path: &disk.path, args: &[&engine, args].concat(), throttle: None }.start()
+        };
+        let reader = job(&["--rw=randread", "--bs=4k", "--number_ios=30000", "--norandommap"]);
+        let writer =
+            job(&["--rw=randwrite", "--bssplit=4k/50:16k", "--number_ios=20000", "--norandommap"]);
+        let (read_by, written_by) = (reader.id(), writer.id());
+        let read = fio_result(&recorder.wait(reader), "read");
+        let written = fio_result(&recorder.wait(writer), "write");
+        let stats = disk.stats().since(&before);
+        let totals = recorder.tick();
+        for (pid, direction, expected) in
+            [(read_by, "read", &read), (written_by, "write", &written)]
+        {
+            let counts = totals.of_pid(&disk, direction, pid);
+            let wanted = (number(expected, "total_ios"), number(expected, "io_bytes"));
+            assert_eq!((counts.operations, counts.bytes), wanted, "{direction}s against fio");
+            assert_eq!((counts.queue.count(), counts.device.count()), (wanted.0, wanted.0));
+            assert_eq!(counts.errors, 0);
+        }
+        assert_eq!(totals.of_pid(&disk, "write", read_by).operations, 0);
+        assert_eq!(totals.of_pid(&disk, "read", written_by).operations, 0);
+        assert_eq!(recorded(totals, &disk), stats, "the whole device against /proc/diskstats");
+        totals.check_sums();
+        totals.check_nothing_lost();
+    });
 }
 
 /// The bucket of fio's percentile, and that of ours.
@@ -98,69 +102,86 @@ fn latencies() {
 #[test]
 fn flushes() {
     let _serial = serial();
-    let disk = Loop::in_memory(64);
-    let mut recorder = BlockRecorder::start(&kernel());
-    let before = disk.stats();
-    let args = ["--rw=randwrite", "--ioengine=psync", "--bs=4k", "--number_ios=500", "--fsync=1"];
-    let fio = Fio { path: &disk.path, args: &args, throttle: None }.start();
-    let pid = fio.id();
-    recorder.wait(fio);
-    let stats = disk.stats().since(&before);
-    let totals = recorder.tick();
-    let (writes, flushes) =
-        (totals.of_pid(&disk, "write", pid), totals.of_pid(&disk, "flush", pid));
-    println!("{stats:?}, {flushes:?}");
-    assert_eq!((writes.operations, writes.bytes), (500, 500 * 4096));
-    assert_eq!((flushes.operations, flushes.bytes), (stats.flush, 0), "one for each of the device");
-    assert!(flushes.operations >= 499, "fio leaves out the one after the last write at most");
-    assert_eq!(flushes.device.count(), flushes.operations, "each has a latency");
-    let stats = DiskStats { flush: 0, ..stats };
-    assert_eq!(recorded(totals, &disk), stats, "the whole device against /proc/diskstats");
-    totals.check_sums();
-    totals.check_nothing_lost();
+    repeatable(|| {
+        let disk = Loop::in_memory(64);
+        let mut recorder = BlockRecorder::start(&kernel());
+        let before = disk.stats();
+        let args =
+            ["--rw=randwrite", "--ioengine=psync", "--bs=4k", "--number_ios=500", "--fsync=1"];
+        let fio = Fio { path: &disk.path, args: &args, throttle: None }.start();
+        let pid = fio.id();
+        recorder.wait(fio);
+        let stats = disk.stats().since(&before);
+        let totals = recorder.tick();
+        let (writes, flushes) =
+            (totals.of_pid(&disk, "write", pid), totals.of_pid(&disk, "flush", pid));
+        println!("{stats:?}, {flushes:?}");
+        assert_eq!((writes.operations, writes.bytes), (500, 500 * 4096));
+        assert_eq!(
+            (flushes.operations, flushes.bytes),
+            (stats.flush, 0),
+            "one for each of the device"
+        );
+        assert!(flushes.operations >= 499, "fio leaves out the one after the last write at most");
+        assert_eq!(flushes.device.count(), flushes.operations, "each has a latency");
+        let stats = DiskStats { flush: 0, ..stats };
+        assert_eq!(recorded(totals, &disk), stats, "the whole device against /proc/diskstats");
+        totals.check_sums();
+        totals.check_nothing_lost();
+    });
 }
 
 #[test]
 fn discards() {
     let _serial = serial();
-    let disk = Loop::in_memory(64);
-    let mut recorder = BlockRecorder::start(&kernel());
-    let before = disk.stats();
-    let mut command = Command::new("blkdiscard");
-    let child = spawn(command.args(["--offset", "1048576", "--length", "33554432", &disk.path]));
-    let pid = child.id();
-    recorder.wait(child);
-    let stats = disk.stats().since(&before);
-    let totals = recorder.tick();
-    let counts = totals.of_pid(&disk, "discard", pid);
-    assert_eq!((counts.operations, counts.bytes), (stats.discard.0, 33_554_432));
-    assert!(counts.operations > 0);
-    assert_eq!(recorded(totals, &disk), DiskStats { flush: 0, ..stats });
-    totals.check_sums();
-    totals.check_nothing_lost();
+    repeatable(|| {
+        let disk = Loop::in_memory(64);
+        let mut recorder = BlockRecorder::start(&kernel());
+        let before = disk.stats();
+        let mut command = Command::new("blkdiscard");
+        let child =
+            spawn(command.args(["--offset", "1048576", "--length", "33554432", &disk.path]));
+        let pid = child.id();
+        recorder.wait(child);
+        let stats = disk.stats().since(&before);
+        let totals = recorder.tick();
+        let counts = totals.of_pid(&disk, "discard", pid);
+        assert_eq!((counts.operations, counts.bytes), (stats.discard.0, 33_554_432));
+        assert!(counts.operations > 0);
+        assert_eq!(recorded(totals, &disk), DiskStats { flush: 0, ..stats });
+        totals.check_sums();
+        totals.check_nothing_lost();
+    });
 }
 
 /// What is done to a partition is done to its disk.
 #[test]
 fn partitions() {
     let _serial = serial();
-    let disk = Loop::in_memory(64);
-    run("sh", &["-c", &format!("printf '2048,40960\\n43008,40960\\n' | sfdisk -q {}", disk.path)]);
-    disk.scan_partitions();
-    let mut recorder = BlockRecorder::start(&kernel());
-    let before = disk.stats();
-    let args = ["--rw=randread", "--ioengine=psync", "--bs=4k", "--number_ios=700", APART];
-    let fio = Fio { path: &format!("{}p2", disk.path), args: &args, throttle: None }.start();
-    let pid = fio.id();
-    recorder.wait(fio);
-    let stats = disk.stats().since(&before);
-    let totals = recorder.tick();
-    let counts = totals.of_pid(&disk, "read", pid);
-    assert_eq!((counts.operations, counts.bytes), (700, 700 * 4096));
-    assert_eq!(recorded(totals, &disk), stats);
-    assert!(totals.host.keys().all(|(device, _)| !device.starts_with(&format!("{}p", disk.name))));
-    totals.check_sums();
-    totals.check_nothing_lost();
+    repeatable(|| {
+        let disk = Loop::in_memory(64);
+        run(
+            "sh",
+            &["-c", &format!("printf '2048,40960\\n43008,40960\\n' | sfdisk -q {}", disk.path)],
+        );
+        disk.scan_partitions();
+        let mut recorder = BlockRecorder::start(&kernel());
+        let before = disk.stats();
+        let args = ["--rw=randread", "--ioengine=psync", "--bs=4k", "--number_ios=700", APART];
+        let fio = Fio { path: &format!("{}p2", disk.path), args: &args, throttle: None }.start();
+        let pid = fio.id();
+        recorder.wait(fio);
+        let stats = disk.stats().since(&before);
+        let totals = recorder.tick();
+        let counts = totals.of_pid(&disk, "read", pid);
+        assert_eq!((counts.operations, counts.bytes), (700, 700 * 4096));
+        assert_eq!(recorded(totals, &disk), stats);
+        assert!(
+            totals.host.keys().all(|(device, _)| !device.starts_with(&format!("{}p", disk.name)))
+        );
+        totals.check_sums();
+        totals.check_nothing_lost();
+    });
 }
 
 /// Requests of which more are made than the device takes at once, so that they wait in the queue.
@@ -230,33 +251,35 @@ fn requests_under_way_when_it_starts() {
 fn writeback() {
     const BYTES: u64 = 16 << 20;
     let _serial = serial();
-    let disk = Loop::in_memory(64);
-    run("mkfs.ext4", &["-q", "-O", "^has_journal", &disk.path]);
-    let mounted = Mounted::new(&disk);
-    let throttle = Throttle::operations(&disk, 1_000_000, 1_000_000);
-    let mut recorder = BlockRecorder::start(&kernel());
-    let before = disk.stats();
-    let file = mounted.path().join("file");
-    let script = format!(
-        "echo $$ >{}; exec dd if=/dev/zero of={} bs=1M count={}",
-        throttle.procs(),
-        file.display(),
-        BYTES >> 20
-    );
-    recorder.wait(spawn(Command::new("sh").args(["-c", &script])));
-    run("sync", &["--file-system", file.to_str().expect("plain letters")]);
-    let stats = disk.stats().since(&before);
-    let totals = recorder.tick();
-    let by_kernel = totals.of(&disk, "write", |process| process.kernel_thread);
-    println!("{stats:?}, {} bytes by the kernel", by_kernel.bytes);
-    assert!(by_kernel.bytes >= BYTES, "{by_kernel:?}");
-    assert_eq!(recorded(totals, &disk), DiskStats { flush: 0, ..stats });
-    if cgroup::controller("blkio").is_none() {
-        let by_cgroup = totals.of(&disk, "write", |process| process.cgroup_id == throttle.id());
-        assert!(by_cgroup.bytes >= BYTES, "they belong to who wrote them: {by_cgroup:?}");
-    }
-    totals.check_sums();
-    totals.check_nothing_lost();
+    repeatable(|| {
+        let disk = Loop::in_memory(64);
+        run("mkfs.ext4", &["-q", "-O", "^has_journal", &disk.path]);
+        let mounted = Mounted::new(&disk);
+        let throttle = Throttle::operations(&disk, 1_000_000, 1_000_000);
+        let mut recorder = BlockRecorder::start(&kernel());
+        let before = disk.stats();
+        let file = mounted.path().join("file");
+        let script = format!(
+            "echo $$ >{}; exec dd if=/dev/zero of={} bs=1M count={}",
+            throttle.procs(),
+            file.display(),
+            BYTES >> 20
+        );
+        recorder.wait(spawn(Command::new("sh").args(["-c", &script])));
+        run("sync", &["--file-system", file.to_str().expect("plain letters")]);
+        let stats = disk.stats().since(&before);
+        let totals = recorder.tick();
+        let by_kernel = totals.of(&disk, "write", |process| process.kernel_thread);
+        println!("{stats:?}, {} bytes by the kernel", by_kernel.bytes);
+        assert!(by_kernel.bytes >= BYTES, "{by_kernel:?}");
+        assert_eq!(recorded(totals, &disk), DiskStats { flush: 0, ..stats });
+        if cgroup::controller("blkio").is_none() {
+            let by_cgroup = totals.of(&disk, "write", |process| process.cgroup_id == throttle.id());
+            assert!(by_cgroup.bytes >= BYTES, "they belong to who wrote them: {by_cgroup:?}");
+        }
+        totals.check_sums();
+        totals.check_nothing_lost();
+    });
 }
 
 /// Neighbouring operations that the kernel makes one request of are one operation, as it counts them,
@@ -264,28 +287,30 @@ fn writeback() {
 #[test]
 fn merged_requests() {
     let _serial = serial();
-    let below = Loop::in_memory(64);
-    let disk = Loop::over_device(&below);
-    disk.set_scheduler("mq-deadline");
-    let throttle = Throttle::operations(&below, 100, 100);
-    let mut recorder = BlockRecorder::start(&kernel());
-    let before = disk.stats();
-    let args = ["--rw=write", "--ioengine=libaio", "--iodepth=256", "--bs=4k", "--size=8m"];
-    let args = [&args[..], &["--iodepth_batch_submit=64"]].concat();
-    let fio = Fio { path: &disk.path, args: &args, throttle: Some(&throttle) }.start();
-    let pid = fio.id();
-    let written = fio_result(&recorder.wait(fio), "write");
-    let stats = disk.stats().since(&before);
-    let totals = recorder.tick();
-    let counts = totals.of_pid(&disk, "write", pid);
-    println!(
-        "{} operations of fio in {} requests",
-        number(&written, "total_ios"),
-        counts.operations
-    );
-    assert!(counts.operations * 2 < number(&written, "total_ios"), "none were merged");
-    assert_eq!(counts.bytes, number(&written, "io_bytes"));
-    assert_eq!(recorded(totals, &disk), stats);
-    totals.check_sums();
-    totals.check_nothing_lost();
+    repeatable(|| {
+        let below = Loop::in_memory(64);
+        let disk = Loop::over_device(&below);
+        disk.set_scheduler("mq-deadline");
+        let throttle = Throttle::operations(&below, 100, 100);
+        let mut recorder = BlockRecorder::start(&kernel());
+        let before = disk.stats();
+        let args = ["--rw=write", "--ioengine=libaio", "--iodepth=256", "--bs=4k", "--size=8m"];
+        let args = [&args[..], &["--iodepth_batch_submit=64"]].concat();
+        let fio = Fio { path: &disk.path, args: &args, throttle: Some(&throttle) }.start();
+        let pid = fio.id();
+        let written = fio_result(&recorder.wait(fio), "write");
+        let stats = disk.stats().since(&before);
+        let totals = recorder.tick();
+        let counts = totals.of_pid(&disk, "write", pid);
+        println!(
+            "{} operations of fio in {} requests",
+            number(&written, "total_ios"),
+            counts.operations
+        );
+        assert!(counts.operations * 2 < number(&written, "total_ios"), "none were merged");
+        assert_eq!(counts.bytes, number(&written, "io_bytes"));
+        assert_eq!(recorded(totals, &disk), stats);
+        totals.check_sums();
+        totals.check_nothing_lost();
+    });
 }

@@ -85,17 +85,13 @@ fn preemption_is_waiting_and_not_blocking() {
 #[test]
 fn threads_that_share_slots() {
     let _serial = serial();
-    repeatable(|| {
-        scenario::check(&crowded(), || {
-            vec![Workload::start("mt-threads", ["threads", "200", "20"])]
-        });
-    });
+    scenario::check(&crowded(), || vec![Workload::start("mt-threads", ["threads", "200", "20"])]);
 }
 
 #[test]
 fn processes_that_share_slots() {
     let _serial = serial();
-    repeatable(|| scenario::check_forks(&crowded(), &["forks", "500", "1000"]));
+    scenario::check_forks(&crowded(), &["forks", "500", "1000"]);
 }
 
 /// One process id for many processes, one after the other.
@@ -160,7 +156,7 @@ fn slots_of_threads_that_changed_their_ids() {
     let _serial = serial();
     // A thread that executes a program gets the id of the first one, and that one its id. New
     // processes must not find what either left in the slot of its former id.
-    repeatable(|| scenario::check_forks(&crowded(), &["execs", "100", "1000"]));
+    scenario::check_forks(&crowded(), &["execs", "100", "1000"]);
 }
 
 #[test]
