@@ -1,12 +1,12 @@
 //! What would stop the ways to CloudWatch, or be lost on them.
 
-use std::{collections::BTreeSet, net::SocketAddr};
+use std::{collections::BTreeSet, net::SocketAddr, thread, time::Duration};
 
 use serde_json::Value;
 
 use super::{
     aws::{self, LOGS, METRICS},
-    otlp::{self, ERROR, Histogram, now_ns},
+    otlp::{self, ERROR, HOST, Histogram, now_ns},
     setup::{Setup, up, wait},
 };
 
@@ -23,6 +23,10 @@ const COUNT: u64 = 1 << 56;
 const LATE_NS: u64 = 15 * 24 * 3600 * 1_000_000_000;
 /// Further ahead than it takes.
 const EARLY_NS: u64 = 3 * 3600 * 1_000_000_000;
+/// As long ago as its exporters still get.
+const WEEK_NS: u64 = 7 * 24 * 3600 * 1_000_000_000;
+/// How long a sample is in the queue that grows too old there.
+const QUEUED: Duration = Duration::from_secs(15);
 
 #[test]
 fn an_interval_larger_than_a_message_arrives() {
@@ -57,19 +61,52 @@ fn a_sample_whose_time_is_wrong_holds_up_no_other() {
     let _moto = up(pipeline.start_moto());
     let _collector = up(pipeline.start_collector());
     let start_ns = now_ns();
-    let made = Histogram { scale: 3, zeros: 0, offset: -160, buckets: vec![1], sum: 1.0 };
     let send = |name: &str, time_ns| {
-        let metric = otlp::histogram(name, &[], (start_ns, time_ns), &made);
+        let metric = one(name, start_ns, time_ns);
         otlp::send_metrics(pipeline.addresses.collector.http, &[metric]);
     };
-    send("monitor.memory.reclaim.latency", start_ns + EARLY_NS);
-    for name in ["monitor.sched.runqueue.latency", "monitor.block.device.latency"] {
+    // In one interval with a right one of its series, which it does not take the place of.
+    send("monitor.sched.runqueue.latency", start_ns + EARLY_NS);
+    send("monitor.memory.reclaim.latency", start_ns - LATE_NS);
+    let right = ["monitor.sched.runqueue.latency", "monitor.block.device.latency"];
+    for name in right {
         send(name, now_ns());
-        wait(name, || {
-            let documents = aws::documents(pipeline.addresses.moto, METRICS);
-            documents.iter().any(|document| document[name]["Sum"] == 1.0).then_some(())
-        });
+        wait(name, || metrics(pipeline.addresses.moto).contains(name).then_some(()));
     }
+    assert_eq!(metrics(pipeline.addresses.moto), BTreeSet::from(right.map(str::to_owned)));
+}
+
+#[test]
+fn a_sample_that_grows_too_old_in_the_queue_is_left_out() {
+    const OLD: &str = "monitor.memory.reclaim.latency";
+    const NEW: &str = "monitor.sched.runqueue.latency";
+    let setup = Setup::new(&[("CLOUDWATCH_INTERVAL", "2s")]);
+    let pipeline = &setup.pipeline;
+    let _collector = up(pipeline.start_collector());
+    let start_ns = now_ns();
+    let send = |name, time_ns| {
+        let metric = one(name, start_ns, time_ns);
+        otlp::send_metrics(pipeline.addresses.collector.http, &[metric]);
+    };
+    send(OLD, start_ns - WEEK_NS + QUEUED.as_nanos() as u64);
+    thread::sleep(QUEUED);
+    let _moto = up(pipeline.start_moto());
+    send(NEW, now_ns());
+    wait(NEW, || metrics(pipeline.addresses.moto).contains(NEW).then_some(()));
+    assert_eq!(metrics(pipeline.addresses.moto), BTreeSet::from([NEW.to_owned()]));
+}
+
+/// A metric with one value.
+fn one(name: &str, start_ns: u64, time_ns: u64) -> Value {
+    let made = Histogram { scale: 3, zeros: 0, offset: -160, buckets: vec![1], sum: 1.0 };
+    otlp::histogram(name, &[], (start_ns, time_ns), &made)
+}
+
+/// The metrics that are there.
+fn metrics(moto: SocketAddr) -> BTreeSet<String> {
+    let documents = aws::documents(moto, METRICS);
+    let names = aws::headlines(&documents, HOST).into_iter().map(|(name, _, _)| name.to_owned());
+    names.collect()
 }
 
 #[test]
