@@ -104,6 +104,8 @@ fn send(
 mod tests {
     use std::time::SystemTime;
 
+    use tokio::{net::TcpListener, time::timeout};
+
     use super::*;
     use crate::{
         attribution::Group,
@@ -123,9 +125,9 @@ mod tests {
     #[tokio::test]
     async fn what_waits_is_counted_when_the_daemon_ends_while_it_changes() {
         // Who is connected to it waits.
-        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let silent = format!("http://{}", silent.local_addr().unwrap());
-        let routes = [Signal::Metrics, Signal::Logs].map(|signal| route(signal, &silent));
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", silent.local_addr().unwrap());
+        let routes = [Signal::Metrics, Signal::Logs].map(|signal| route(signal, &address));
         let other = [Signal::Metrics, Signal::Logs].map(|it| route(it, "http://127.0.0.1:1"));
         let series = Series {
             metric: &AGENT_TICK_DURATION,
@@ -140,10 +142,9 @@ mod tests {
         let records = Records::new();
         let (identity, views) = (Arc::new(identity), receiver);
         let mut exports = Exports::start(routes.into(), identity, views, records.clone());
-        // By now the metrics wait for an answer.
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        let _metrics = silent.accept().await.unwrap();
         let change = exports.change(other.into());
-        assert!(tokio::time::timeout(Duration::from_millis(100), change).await.is_err());
+        assert!(timeout(Duration::from_millis(100), change).await.is_err());
         let process = Process { pid: 1, comm: [0; 16], cgroup_id: 1, kernel_thread: false };
         let (time, what) = (SystemTime::now(), What::Fork { child: 2 });
         let event = Event { time, process, parent: None, what };
