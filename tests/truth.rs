@@ -66,7 +66,7 @@ pub fn within(name: &str, value: f64, expected: f64) {
     mostly(name, value, expected, 1.0);
 }
 
-/// A number within 1 % of what it should be, if need be without threads that were not `seen` to end.
+/// A number within 1 % of what it should be, if need be without the threads or runs that were not `seen`.
 pub fn mostly(name: &str, value: f64, expected: f64, seen: f64) {
     let off = if value == expected { 0.0 } else { value / expected - 1.0 };
     println!("{name}: {value} for {expected}, {:+.4} %", off * 100.0);

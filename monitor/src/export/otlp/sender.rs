@@ -115,8 +115,9 @@ impl Sender {
         }
     }
 
-    /// Sends a view, with the examples that came after the tick `sent`; they are sent again when a later request
-    /// of the same view fails. The first request that may be sent again ends it; one that may not is lost.
+    /// Sends a view, with the examples that came after the tick `sent`; they are sent again when a later
+    /// request of the same view fails. The first request that may be sent again ends it; one that may
+    /// not is lost.
     async fn view(&mut self, view: &View, sent: u64) -> Result<(), Retry> {
         for request in metrics::requests(view, sent, self.resource.clone(), MAX_REQUEST) {
             let points = request.points;
