@@ -1,11 +1,137 @@
-//! Which members of which kernel structures the programs read.
+//! Which members of which kernel structures the programs read, and as what.
 //!
 //! Rust cannot emit CO-RE relocations. Instead userspace looks every member up in the running
 //! kernel's BTF and writes its offset into the program's read-only data before loading, where the
-//! verifier sees a constant.
+//! verifier sees a constant. The type that a member is read as is part of its [`Offset`], so the
+//! width that userspace compares with BTF is the width that programs read.
+
+use core::{ffi::c_void, marker::PhantomData};
+
+use crate::{event::RSS_COUNTERS, key::COMM_LEN};
 
 /// A member that the running kernel does not have.
 pub const ABSENT: u32 = u32::MAX;
+
+/// The offset of a member that is read as a `T`.
+#[repr(transparent)]
+#[derive(Debug)]
+pub struct Offset<T> {
+    bytes: u32,
+    read_as: PhantomData<fn() -> T>,
+}
+
+impl<T> Offset<T> {
+    /// The offset of a member that the running kernel does not have.
+    pub const ABSENT: Self = Self::new(ABSENT);
+
+    const fn new(bytes: u32) -> Self {
+        Self { bytes, read_as: PhantomData }
+    }
+
+    /// Whether the running kernel does not have the member.
+    #[inline(always)]
+    pub const fn is_absent(self) -> bool {
+        self.bytes == ABSENT
+    }
+
+    /// The offset in bytes.
+    #[inline(always)]
+    pub const fn bytes(self) -> usize {
+        self.bytes as usize
+    }
+
+    /// The same member, so many bytes after the beginning of the structure that has it.
+    #[inline(always)]
+    #[must_use]
+    pub const fn after(self, bytes: usize) -> Self {
+        Self::new(self.bytes + bytes as u32)
+    }
+}
+
+impl<T, const N: usize> Offset<[T; N]> {
+    /// The offset of an element. Programs may read beyond `N` where the kernel's array is longer.
+    #[inline(always)]
+    pub const fn element(self, index: usize) -> Offset<T> {
+        Offset::new(self.bytes + (index * size_of::<T>()) as u32)
+    }
+}
+
+impl<const N: usize> Offset<[u8; N]> {
+    /// The offset of eight bytes, to copy a text by few loads.
+    #[inline(always)]
+    pub const fn word(self, index: usize) -> Offset<u64> {
+        Offset::new(self.bytes + (index * size_of::<u64>()) as u32)
+    }
+}
+
+impl<T> Clone for Offset<T> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Offset<T> {}
+
+/// How a program reads a member, for the comparison with the size that the kernel's BTF states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Width {
+    /// All of its bytes.
+    Exactly(u32),
+    /// The least significant byte of an integer, however wide.
+    LowByte,
+    /// At least so many elements from the beginning of an array, each with so many bytes.
+    Elements {
+        /// Number of elements.
+        count: u32,
+        /// Bytes of one.
+        bytes: u32,
+    },
+    /// None of them.
+    Nothing,
+}
+
+/// A type that a member is read as.
+pub trait ReadAs {
+    /// What it reads.
+    const WIDTH: Width;
+}
+
+/// The width of each type that reads as many bytes as it has.
+macro_rules! read_as {
+    ($($type:ty)*) => {
+        $(impl ReadAs for $type {
+            const WIDTH: Width = Width::Exactly(size_of::<$type>() as u32);
+        })*
+    };
+}
+
+read_as!(u8 u16 u32 u64 i32 Pointer);
+
+impl<T: ReadAs, const N: usize> ReadAs for [T; N] {
+    const WIDTH: Width = Width::Elements { count: N as u32, bytes: size_of::<T>() as u32 };
+}
+
+/// A pointer to another structure of the kernel.
+pub type Pointer = *const c_void;
+
+/// The least significant byte of an integer whose width differs between kernels. Every kernel that
+/// programs run on is little endian, so it is the first.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug)]
+pub struct LowByte(pub u8);
+
+impl ReadAs for LowByte {
+    const WIDTH: Width = Width::LowByte;
+}
+
+/// A member whose position alone matters: what is read has an offset of its own.
+#[derive(Clone, Copy, Debug)]
+pub enum Position {}
+
+impl ReadAs for Position {
+    const WIDTH: Width = Width::Nothing;
+}
 
 /// A global of the programs that is an array of offsets, and where each comes from.
 #[derive(Clone, Copy, Debug)]
@@ -16,79 +142,95 @@ pub struct Table {
     pub members: &'static [Member],
 }
 
-/// Where a member's offset may be found, best place first, each a `struct.member.member`.
-pub type Member = &'static [&'static str];
+/// A member that programs read.
+#[derive(Clone, Copy, Debug)]
+pub struct Member {
+    /// Where it may be found, best place first, each a `struct.member.member`.
+    pub places: &'static [&'static str],
+    /// How it is read.
+    pub width: Width,
+}
 
 /// Declares a `repr(C)` struct of offsets, together with the table that says where each comes from.
-/// Where a member need not exist in every kernel, the last place is `"-"`; then [`ABSENT`] is its
-/// offset.
+/// A field is `name: type that it is read as, "place"`. Where a member need not exist in every
+/// kernel, the last place is `"-"`; then [`ABSENT`] is its offset.
 macro_rules! offsets {
     (
         $(#[$attr:meta])*
         $name:ident for $global:literal {
-            $($(#[$field_attr:meta])* $field:ident: $($source:literal)|+),+ $(,)?
+            $($(#[$field_attr:meta])* $field:ident: $type:ty, $($source:literal)|+);+ $(;)?
         }
     ) => {
         $(#[$attr])*
         #[repr(C)]
         #[derive(Clone, Copy, Debug)]
         pub struct $name {
-            $($(#[$field_attr])* pub $field: u32,)+
+            $($(#[$field_attr])* pub $field: Offset<$type>,)+
         }
 
         impl $name {
             /// Where the offsets come from.
-            pub const TABLE: Table =
-                Table { global: $global, members: &[$(&[$($source),+]),+] };
+            pub const TABLE: Table = Table {
+                global: $global,
+                members: &[
+                    $(Member { places: &[$($source),+], width: <$type as ReadAs>::WIDTH }),+
+                ],
+            };
             /// Nothing known.
-            pub const ABSENT: Self = Self { $($field: ABSENT,)+ };
+            pub const ABSENT: Self = Self { $($field: Offset::ABSENT,)+ };
         }
     };
 }
 
 offsets! {
-    /// Offsets for everything that is read of a task and its cgroup.
+    /// Offsets for what is read of a task's identity and its cgroup.
     TaskOffsets for "TASK_OFFSETS" {
         /// Thread id.
-        pid: "task_struct.pid",
+        pid: u32, "task_struct.pid";
         /// Process id.
-        tgid: "task_struct.tgid",
+        tgid: u32, "task_struct.tgid";
         /// `PF_*` flags.
-        flags: "task_struct.flags",
-        /// Run state; 0 is runnable.
-        state: "task_struct.__state" | "task_struct.state",
-        /// Whether it is on a CPU.
-        on_cpu: "task_struct.on_cpu",
-        /// The CPU the task is on.
-        cpu: "task_struct.thread_info.cpu" | "task_struct.cpu",
+        flags: u32, "task_struct.flags";
         /// Command name.
-        comm: "task_struct.comm",
+        comm: [u8; COMM_LEN], "task_struct.comm";
         /// The thread-group leader.
-        group_leader: "task_struct.group_leader",
-        /// The `struct pid`, null once the task is released.
-        thread_pid: "task_struct.thread_pid",
-        /// On-CPU time in nanoseconds.
-        sum_exec_runtime: "task_struct.se.sum_exec_runtime",
-        /// Voluntary context switches.
-        nvcsw: "task_struct.nvcsw",
-        /// Involuntary context switches.
-        nivcsw: "task_struct.nivcsw",
-        /// Minor page faults.
-        min_flt: "task_struct.min_flt",
-        /// Major page faults.
-        maj_flt: "task_struct.maj_flt",
+        group_leader: Pointer, "task_struct.group_leader";
         /// The task's set of cgroups.
-        cgroups: "task_struct.cgroups",
+        cgroups: Pointer, "task_struct.cgroups";
         /// The cgroup in the version 2 hierarchy.
-        dfl_cgrp: "css_set.dfl_cgrp",
+        dfl_cgrp: Pointer, "css_set.dfl_cgrp";
         /// The array of per-controller states, for version 1 hierarchies.
-        subsys: "css_set.subsys",
+        subsys: [Pointer; 1], "css_set.subsys";
         /// The cgroup of a controller's state.
-        css_cgroup: "cgroup_subsys_state.cgroup",
+        css_cgroup: Pointer, "cgroup_subsys_state.cgroup";
         /// The directory of a cgroup.
-        kn: "cgroup.kn",
+        kn: Pointer, "cgroup.kn";
         /// Its inode number.
-        id: "kernfs_node.id",
+        id: u64, "kernfs_node.id";
+    }
+}
+
+offsets! {
+    /// Offsets for what is read of a single thread beyond [`TaskOffsets`].
+    ThreadOffsets for "THREAD_OFFSETS" {
+        /// Run state; 0 is runnable.
+        state: u32, "task_struct.__state" | "task_struct.state";
+        /// Whether it is on a CPU: an `int` before 7.2, a `u8` since.
+        on_cpu: LowByte, "task_struct.on_cpu";
+        /// The CPU the task is on.
+        cpu: u32, "task_struct.thread_info.cpu" | "task_struct.cpu";
+        /// The `struct pid`, null once the task is released.
+        thread_pid: Pointer, "task_struct.thread_pid";
+        /// On-CPU time in nanoseconds.
+        sum_exec_runtime: u64, "task_struct.se.sum_exec_runtime";
+        /// Voluntary context switches.
+        nvcsw: u64, "task_struct.nvcsw";
+        /// Involuntary context switches.
+        nivcsw: u64, "task_struct.nivcsw";
+        /// Minor page faults.
+        min_flt: u64, "task_struct.min_flt";
+        /// Major page faults.
+        maj_flt: u64, "task_struct.maj_flt";
     }
 }
 
@@ -96,27 +238,27 @@ offsets! {
     /// Offsets for what is read of a process beyond [`TaskOffsets`].
     ProcessOffsets for "PROCESS_OFFSETS" {
         /// The parent.
-        real_parent: "task_struct.real_parent",
+        real_parent: Pointer, "task_struct.real_parent";
         /// When the task was started, in monotonic nanoseconds.
-        start_time: "task_struct.start_time",
+        start_time: u64, "task_struct.start_time";
         /// How the task ended.
-        exit_code: "task_struct.exit_code",
+        exit_code: u32, "task_struct.exit_code";
         /// What the threads of a process share.
-        signal: "task_struct.signal",
+        signal: Pointer, "task_struct.signal";
         /// Its memory.
-        mm: "task_struct.mm",
+        mm: Pointer, "task_struct.mm";
         /// Threads that have not ended.
-        live: "signal_struct.live",
+        live: u32, "signal_struct.live";
         /// `SIGNAL_*` flags.
-        signal_flags: "signal_struct.flags",
+        signal_flags: u32, "signal_struct.flags";
         /// How all threads end.
-        group_exit_code: "signal_struct.group_exit_code",
+        group_exit_code: u32, "signal_struct.group_exit_code";
         /// Peak resident set in pages, set at the end.
-        maxrss: "signal_struct.maxrss",
+        maxrss: u64, "signal_struct.maxrss";
         /// Where a program's arguments begin.
-        arg_start: "mm_struct.arg_start",
+        arg_start: u64, "mm_struct.arg_start";
         /// Where they end.
-        arg_end: "mm_struct.arg_end",
+        arg_end: u64, "mm_struct.arg_end";
     }
 }
 
@@ -124,35 +266,35 @@ offsets! {
     /// Offsets for everything that is read of a block request.
     RequestOffsets for "REQUEST_OFFSETS" {
         /// The device's queue.
-        q: "request.q",
+        q: Pointer, "request.q";
         /// Operation and `REQ_*` flags.
-        cmd_flags: "request.cmd_flags",
+        cmd_flags: u32, "request.cmd_flags";
         /// `RQF_*` flags.
-        rq_flags: "request.rq_flags",
+        rq_flags: u32, "request.rq_flags";
         /// Bytes that are not done yet.
-        data_len: "request.__data_len",
+        data_len: u32, "request.__data_len";
         /// The first part that is not done yet.
-        bio: "request.bio",
+        bio: Pointer, "request.bio";
         /// When it was made.
-        start_time_ns: "request.start_time_ns",
+        start_time_ns: u64, "request.start_time_ns";
         /// When it was last issued to the device.
-        io_start_time_ns: "request.io_start_time_ns",
+        io_start_time_ns: u64, "request.io_start_time_ns";
         /// The disk of a queue.
-        disk: "request_queue.disk",
+        disk: Pointer, "request_queue.disk";
         /// Its major number.
-        major: "gendisk.major",
+        major: u32, "gendisk.major";
         /// Its first minor number.
-        first_minor: "gendisk.first_minor",
+        first_minor: u32, "gendisk.first_minor";
         /// Whom a part is charged to.
-        bi_blkg: "bio.bi_blkg" | "-",
+        bi_blkg: Pointer, "bio.bi_blkg" | "-";
         /// The cgroup of that, as the controller of block devices sees it.
-        blkcg: "blkcg_gq.blkcg" | "-",
+        blkcg: Pointer, "blkcg_gq.blkcg" | "-";
         /// The cgroup itself.
-        blkcg_cgroup: "blkcg.css.cgroup" | "-",
+        blkcg_cgroup: Pointer, "blkcg.css.cgroup" | "-";
         /// Its directory.
-        kn: "cgroup.kn",
+        kn: Pointer, "cgroup.kn";
         /// The inode number of that.
-        id: "kernfs_node.id",
+        id: u64, "kernfs_node.id";
     }
 }
 
@@ -160,19 +302,19 @@ offsets! {
     /// Offsets for what is read of a process that was chosen to be killed.
     MemoryOffsets for "MEMORY_OFFSETS" {
         /// The memory for whose sake it was chosen.
-        oom_mm: "signal_struct.oom_mm",
+        oom_mm: Pointer, "signal_struct.oom_mm";
         /// Pages of the address space.
-        total_vm: "mm_struct.total_vm",
+        total_vm: u64, "mm_struct.total_vm";
         /// Resident pages by kind as plain numbers, before 6.2.
-        rss_count: "mm_struct.rss_stat.count" | "-",
+        rss_count: [u64; RSS_COUNTERS], "mm_struct.rss_stat.count" | "-";
         /// The same as counters that CPUs add up in.
-        rss_stat: "mm_struct.rss_stat",
+        rss_stat: Position, "mm_struct.rss_stat";
         /// The sum in such a counter.
-        counter_count: "percpu_counter.count",
+        counter_count: u64, "percpu_counter.count";
         /// Its last member; none where there is only one CPU.
-        counter_last: "percpu_counter.counters" | "-",
+        counter_last: Position, "percpu_counter.counters" | "-";
         /// The name of a cgroup's directory.
-        kn_name: "kernfs_node.name",
+        kn_name: u64, "kernfs_node.name";
     }
 }
 
@@ -180,43 +322,43 @@ offsets! {
     /// Offsets for what is read of a socket.
     SockOffsets for "SOCK_OFFSETS" {
         /// The address family.
-        family: "sock.__sk_common.skc_family",
+        family: u16, "sock.__sk_common.skc_family";
         /// The connection's state.
-        state: "sock.__sk_common.skc_state",
+        state: u8, "sock.__sk_common.skc_state";
         /// The network namespace.
-        net: "sock.__sk_common.skc_net",
+        net: u64, "sock.__sk_common.skc_net";
         /// Flags, by the numbers of `enum sock_flags`.
-        flags: "sock.__sk_common.skc_flags",
+        flags: u64, "sock.__sk_common.skc_flags";
         /// The other end's port, most significant byte first.
-        remote_port: "sock.__sk_common.skc_dport",
+        remote_port: u16, "sock.__sk_common.skc_dport";
         /// The own port.
-        local_port: "sock.__sk_common.skc_num",
+        local_port: u16, "sock.__sk_common.skc_num";
         /// The other end's address.
-        remote_v4: "sock.__sk_common.skc_daddr",
+        remote_v4: u32, "sock.__sk_common.skc_daddr";
         /// The own address.
-        local_v4: "sock.__sk_common.skc_rcv_saddr",
+        local_v4: u32, "sock.__sk_common.skc_rcv_saddr";
         /// The other end's address, in kernels that have IPv6.
-        remote_v6: "sock.__sk_common.skc_v6_daddr" | "-",
+        remote_v6: [u32; 4], "sock.__sk_common.skc_v6_daddr" | "-";
         /// The own address, in kernels that have IPv6.
-        local_v6: "sock.__sk_common.skc_v6_rcv_saddr" | "-",
+        local_v6: [u32; 4], "sock.__sk_common.skc_v6_rcv_saddr" | "-";
         /// The number of the protocol.
-        protocol: "sock.sk_protocol",
+        protocol: u16, "sock.sk_protocol";
         /// Which directions are shut down.
-        shutdown: "sock.sk_shutdown",
+        shutdown: u8, "sock.sk_shutdown";
         /// Why the connection ended.
-        error: "sock.sk_err",
+        error: i32, "sock.sk_err";
         /// The socket of an open file.
-        socket_sk: "socket.sk",
+        socket_sk: Pointer, "socket.sk";
         /// Bytes sent, those sent again too.
-        bytes_sent: "tcp_sock.bytes_sent",
+        bytes_sent: u64, "tcp_sock.bytes_sent";
         /// Bytes sent again.
-        bytes_retrans: "tcp_sock.bytes_retrans",
+        bytes_retrans: u64, "tcp_sock.bytes_retrans";
         /// Bytes received in order.
-        bytes_received: "tcp_sock.bytes_received",
+        bytes_received: u64, "tcp_sock.bytes_received";
         /// Segments sent again.
-        total_retrans: "tcp_sock.total_retrans",
+        total_retrans: u32, "tcp_sock.total_retrans";
         /// Smoothed round-trip time, in eighths of a microsecond.
-        srtt_us: "tcp_sock.srtt_us",
+        srtt_us: u32, "tcp_sock.srtt_us";
     }
 }
 
@@ -224,6 +366,6 @@ offsets! {
     /// Offsets for what is read of a message that is sent or received by a socket.
     MessageOffsets for "MESSAGE_OFFSETS" {
         /// The address that it goes to or came from.
-        name: "msghdr.msg_name",
+        name: Pointer, "msghdr.msg_name";
     }
 }

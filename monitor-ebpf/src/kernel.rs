@@ -7,6 +7,7 @@ mod process;
 mod request;
 mod sock;
 mod task;
+mod thread;
 
 pub use iter::{FileIter, SockIter, TaskIter};
 pub use memory::{CgroupDirectory, Memory};

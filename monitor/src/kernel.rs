@@ -4,5 +4,6 @@ pub mod attach;
 pub mod btf;
 pub mod iter;
 pub mod loader;
+mod members;
 pub mod namespace;
 pub mod stats;

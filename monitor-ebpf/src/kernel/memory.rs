@@ -5,7 +5,7 @@ use core::{ffi::c_void, ptr};
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
 use monitor_common::{
     event::{CGROUP_NAME_LEN, RSS_COUNTERS},
-    offsets::{ABSENT, MemoryOffsets},
+    offsets::{ABSENT, MemoryOffsets, Offset},
 };
 
 use super::task::{Task, constant, member};
@@ -21,7 +21,7 @@ static MEMORY_SUBSYS: u32 = ABSENT;
 /// The offset of a member.
 macro_rules! offset {
     ($field:ident) => {
-        constant(&MEMORY_OFFSETS.$field) as usize
+        constant(&MEMORY_OFFSETS.$field)
     };
 }
 
@@ -39,7 +39,7 @@ impl Task {
     pub fn oom_memory(self) -> Option<Memory> {
         let signal = self.signal();
         // SAFETY: loaded from the member that holds it, so the verifier knows its type.
-        let mm: *const c_void = unsafe { member(signal, offset!(oom_mm)) };
+        let mm = unsafe { member(signal, offset!(oom_mm)) };
         if mm.is_null() { None } else { Some(Memory(mm)) }
     }
 
@@ -64,22 +64,22 @@ impl Memory {
         let mut pages = [0; RSS_COUNTERS];
         for (counter, pages) in pages.iter_mut().enumerate() {
             // Before 6.2 the counters are plain numbers.
-            let plain = constant(&MEMORY_OFFSETS.rss_count);
-            *pages = if plain != ABSENT {
-                self.read(plain as usize + 8 * counter)
-            } else {
+            let plain = offset!(rss_count);
+            *pages = if plain.is_absent() {
                 let count = offset!(counter_count);
-                let last = constant(&MEMORY_OFFSETS.counter_last);
-                let last = if last == ABSENT { count } else { last as usize };
-                self.read(offset!(rss_stat) + (last + 8) * counter + count)
+                let last = offset!(counter_last);
+                let last = if last.is_absent() { count.bytes() } else { last.bytes() };
+                self.read(count.after(offset!(rss_stat).bytes() + (last + 8) * counter))
+            } else {
+                self.read(plain.element(counter))
             };
         }
         pages
     }
 
     #[inline(always)]
-    fn read<T: Copy>(self, offset: usize) -> T {
-        // SAFETY: every caller names a member with its type, and the verifier checks the pointer.
+    fn read<T: Copy>(self, offset: Offset<T>) -> T {
+        // SAFETY: every caller names a member of it, and the verifier checks the pointer.
         unsafe { member(self.0, offset) }
     }
 }
@@ -99,7 +99,7 @@ impl CgroupDirectory {
     pub unsafe fn name(self, to: *mut [u8; CGROUP_NAME_LEN]) {
         // SAFETY: as above, and the helper copes with any address.
         unsafe {
-            let name: u64 = member(self.0, offset!(kn_name));
+            let name = member(self.0, offset!(kn_name));
             let name = ptr::without_provenance(name as usize);
             bpf_probe_read_kernel_str(to.cast(), CGROUP_NAME_LEN as u32, name);
         }

@@ -46,12 +46,12 @@ impl Message {
     #[inline(always)]
     pub fn endpoint(self) -> Option<Endpoint> {
         // SAFETY: the type is known to the verifier, by the promise that was made for it.
-        let name: *const Name = unsafe { member(self.0, constant(&MESSAGE_OFFSETS.name) as usize) };
+        let name = unsafe { member(self.0, constant(&MESSAGE_OFFSETS.name)) };
         if name.is_null() {
             return None;
         }
         // SAFETY: reads nothing where nothing is.
-        let name = unsafe { bpf_probe_read_kernel(name) }.ok()?;
+        let name = unsafe { bpf_probe_read_kernel(name.cast::<Name>()) }.ok()?;
         let address = if name.family == AF_INET6 { name.v6 } else { mapped(name.v4) };
         Some(Endpoint { address, port: u16::from_be(name.port) })
     }

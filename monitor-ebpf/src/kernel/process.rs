@@ -3,7 +3,10 @@
 use core::{ffi::c_void, ptr};
 
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
-use monitor_common::{event::ARGV_LEN, offsets::ProcessOffsets};
+use monitor_common::{
+    event::ARGV_LEN,
+    offsets::{Offset, ProcessOffsets},
+};
 
 use super::task::{Task, constant, member};
 
@@ -17,7 +20,7 @@ const SIGNAL_GROUP_EXIT: u32 = 4;
 /// The offset of a member.
 macro_rules! offset {
     ($field:ident) => {
-        constant(&PROCESS_OFFSETS.$field) as usize
+        constant(&PROCESS_OFFSETS.$field)
     };
 }
 
@@ -51,7 +54,7 @@ impl Task {
     /// The status that `wait` returns of its process, whose threads have all ended.
     #[inline(always)]
     pub fn wait_status(self) -> u32 {
-        if self.of_signal::<u32>(offset!(signal_flags)) & SIGNAL_GROUP_EXIT != 0 {
+        if self.of_signal(offset!(signal_flags)) & SIGNAL_GROUP_EXIT != 0 {
             self.of_signal(offset!(group_exit_code))
         } else {
             self.leader().read(offset!(exit_code))
@@ -67,18 +70,18 @@ impl Task {
     /// Where the arguments of the program are that it has just executed.
     #[inline(always)]
     pub fn argv(self) -> Argv {
-        let mm: *const c_void = self.read(offset!(mm));
+        let mm = self.read(offset!(mm));
         // SAFETY: loaded from the member that holds it, so the verifier knows its type.
         unsafe {
-            let start: u64 = member(mm, offset!(arg_start));
-            let end: u64 = member(mm, offset!(arg_end));
+            let start = member(mm, offset!(arg_start));
+            let end = member(mm, offset!(arg_end));
             Argv { start, bytes: end.wrapping_sub(start) }
         }
     }
 
     #[inline(always)]
-    fn of_signal<T: Copy>(self, offset: usize) -> T {
-        // SAFETY: as above; every caller names a member with its type.
+    fn of_signal<T: Copy>(self, offset: Offset<T>) -> T {
+        // SAFETY: as above; every caller names a member of it.
         unsafe { member(self.signal(), offset) }
     }
 

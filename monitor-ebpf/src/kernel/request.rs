@@ -5,7 +5,7 @@ use core::ffi::c_void;
 use aya_ebpf::programs::BtfTracePointContext;
 use monitor_common::{
     block::{self, Operation},
-    offsets::{ABSENT, RequestOffsets},
+    offsets::{Offset, RequestOffsets},
 };
 
 use super::task::{constant, is_hierarchy_2, member};
@@ -46,7 +46,7 @@ pub enum Purpose {
 /// The offset of a member.
 macro_rules! offset {
     ($field:ident) => {
-        constant(&REQUEST_OFFSETS.$field) as usize
+        constant(&REQUEST_OFFSETS.$field)
     };
 }
 
@@ -67,7 +67,7 @@ impl Request {
     /// only be told before it is done.
     #[inline(always)]
     pub fn purpose(self) -> Purpose {
-        match self.read::<u32>(offset!(cmd_flags)) & REQ_OP_MASK {
+        match self.read(offset!(cmd_flags)) & REQ_OP_MASK {
             REQ_OP_READ => Purpose::Operation(Operation::Read),
             REQ_OP_FLUSH => Purpose::DeviceFlush,
             REQ_OP_DISCARD => Purpose::Operation(Operation::Discard),
@@ -80,7 +80,7 @@ impl Request {
     /// Whether it is one part of a sequence with flushes, after which there is more to come.
     #[inline(always)]
     pub fn is_in_flush_sequence(self) -> bool {
-        self.read::<u32>(offset!(rq_flags)) & constant(&RQF_FLUSH_SEQ) != 0
+        self.read(offset!(rq_flags)) & constant(&RQF_FLUSH_SEQ) != 0
     }
 
     /// Bytes that are not done yet.
@@ -105,17 +105,17 @@ impl Request {
     /// Address of the queue that it is in.
     #[inline(always)]
     pub fn queue(self) -> u64 {
-        self.read(offset!(q))
+        self.read(offset!(q)) as u64
     }
 
     /// The whole disk that it is for, see [`block::device`].
     #[inline(always)]
     pub fn device(self) -> u32 {
-        let queue: *const c_void = self.read(offset!(q));
+        let queue = self.read(offset!(q));
         // SAFETY: each pointer is loaded from the member that holds it, so the verifier knows its
         // type; a null on the way reads as 0.
         unsafe {
-            let disk: *const c_void = member(queue, offset!(disk));
+            let disk = member(queue, offset!(disk));
             block::device(member(disk, offset!(major)), member(disk, offset!(first_minor)))
         }
     }
@@ -124,26 +124,26 @@ impl Request {
     /// 0 where the kernel does not know. Only the version 2 hierarchy tells.
     #[inline(always)]
     pub fn charged_cgroup_id(self) -> u64 {
-        let known = constant(&REQUEST_OFFSETS.bi_blkg) != ABSENT
-            && constant(&REQUEST_OFFSETS.blkcg) != ABSENT
-            && constant(&REQUEST_OFFSETS.blkcg_cgroup) != ABSENT;
-        if !known || !is_hierarchy_2() {
+        let unknown = offset!(bi_blkg).is_absent()
+            || offset!(blkcg).is_absent()
+            || offset!(blkcg_cgroup).is_absent();
+        if unknown || !is_hierarchy_2() {
             return 0;
         }
-        let bio: *const c_void = self.read(offset!(bio));
+        let bio = self.read(offset!(bio));
         // SAFETY: as above.
         unsafe {
-            let blkg: *const c_void = member(bio, offset!(bi_blkg));
-            let blkcg: *const c_void = member(blkg, offset!(blkcg));
-            let cgroup: *const c_void = member(blkcg, offset!(blkcg_cgroup));
-            let kn: *const c_void = member(cgroup, offset!(kn));
+            let blkg = member(bio, offset!(bi_blkg));
+            let blkcg = member(blkg, offset!(blkcg));
+            let cgroup = member(blkcg, offset!(blkcg_cgroup));
+            let kn = member(cgroup, offset!(kn));
             member(kn, offset!(id))
         }
     }
 
     #[inline(always)]
-    fn read<T: Copy>(self, offset: usize) -> T {
-        // SAFETY: every caller names a member with its type, and the verifier checks the pointer.
+    fn read<T: Copy>(self, offset: Offset<T>) -> T {
+        // SAFETY: every caller names a member of it, and the verifier checks the pointer.
         unsafe { member(self.0, offset) }
     }
 }

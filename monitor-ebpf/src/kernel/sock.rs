@@ -3,7 +3,7 @@
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::{bpf_skc_to_tcp_sock, bpf_sock_from_file};
-use monitor_common::offsets::{ABSENT, SockOffsets};
+use monitor_common::offsets::{Offset, SockOffsets};
 
 use super::task::{constant, member};
 
@@ -27,7 +27,7 @@ const MAPPED: u32 = 0xffff_u32.to_be();
 /// The offset of a member.
 macro_rules! offset {
     ($field:ident) => {
-        constant(&SOCK_OFFSETS.$field) as usize
+        constant(&SOCK_OFFSETS.$field)
     };
 }
 
@@ -101,11 +101,11 @@ impl Sock {
     /// Which protocol above IP it is for, if it is for one of those that are measured.
     #[inline(always)]
     pub fn transport(self) -> Option<Transport> {
-        let family: u16 = self.read(offset!(family));
+        let family = self.read(offset!(family));
         if family != AF_INET && family != AF_INET6 {
             return None;
         }
-        match self.read::<u16>(offset!(protocol)) {
+        match self.read(offset!(protocol)) {
             IPPROTO_TCP => Some(Transport::Tcp),
             IPPROTO_UDP => Some(Transport::Udp),
             _ => None,
@@ -121,7 +121,7 @@ impl Sock {
     /// Whether it is for IPv6, which carries IPv4 too.
     #[inline(always)]
     pub fn is_ipv6(self) -> bool {
-        self.read::<u16>(offset!(family)) == AF_INET6
+        self.read(offset!(family)) == AF_INET6
     }
 
     /// The connection's state, by the numbers of the kernel.
@@ -139,7 +139,7 @@ impl Sock {
     /// Whether it receives no more, and says so to whoever wants to.
     #[inline(always)]
     pub fn receives_no_more(self) -> bool {
-        self.read::<u8>(offset!(shutdown)) & RCV_SHUTDOWN != 0
+        self.read(offset!(shutdown)) & RCV_SHUTDOWN != 0
     }
 
     /// Tells its network namespace from every other that exists.
@@ -183,17 +183,18 @@ impl Sock {
     }
 
     #[inline(always)]
-    fn ip(self, v4: usize, v6: usize) -> [u32; 4] {
-        let family: u16 = self.read(offset!(family));
-        if family == AF_INET6 && v6 != ABSENT as usize {
-            return [self.read(v6), self.read(v6 + 4), self.read(v6 + 8), self.read(v6 + 12)];
+    fn ip(self, v4: Offset<u32>, v6: Offset<[u32; 4]>) -> [u32; 4] {
+        let family = self.read(offset!(family));
+        if family == AF_INET6 && !v6.is_absent() {
+            let word = |index| self.read(v6.element(index));
+            return [word(0), word(1), word(2), word(3)];
         }
         mapped(self.read(v4))
     }
 
     #[inline(always)]
-    fn read<T: Copy>(self, offset: usize) -> T {
-        // SAFETY: every caller names a member with its type, and the verifier checks the pointer.
+    fn read<T: Copy>(self, offset: Offset<T>) -> T {
+        // SAFETY: every caller names a member of it, and the verifier checks the pointer.
         unsafe { member(self.0.cast_const(), offset) }
     }
 }
@@ -209,15 +210,15 @@ impl TcpSock {
     /// Bytes sent, without those sent again.
     #[inline(always)]
     pub fn bytes_sent(self) -> u64 {
-        let all: u64 = self.read(offset!(bytes_sent));
+        let all = self.read(offset!(bytes_sent));
         all.wrapping_sub(self.read(offset!(bytes_retrans)))
     }
 
     /// Bytes received in order.
     #[inline(always)]
     pub fn bytes_received(self) -> u64 {
-        let all: u64 = self.read(offset!(bytes_received));
-        let flags: u64 = self.sock.read(offset!(flags));
+        let all = self.read(offset!(bytes_received));
+        let flags = self.sock.read(offset!(flags));
         // The kernel counts the mark that says that no more will come for a byte.
         all.wrapping_sub(flags >> SOCK_DONE & 1)
     }
@@ -225,18 +226,18 @@ impl TcpSock {
     /// Segments sent again.
     #[inline(always)]
     pub fn retransmits(self) -> u64 {
-        self.read::<u32>(offset!(total_retrans)).into()
+        self.read(offset!(total_retrans)).into()
     }
 
     /// Smoothed round-trip time in nanoseconds; 0 when there was no round trip yet.
     #[inline(always)]
     pub fn rtt_ns(self) -> u64 {
-        u64::from(self.read::<u32>(offset!(srtt_us))) * 1000 / 8
+        u64::from(self.read(offset!(srtt_us))) * 1000 / 8
     }
 
     #[inline(always)]
-    fn read<T: Copy>(self, offset: usize) -> T {
-        // SAFETY: every caller names a member with its type, and the verifier checks the pointer.
+    fn read<T: Copy>(self, offset: Offset<T>) -> T {
+        // SAFETY: every caller names a member of it, and the verifier checks the pointer.
         unsafe { member(self.tcp.cast_const(), offset) }
     }
 }

@@ -12,7 +12,7 @@ use aya_ebpf::{
 };
 use monitor_common::{
     key::COMM_LEN,
-    offsets::{ABSENT, TaskOffsets},
+    offsets::{ABSENT, Offset, Pointer, TaskOffsets},
 };
 
 /// Written by userspace before loading.
@@ -34,13 +34,13 @@ pub struct Task(*mut task_struct);
 /// The offset of a member.
 macro_rules! offset {
     ($field:ident) => {
-        constant(&TASK_OFFSETS.$field) as usize
+        constant(&TASK_OFFSETS.$field)
     };
 }
 
 /// A value set after compiling and before loading: a constant to the verifier.
 #[inline(always)]
-pub(super) fn constant(value: &'static u32) -> u32 {
+pub(super) fn constant<T: Copy>(value: &'static T) -> T {
     // SAFETY: a reference; volatile, as the compiler takes the static for what it says.
     unsafe { ptr::read_volatile(value) }
 }
@@ -64,12 +64,12 @@ pub fn low_half(address: u64) -> u32 {
 /// Reads the member at `offset` of the kernel structure at `base`.
 ///
 /// # Safety
-/// `base` is a pointer that the verifier tracks by its BTF type, and `offset` that of a `T` in it.
+/// `base` is a pointer that the verifier tracks by its BTF type, and `offset` that of a member of it.
 #[inline(always)]
-pub(super) unsafe fn member<T: Copy>(base: *const c_void, offset: usize) -> T {
+pub(super) unsafe fn member<T: Copy>(base: *const c_void, offset: Offset<T>) -> T {
     // SAFETY: as above. Volatile keeps the compiler from splitting or merging loads, which the
     // verifier would take for other members.
-    unsafe { ptr::read_volatile(base.byte_add(offset).cast()) }
+    unsafe { ptr::read_volatile(base.byte_add(offset.bytes()).cast()) }
 }
 
 /// The id of the cgroup whose directory this is.
@@ -101,8 +101,8 @@ impl Task {
 
     /// The task behind a pointer that another task's member holds.
     #[inline(always)]
-    pub(super) fn pointed_to(task: *mut task_struct) -> Self {
-        Self(task)
+    pub(super) fn pointed_to(task: Pointer) -> Self {
+        Self(task.cast_mut().cast())
     }
 
     /// For helpers.
@@ -132,76 +132,21 @@ impl Task {
     /// Whether it is a thread of the kernel.
     #[inline(always)]
     pub fn is_kernel_thread(self) -> bool {
-        self.read::<u32>(offset!(flags)) & PF_KTHREAD != 0
-    }
-
-    /// The CPU it is on.
-    #[inline(always)]
-    pub fn cpu(self) -> u32 {
-        self.read(offset!(cpu))
-    }
-
-    /// Whether it is on a CPU. A switch says so only after `sched_switch`.
-    #[inline(always)]
-    pub fn is_on_cpu(self) -> bool {
-        self.read::<u32>(offset!(on_cpu)) != 0
-    }
-
-    /// Whether it wants a CPU. At `sched_switch` this tells a task that was preempted or yielded from
-    /// one that blocks, on every kernel: a wakeup under way has at most set `TASK_WAKING` by then.
-    #[inline(always)]
-    pub fn is_runnable(self) -> bool {
-        self.read::<u32>(offset!(state)) == 0
-    }
-
-    /// On-CPU time so far, in nanoseconds.
-    #[inline(always)]
-    pub fn cpu_time(self) -> u64 {
-        self.read(offset!(sum_exec_runtime))
-    }
-
-    /// Voluntary context switches so far.
-    #[inline(always)]
-    pub fn voluntary_switches(self) -> u64 {
-        self.read(offset!(nvcsw))
-    }
-
-    /// Involuntary context switches so far.
-    #[inline(always)]
-    pub fn involuntary_switches(self) -> u64 {
-        self.read(offset!(nivcsw))
-    }
-
-    /// Page faults so far that needed no input or output.
-    #[inline(always)]
-    pub fn minor_faults(self) -> u64 {
-        self.read(offset!(min_flt))
-    }
-
-    /// Page faults so far that waited for a page to be read.
-    #[inline(always)]
-    pub fn major_faults(self) -> u64 {
-        self.read(offset!(maj_flt))
-    }
-
-    /// Whether it is no longer in any list of tasks.
-    #[inline(always)]
-    pub fn is_released(self) -> bool {
-        self.read::<u64>(offset!(thread_pid)) == 0
+        self.read(offset!(flags)) & PF_KTHREAD != 0
     }
 
     /// The thread-group leader.
     #[inline(always)]
     pub fn leader(self) -> Self {
-        Self(self.read(offset!(group_leader)))
+        Self::pointed_to(self.read(offset!(group_leader)))
     }
 
     /// Command name.
     #[inline(always)]
     pub fn comm(self) -> [u8; COMM_LEN] {
-        let words: [u64; 2] = [self.read(offset!(comm)), self.read(offset!(comm) + 8)];
+        let word = |index| self.read(offset!(comm).word(index));
         // SAFETY: sixteen bytes either way.
-        unsafe { core::mem::transmute(words) }
+        unsafe { core::mem::transmute([word(0), word(1)]) }
     }
 
     /// Id of its cgroup, in the hierarchy that userspace chose.
@@ -214,14 +159,14 @@ impl Task {
     /// version 2.
     #[inline(always)]
     pub(super) fn cgroup_directory(self, subsys: u32) -> *const c_void {
-        let css_set: *const c_void = self.read(offset!(cgroups));
+        let css_set = self.read(offset!(cgroups));
         // SAFETY: each pointer is loaded from the member that holds it, so the verifier knows its
         // type; a null on the way reads as 0.
         unsafe {
-            let cgroup: *const c_void = if subsys == ABSENT {
+            let cgroup = if subsys == ABSENT {
                 member(css_set, offset!(dfl_cgrp))
             } else {
-                let css: *const c_void = member(css_set, offset!(subsys) + 8 * subsys as usize);
+                let css = member(css_set, offset!(subsys).element(subsys as usize));
                 member(css, offset!(css_cgroup))
             };
             member(cgroup, offset!(kn))
@@ -229,8 +174,8 @@ impl Task {
     }
 
     #[inline(always)]
-    pub(super) fn read<T: Copy>(self, offset: usize) -> T {
-        // SAFETY: every caller names a member with its type, and the verifier checks the pointer.
+    pub(super) fn read<T: Copy>(self, offset: Offset<T>) -> T {
+        // SAFETY: every caller names a member of a task, and the verifier checks the pointer.
         unsafe { member(self.0.cast_const().cast(), offset) }
     }
 }

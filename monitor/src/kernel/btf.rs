@@ -4,7 +4,7 @@
 //! type, which costs more memory than the rest of the daemon. This reads in place what it is asked
 //! for.
 
-use std::{fs, io, path::Path};
+use std::{fmt, fs, io, path::Path};
 
 /// Where the running kernel keeps its BTF.
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
@@ -36,6 +36,7 @@ pub enum BtfError {
 /// The kinds of BTF types that matter here, and how many bytes follow each kind's header.
 mod kind {
     pub(super) const INT: u32 = 1;
+    pub(super) const POINTER: u32 = 2;
     pub(super) const ARRAY: u32 = 3;
     pub(super) const STRUCT: u32 = 4;
     pub(super) const UNION: u32 = 5;
@@ -46,6 +47,7 @@ mod kind {
     pub(super) const FUNC_PROTO: u32 = 13;
     pub(super) const VAR: u32 = 14;
     pub(super) const DATASEC: u32 = 15;
+    pub(super) const FLOAT: u32 = 16;
     pub(super) const DECL_TAG: u32 = 17;
     pub(super) const TYPE_TAG: u32 = 18;
     pub(super) const ENUM64: u32 = 19;
@@ -53,6 +55,52 @@ mod kind {
 
 /// Bytes of a type's header: name, info, and size or type.
 const HEADER: usize = 12;
+
+/// Bytes of a pointer: a program runs on the kernel that it was built for.
+const POINTER_BYTES: u32 = size_of::<usize>() as u32;
+
+/// A member of a structure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its offset in bits.
+    bits: u32,
+    /// How large it is.
+    pub size: Size,
+}
+
+impl Member {
+    /// Its offset in bytes; rounded down for a bit field.
+    pub fn offset(self) -> u32 {
+        self.bits / 8
+    }
+}
+
+/// How large a member is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// An integer, a pointer, an enumeration, a structure or a union.
+    Bytes(u32),
+    /// A bit field.
+    Bits(u32),
+    /// An array.
+    Array {
+        /// Number of elements.
+        count: u32,
+        /// Bytes of one.
+        bytes: u32,
+    },
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(1) => write!(f, "1 byte"),
+            Self::Bytes(bytes) => write!(f, "{bytes} bytes"),
+            Self::Bits(bits) => write!(f, "a bit field of {bits} bits"),
+            Self::Array { count, bytes } => write!(f, "an array of {count} times {bytes} bytes"),
+        }
+    }
+}
 
 /// BTF as the kernel gives it, and where in it each type begins.
 pub struct Types {
@@ -104,19 +152,18 @@ impl Types {
         Ok(Self { data, strings, starts })
     }
 
-    /// The offset in bytes of a member, given as `struct.member.member`; members of anonymous
-    /// structures and unions count as members of what they are in. `None` when there is no such
-    /// member, or it is a bit field.
-    pub fn offset(&self, path: &str) -> Option<u32> {
+    /// A member, given as `struct.member.member`; members of anonymous structures and unions count as
+    /// members of what they are in. `None` when there is no such member.
+    pub fn member(&self, path: &str) -> Option<Member> {
         let mut parts = path.split('.');
         let mut ty = self.find(&[kind::STRUCT], parts.next()?)?;
-        let mut bits = 0;
+        let mut member = Member { bits: 0, size: Size::Bytes(0) };
         for name in parts {
-            let (offset, member_type) = self.member(self.resolve(ty)?, name)?;
-            bits += offset;
+            let (inner, member_type) = self.member_of(self.resolve(ty)?, name)?;
+            member = Member { bits: member.bits + inner.bits, size: inner.size };
             ty = member_type;
         }
-        (bits % 8 == 0).then_some(bits / 8)
+        Some(member)
     }
 
     /// The value of an enumerator of an enumeration.
@@ -136,8 +183,8 @@ impl Types {
         })
     }
 
-    /// The offset in bits and the type of a member of the structure or union at `at`.
-    fn member(&self, at: usize, name: &str) -> Option<(u32, usize)> {
+    /// A member of the structure or union at `at`, and its type.
+    fn member_of(&self, at: usize, name: &str) -> Option<(Member, usize)> {
         if !matches!(self.kind(at)?, kind::STRUCT | kind::UNION) {
             return None;
         }
@@ -146,18 +193,44 @@ impl Types {
         for item in 0..self.items(at) {
             let item = at + HEADER + 12 * item;
             let ty = self.start(self.word(item + 4)?)?;
-            let offset = self.word(item + 8)? & mask;
+            let offset = self.word(item + 8)?;
+            let bits = offset & mask;
             match self.name_at(item)? {
                 b"" => {
-                    if let Some((inner, ty)) = self.member(ty, name) {
-                        return Some((offset + inner, ty));
+                    if let Some((inner, ty)) = self.member_of(ty, name) {
+                        return Some((Member { bits: bits + inner.bits, ..inner }, ty));
                     }
                 }
-                found if found == name.as_bytes() => return Some((offset, ty)),
+                found if found == name.as_bytes() => {
+                    let size = match offset & !mask {
+                        0 => self.size(ty)?,
+                        width => Size::Bits(width >> 24),
+                    };
+                    return Some((Member { bits, size }, ty));
+                }
                 _ => {}
             }
         }
         None
+    }
+
+    /// How large a value of the type at `at` is.
+    fn size(&self, at: usize) -> Option<Size> {
+        let at = self.resolve(at)?;
+        Some(match self.kind(at)? {
+            kind::POINTER => Size::Bytes(POINTER_BYTES),
+            kind::ARRAY => {
+                let bytes = match self.size(self.start(self.word(at + HEADER)?)?)? {
+                    Size::Bytes(bytes) | Size::Bits(bytes) => bytes,
+                    Size::Array { count, bytes } => count * bytes,
+                };
+                Size::Array { count: self.word(at + HEADER + 8)?, bytes }
+            }
+            kind::INT | kind::STRUCT | kind::UNION | kind::ENUM | kind::FLOAT | kind::ENUM64 => {
+                Size::Bytes(self.word(at + 8)?)
+            }
+            _ => return None,
+        })
     }
 
     /// Follows qualifiers and type definitions.
@@ -209,23 +282,40 @@ mod tests {
     #[test]
     fn finds_nested_and_anonymous_members() {
         let types = types();
-        let se = types.offset("task_struct.se").unwrap();
-        let runtime = types.offset("sched_entity.sum_exec_runtime").unwrap();
-        assert_eq!(types.offset("task_struct.se.sum_exec_runtime"), Some(se + runtime));
+        let offset = |path| types.member(path).map(Member::offset);
+        let se = offset("task_struct.se").unwrap();
+        let runtime = offset("sched_entity.sum_exec_runtime").unwrap();
+        assert_eq!(offset("task_struct.se.sum_exec_runtime"), Some(se + runtime));
         // `union { struct { ... }; }` without names, in every kernel that has BTF.
-        let page = types.offset("page._refcount").unwrap();
-        assert!(page > types.offset("page.flags").unwrap());
-        assert_eq!(types.offset("task_struct.no_such_member"), None);
-        assert_eq!(types.offset("no_such_struct.pid"), None);
+        let page = offset("page._refcount").unwrap();
+        assert!(page > offset("page.flags").unwrap());
+        assert_eq!(offset("task_struct.no_such_member"), None);
+        assert_eq!(offset("no_such_struct.pid"), None);
     }
 
     #[test]
     fn members_of_known_distance() {
         let types = types();
-        assert_eq!(types.offset("list_head.next"), Some(0));
-        assert_eq!(types.offset("list_head.prev"), Some(8));
-        let pid = types.offset("task_struct.pid").unwrap();
-        assert_eq!(types.offset("task_struct.tgid"), Some(pid + 4));
+        let offset = |path| types.member(path).map(Member::offset);
+        assert_eq!(offset("list_head.next"), Some(0));
+        assert_eq!(offset("list_head.prev"), Some(8));
+        let pid = offset("task_struct.pid").unwrap();
+        assert_eq!(offset("task_struct.tgid"), Some(pid + 4));
+    }
+
+    /// Members whose declarations have not changed since 5.10.
+    #[test]
+    fn sizes_of_members() {
+        let types = types();
+        let size = |path| types.member(path).unwrap().size;
+        assert_eq!(size("list_head.next"), Size::Bytes(8));
+        assert_eq!(size("task_struct.pid"), Size::Bytes(4));
+        assert_eq!(size("task_struct.comm"), Size::Array { count: 16, bytes: 1 });
+        assert_eq!(size("sock.sk_protocol"), Size::Bytes(2));
+        // A structure around an integer, a union, an array of arrays, a bit of an integer.
+        assert_eq!(size("signal_struct.live"), Size::Bytes(4));
+        assert_eq!(size("in6_addr.in6_u"), Size::Bytes(16));
+        assert_eq!(size("task_struct.in_execve"), Size::Bits(1));
     }
 
     #[test]

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     attach::{self, Hook, Verdict},
     btf::{BtfError, Types, VMLINUX},
+    members::{self, MemberError},
     stats::Accounts,
 };
 use crate::error::chain;
@@ -74,9 +75,9 @@ pub enum LoadError {
     /// The number of CPUs is unknown.
     #[error("cannot read the list of CPUs from {POSSIBLE_CPUS}; mount /sys")]
     Cpus,
-    /// The kernel lacks a member.
-    #[error("the kernel has no {0}; this version of monitor does not know such a kernel")]
-    Member(&'static str),
+    /// The kernel lacks a member, or has another in its place.
+    #[error(transparent)]
+    Member(#[from] MemberError),
     /// The kernel refused an object.
     #[error(
         "cannot load the {object} programs: {}; run as root, or with CAP_BPF, CAP_PERFMON and \
@@ -128,18 +129,6 @@ impl Kernel {
         })
     }
 
-    /// The offsets of a table's members.
-    fn offsets(&self, table: &Table) -> Result<Vec<u32>, LoadError> {
-        let offset = |member: &&'static [&'static str]| {
-            let found = member.iter().find_map(|place| match *place {
-                "-" => Some(ABSENT),
-                place => self.types.offset(place),
-            });
-            found.ok_or(LoadError::Member(member[0]))
-        };
-        table.members.iter().map(offset).collect()
-    }
-
     /// The value of an enumerator, given with the name of its enumeration.
     pub fn enumerator(&self, (enumeration, name): (&str, &str)) -> Option<u32> {
         self.types.enumerator(enumeration, name)
@@ -165,7 +154,7 @@ impl Kernel {
     ) -> Result<Object, LoadError> {
         let mut tables = Vec::new();
         for table in setup.offsets {
-            tables.push((table.global, self.offsets(table)?));
+            tables.push((table.global, members::offsets(&self.types, table)?));
         }
         let subsys = self.cgroup_subsys();
         let level = self.log as u8;
@@ -265,8 +254,6 @@ fn highest(list: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use monitor_common::offsets::TaskOffsets;
-
     use super::*;
 
     #[test]
@@ -278,10 +265,8 @@ mod tests {
     }
 
     #[test]
-    fn this_kernel_has_every_member() {
+    fn this_kernel_has_the_controller() {
         let kernel = Kernel::read(Some("cpu"), BpfLevel::Off).unwrap();
-        let offsets = kernel.offsets(&TaskOffsets::TABLE).unwrap();
-        assert!(!offsets.contains(&ABSENT));
         assert_ne!(kernel.cgroup_subsys(), ABSENT);
     }
 }

@@ -8,7 +8,7 @@ use std::{thread, time::Duration};
 use aya::maps::{Array, MapData, MapError};
 use monitor_common::{
     key::{BANKS, NO_BANK, ProcessKey},
-    offsets::TaskOffsets,
+    offsets::{TaskOffsets, ThreadOffsets},
     sched::{Control, Exited, HostBank, TASK_BYTES},
 };
 
@@ -90,7 +90,7 @@ impl Sched {
             NAME,
             aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sched.o")),
             &Setup {
-                offsets: &[TaskOffsets::TABLE],
+                offsets: &[TaskOffsets::TABLE, ThreadOffsets::TABLE],
                 constants: &[("CPUS", kernel.cpus), ("SLOT_MASK", slots - 1)],
                 sizes: &[("STAMPS", slots), ("HOST", kernel.cpus * BANKS as u32)],
             },

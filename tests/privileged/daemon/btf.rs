@@ -1,6 +1,6 @@
 //! The kernel's types, made wrong: a kernel that lacks something, or differs from what it says.
 
-use std::{fs, process::Command};
+use std::{fs, iter, process::Command};
 
 use super::program::{Directory, clean, executable};
 
@@ -40,9 +40,43 @@ impl Types {
 
     /// Says that a member of a structure is far behind its end.
     pub(crate) fn misplace(mut self, structure: &str, member: &str) -> Self {
+        let found = self.member(structure, member);
+        // In bits, and in 24 of them at most.
+        self.0[found + 8..found + 11].copy_from_slice(&[0, 0, 0x40]);
+        self
+    }
+
+    /// Says that a member of a structure is an integer of the type with this name.
+    pub(crate) fn retype(mut self, structure: &str, member: &str, integer: &str) -> Self {
+        let found = self.member(structure, member);
+        let id = self.types().position(|(at, kind, _)| kind == 1 && self.is_named(at, integer));
+        // Type 0 is not in the file.
+        let id = id.unwrap_or_else(|| panic!("this kernel has no {integer}")) as u32 + 1;
+        self.0[found + 4..found + 8].copy_from_slice(&id.to_le_bytes());
+        self
+    }
+
+    /// Where the member of a structure begins.
+    fn member(&self, structure: &str, member: &str) -> usize {
+        let found = self.types().find(|(at, kind, _)| *kind == 4 && self.is_named(*at, structure));
+        let (at, _, count) = found.unwrap_or_else(|| panic!("this kernel has no {structure}"));
+        let mut members = (0..count).map(|index| at + 12 + 12 * index);
+        let found = members.find(|at| self.is_named(*at, member));
+        found.unwrap_or_else(|| panic!("{structure} has no {member}"))
+    }
+
+    fn is_named(&self, at: usize, name: &str) -> bool {
+        self.name(self.number(at)) == name.as_bytes()
+    }
+
+    /// Where each type begins, its kind, and how many items follow.
+    fn types(&self) -> impl Iterator<Item = (usize, usize, usize)> {
         let (mut at, end) = (self.part(8), self.part(8) + self.number(12));
-        while at < end {
-            let (name, info) = (self.number(at), self.number(at + 4));
+        iter::from_fn(move || {
+            if at >= end {
+                return None;
+            }
+            let (begin, info) = (at, self.number(at + 4));
             let (kind, count) = (info >> 24 & 0x1f, info & 0xffff);
             // How much follows the three numbers that each type begins with, by its kind.
             let follows = match kind {
@@ -52,18 +86,9 @@ impl Types {
                 6 | 13 => 8 * count,
                 _ => 0,
             };
-            if kind == 4 && self.name(name) == structure.as_bytes() {
-                let members = (0..count).map(|index| at + 12 + 12 * index);
-                let found =
-                    members.into_iter().find(|at| self.name(self.number(*at)) == member.as_bytes());
-                let found = found.unwrap_or_else(|| panic!("{structure} has no {member}"));
-                // In bits, and in 24 of them at most.
-                self.0[found + 8..found + 11].copy_from_slice(&[0, 0, 0x40]);
-                return self;
-            }
             at += 12 + follows;
-        }
-        panic!("this kernel has no {structure}");
+            Some((begin, kind, count))
+        })
     }
 
     /// The program where these are the kernel's types. The directory has them in it.

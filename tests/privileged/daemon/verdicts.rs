@@ -98,6 +98,32 @@ fn a_program_that_the_verifier_refuses_is_shown_with_its_words() {
     assert!(scrape.names.contains("system_cpu_time_seconds_total"));
 }
 
+#[test]
+fn a_member_of_another_width_is_named_and_degrades_its_probe_alone() {
+    let _serial = serial();
+    let directory = Directory::new();
+    // As `on_cpu` is from 7.2 on, which is read in either width.
+    let types = Types::of_this_kernel().retype("task_struct", "on_cpu", "unsigned char").retype(
+        "task_struct",
+        "nvcsw",
+        "unsigned int",
+    );
+    let (daemon, table, json) = with(&types, &directory);
+    let health = daemon.get("/health").json();
+    assert_eq!(health["status"], "degraded");
+    let says = "task_struct.nvcsw is 4 bytes in this kernel, and 8 bytes are read";
+    for probes in [&health["probes"], &json["probes"]] {
+        let probes = probes.as_array().expect("a list of probes");
+        let failed: Vec<_> = probes.iter().filter(|probe| probe["state"] == "failed").collect();
+        let [failed] = failed[..] else { panic!("one probe of {probes:?}") };
+        assert_eq!(failed["probe"], "sched");
+        let reason = failed["reason"].as_str().expect("a reason");
+        assert!(reason.starts_with(says), "{reason}");
+    }
+    assert_eq!(table.code, Some(1));
+    assert!(table.stdout.contains(says), "{}", table.stdout);
+}
+
 /// One way to attach a program.
 const fn way(program: &'static str, tracepoint: &'static str) -> Alternative {
     Alternative { program, target: Target::TpBtf(tracepoint) }
