@@ -4,12 +4,12 @@ use std::{collections::HashMap, time::Duration};
 
 use crate::{
     metric::{
-        AGENT_BPF_RUNS, AGENT_BPF_TIME, AGENT_LOST, AGENT_MAP_CAPACITY, AGENT_MAP_ENTRIES,
-        AGENT_MAP_SIZE, AGENT_PROBE_STATE, AGENT_TICK_DURATION, MetricDesc,
+        AGENT_AUDIT_RATIO, AGENT_BPF_RUNS, AGENT_BPF_TIME, AGENT_LOST, AGENT_MAP_CAPACITY,
+        AGENT_MAP_ENTRIES, AGENT_MAP_SIZE, AGENT_PROBE_STATE, AGENT_TICK_DURATION, MetricDesc,
     },
     probe::Probe,
     sample::{Attributes, Owner, Sample, Value},
-    view::ProbeStatus,
+    view::{AuditRow, ProbeStatus},
 };
 
 /// Makes the samples; it keeps their attributes from tick to tick.
@@ -77,6 +77,16 @@ impl Agent {
     ) {
         let attributes = self.pair(probe, "monitor.loss.reason", reason);
         emit(&AGENT_LOST, attributes, Value::Total(count as f64), sink);
+    }
+
+    /// How a count compares with the kernel's.
+    pub fn audit(row: &AuditRow, sink: &mut dyn FnMut(Sample<'_>)) {
+        let Some(ratio) = row.ratio() else { return };
+        let probe = ("monitor.probe", row.probe);
+        let counter = ("monitor.audit.counter", row.counter);
+        let device = (!row.device.is_empty()).then_some(("system.device", row.device.as_str()));
+        let attributes = Attributes::new([probe, counter].into_iter().chain(device));
+        emit(&AGENT_AUDIT_RATIO, &attributes, Value::Gauge(ratio), sink);
     }
 
     /// The attributes of a probe, and one more.

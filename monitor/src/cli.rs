@@ -43,6 +43,10 @@ enum Command {
     Check {
         #[command(flatten)]
         settings: Settings,
+        /// Measure for a while, such as 10s, and compare what was counted with the kernel's counters
+        #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "10s",
+              value_parser = humantime::parse_duration)]
+        audit: Option<Duration>,
         /// How to print it
         #[arg(long, default_value = "table")]
         format: Format,
@@ -186,7 +190,9 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
             runtime.shutdown_background();
             Ok(ExitCode::SUCCESS)
         }
-        Command::Check { settings, format } => check::run(settings.resolve()?, format),
+        Command::Check { settings, audit, format } => {
+            check::run(settings.resolve()?, audit, format)
+        }
         Command::Top(args) => top::run(&args),
         Command::Metrics { format } => print(&catalogue::render(format)),
         Command::Config(settings) => print(&toml::to_string(&settings.resolve()?)?),

@@ -16,10 +16,13 @@ use tokio::{
     time::Instant,
 };
 
-pub use self::probes::{Loaded, load_probes};
 use self::{
     exports::{Exports, Identity},
     tick::Ticker,
+};
+pub use self::{
+    probes::{Loaded, load_probes},
+    tick::audit,
 };
 use crate::{
     config::{Config, ConfigError, LogConfig, Signal},

@@ -26,6 +26,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use thiserror::Error;
 
+pub(crate) use self::file::ProcFile;
 pub use self::paths::HostPaths;
 use crate::metric::MetricDesc;
 use crate::sample::{Attributes, Owner, Sample, Value};

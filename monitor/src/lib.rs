@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod aggregate;
 pub mod attribution;
+pub mod audit;
 pub mod catalogue;
 pub mod cgroup;
 pub mod cli;

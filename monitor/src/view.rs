@@ -1,6 +1,7 @@
 //! What exporters read: the state of all series after one tick, immutable and shared.
 
 use std::{
+    fmt::{self, Display, Formatter},
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -29,6 +30,8 @@ pub struct View {
     pub processes: Vec<ProcessRow>,
     /// State of each probe.
     pub probes: Vec<ProbeStatus>,
+    /// The result of the last round of the self-audit.
+    pub audit: Vec<AuditRow>,
     /// What else does not work, in sentences.
     pub problems: Vec<String>,
     /// What is not measured as this host has nothing of the kind, in sentences.
@@ -47,6 +50,7 @@ impl View {
             series: Vec::new(),
             processes: Vec::new(),
             probes: Vec::new(),
+            audit: Vec::new(),
             problems: Vec::new(),
             absent: Vec::new(),
         }
@@ -209,6 +213,55 @@ pub enum ProbeState {
     Failed,
     /// It was turned off.
     Disabled,
+}
+
+/// What a probe counted in the last round of the self-audit, beside the kernel's own counter.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AuditRow {
+    /// The probe.
+    pub probe: &'static str,
+    /// What is counted.
+    pub counter: &'static str,
+    /// The device, of what is counted by device.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub device: String,
+    /// What the probe counted.
+    pub measured: u64,
+    /// What the kernel counted.
+    pub reference: u64,
+    /// The kernel's file.
+    pub source: &'static str,
+    /// Whether both agree.
+    pub result: AuditResult,
+    /// Rounds in a row that deviated.
+    pub deviating_rounds: u32,
+}
+
+/// Whether what was measured agrees with the kernel's counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuditResult {
+    /// Within the tolerance.
+    Agrees,
+    /// Beyond the tolerance.
+    Deviates,
+    /// Too little happened to say.
+    TooLittle,
+}
+
+impl AuditRow {
+    /// Measured growth over the kernel's; none when the kernel counted nothing.
+    pub fn ratio(&self) -> Option<f64> {
+        (self.reference > 0).then(|| self.measured as f64 / self.reference as f64)
+    }
+}
+
+impl Display for AuditRow {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { counter, device, measured, reference, source, .. } = self;
+        let of = if device.is_empty() { "" } else { " of " };
+        write!(f, "{counter}{of}{device}: measured {measured}, {source} counted {reference}")
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `monitor check`: what this kernel lets monitor measure, and what not and why.
 
-use std::{fmt::Write as _, process::ExitCode};
+use std::{fmt::Write as _, process::ExitCode, time::Duration};
 
 use anyhow::Result;
 use serde::Serialize;
@@ -14,19 +14,44 @@ use crate::{
     host::Host,
     kernel::{attach::HookState, namespace},
     probe::PROBES,
-    view::{ProbeState, ProbeStatus},
+    view::{AuditResult, AuditRow, ProbeState, ProbeStatus},
 };
 
 /// What is found out.
 #[derive(Serialize)]
 struct Report {
     probes: Vec<ProbeStatus>,
+    /// Counts beside the kernel's own, if that was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    audit: Vec<AuditRow>,
     /// What else is not measured, and why.
     problems: Vec<String>,
 }
 
-/// Loads every probe, says what came of it, and unloads it again. Fails when one does not work.
-pub(super) fn run(config: Config, format: Format) -> Result<ExitCode> {
+/// Loads every probe, says what came of it, and unloads it again; with `audit`, measures for as long
+/// before that. Fails when a probe does not work, or what it counts is wrong.
+pub(super) fn run(config: Config, audit: Option<Duration>, format: Format) -> Result<ExitCode> {
+    let report = match audit {
+        Some(span) => audited(&config, span),
+        None => checked(&config),
+    };
+    let failed = report.probes.iter().any(|status| status.state == ProbeState::Failed)
+        || report.audit.iter().any(|row| row.result == AuditResult::Deviates);
+    let text = match format {
+        Format::Json => serde_json::to_string_pretty(&report)? + "\n",
+        Format::Table => table(&report)?,
+    };
+    let printed = super::print(&text)?;
+    Ok(if failed { ExitCode::FAILURE } else { printed })
+}
+
+fn audited(config: &Config, span: Duration) -> Report {
+    let view = daemon::audit(config, span);
+    let problems = view.problems.into_iter().chain(view.absent).collect();
+    Report { probes: view.probes, audit: view.audit, problems }
+}
+
+fn checked(config: &Config) -> Report {
     let paths = config.host.paths();
     let mut problems = Vec::new();
     problems.extend(namespace::check().err().map(|error| error.to_string()));
@@ -42,16 +67,9 @@ pub(super) fn run(config: Config, format: Format) -> Result<ExitCode> {
     let mut cgroups = Cgroups::new(&paths, mount.as_ref());
     cgroups.collect(&mut |_, _, _, _| {});
     problems.extend(cgroups.absent());
-    let loaded = daemon::load_probes(&config, mount.as_ref());
-    let probes: Vec<_> = loaded.iter().map(daemon::Loaded::status).collect();
-    let failed = probes.iter().any(|status| status.state == ProbeState::Failed);
-    let report = Report { probes, problems };
-    let text = match format {
-        Format::Json => serde_json::to_string_pretty(&report)? + "\n",
-        Format::Table => table(&report)?,
-    };
-    let printed = super::print(&text)?;
-    Ok(if failed { ExitCode::FAILURE } else { printed })
+    let loaded = daemon::load_probes(config, mount.as_ref());
+    let probes = loaded.iter().map(|loaded| loaded.status(None)).collect();
+    Report { probes, audit: Vec::new(), problems }
 }
 
 fn table(report: &Report) -> Result<String, std::fmt::Error> {
@@ -75,8 +93,36 @@ fn table(report: &Report) -> Result<String, std::fmt::Error> {
             }
         }
     }
+    if !report.audit.is_empty() {
+        writeln!(text, "{}", audit_line(&AUDIT_HEAD))?;
+    }
+    for row in &report.audit {
+        let ratio = row.ratio().map_or("-".to_owned(), |ratio| format!("{ratio:.3}"));
+        let result = match row.result {
+            AuditResult::Agrees => "agrees",
+            AuditResult::Deviates => "DEVIATES",
+            AuditResult::TooLittle => "too little",
+        };
+        let (measured, reference) = (row.measured.to_string(), row.reference.to_string());
+        let device = &row.device;
+        let columns =
+            [row.probe, row.counter, device, &measured, &reference, &ratio, result, row.source];
+        writeln!(text, "{}", audit_line(&columns))?;
+    }
     for problem in &report.problems {
         writeln!(text, "{problem}")?;
     }
     Ok(text)
+}
+
+const AUDIT_HEAD: [&str; 8] =
+    ["PROBE", "COUNTER", "DEVICE", "MEASURED", "KERNEL", "RATIO", "RESULT", "SOURCE"];
+
+/// A line of the audit's table.
+fn audit_line(columns: &[&str; 8]) -> String {
+    let [probe, counter, device, measured, reference, ratio, result, source] = columns;
+    format!(
+        "{probe:7} {counter:24} {device:10} {measured:>14} {reference:>14} {ratio:>7}  {result:10} \
+         {source}"
+    )
 }

@@ -55,8 +55,8 @@ impl Loaded {
         !matches!(self.state, State::Disabled)
     }
 
-    /// How it does.
-    pub fn status(&self) -> ProbeStatus {
+    /// How it does; `deviation` is what the self-audit found wrong with what it counts.
+    pub fn status(&self, deviation: Option<String>) -> ProbeStatus {
         let (state, reason, hooks) = match &self.state {
             State::Disabled => (ProbeState::Disabled, None, Vec::new()),
             State::Failed(reason, hooks) => {
@@ -70,6 +70,7 @@ impl Loaded {
                     (None, Some(hook)) => {
                         (ProbeState::Degraded, Some(format!("{}: {}", hook.hook, hook.state)))
                     }
+                    (None, None) if deviation.is_some() => (ProbeState::Degraded, deviation),
                     (None, None) => (ProbeState::Active, None),
                 };
                 (state, reason, hooks.to_vec())
@@ -210,15 +211,15 @@ mod tests {
         let probe = Fake([Verdict { hook: "hook", state: attached, without: None }]);
         let state = State::Runs(Box::new(probe));
         let mut loaded = Loaded { desc: &PROBES[0], state, failure: None, untold: 0 };
-        assert_eq!(loaded.status().state, ProbeState::Active);
+        assert_eq!(loaded.status(None).state, ProbeState::Active);
         assert_eq!(loaded.attempt(|probe| probe.snapshot()), None);
-        let status = loaded.status();
+        let status = loaded.status(None);
         assert_eq!(status.state, ProbeState::Degraded);
         assert_eq!(status.reason.as_deref(), Some("hook: failed: too late"));
         assert!(status.hooks[0].state.is_missing());
         loaded.note(Some("cannot read".to_owned()));
-        assert_eq!(loaded.status().state, ProbeState::Failed);
+        assert_eq!(loaded.status(None).state, ProbeState::Failed);
         loaded.note(None);
-        assert_eq!(loaded.status().state, ProbeState::Degraded);
+        assert_eq!(loaded.status(None).state, ProbeState::Degraded);
     }
 }

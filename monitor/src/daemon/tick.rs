@@ -6,6 +6,7 @@ use std::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError},
     },
+    thread,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -20,6 +21,7 @@ use crate::{
     agent::Agent,
     aggregate::Aggregate,
     attribution::{Attributor, CgroupMount, Group},
+    audit::Audit,
     cgroup::Cgroups,
     config::Config,
     event::{Kind, What},
@@ -40,6 +42,7 @@ pub(super) struct Ticker {
     host: Option<Host>,
     cgroups: Cgroups,
     agent: Agent,
+    audit: Audit,
     /// Where events go, and what became of all that was sent.
     records: Arc<Records>,
     config: Config,
@@ -69,6 +72,7 @@ impl Ticker {
             cgroups: Cgroups::new(&paths, mount.as_ref()),
             host: or_problem(Host::new(&paths), &mut problems),
             agent: Agent::default(),
+            audit: Audit::new(&paths),
             records,
             config: config.clone(),
             mount,
@@ -90,7 +94,10 @@ impl Ticker {
 
     /// How each probe does.
     fn statuses(&self) -> Vec<ProbeStatus> {
-        self.probes.iter().map(Loaded::status).collect()
+        self.probes
+            .iter()
+            .map(|loaded| loaded.status(self.audit.deviation(loaded.desc.name)))
+            .collect()
     }
 
     /// Ticks until the other end of `configs` is dropped; takes the configurations that come.
@@ -166,6 +173,10 @@ impl Ticker {
         self.last = taken;
         self.tick += 1;
         let (series, processes) = self.aggregate.finish(SystemTime::now(), elapsed);
+        let probes_run = |name: &str| {
+            self.probes.iter().any(|loaded| loaded.desc.name == name && loaded.probe().is_some())
+        };
+        self.audit.compare(&series, probes_run);
         let host = self.host.iter().flat_map(Host::problems);
         let (absent, problems): (Vec<_>, Vec<_>) = host.partition(Problem::is_absence);
         let sentence = |of: Problem<'_>| of.to_string();
@@ -176,8 +187,12 @@ impl Ticker {
             series,
             processes,
             probes,
+            audit: self.audit.rows().to_vec(),
             problems: known.chain(problems.into_iter().map(sentence)).collect(),
-            absent: self.cgroups.absent().chain(absent.into_iter().map(sentence)).collect(),
+            absent: (self.cgroups.absent())
+                .chain(absent.into_iter().map(sentence))
+                .chain(self.audit.unavailable().map(|reason| format!("audit: {reason}")))
+                .collect(),
             ..View::empty(self.config.interval)
         };
         self.took = begin.elapsed();
@@ -187,10 +202,12 @@ impl Ticker {
     /// Takes the snapshots of all probes, for the same span of time, and says when. The kernel's own
     /// counters go on while programs are waited for, which on a busy host takes a while.
     fn take_snapshots(&mut self) -> Instant {
+        self.audit.before_flip(Instant::now());
         let ended: Vec<_> =
             self.probes.iter_mut().map(|loaded| loaded.attempt(|probe| probe.end_tick())).collect();
         probe::wait_for_programs();
         let taken = Instant::now();
+        self.audit.after_flip();
         for (loaded, failure) in self.probes.iter_mut().zip(ended) {
             let taken = loaded.attempt(|probe| probe.snapshot());
             loaded.note(failure.or(taken));
@@ -210,6 +227,9 @@ impl Ticker {
             for (reason, count) in self.cgroups.lost() {
                 self.agent.lost("cgroups", reason, count, sink);
             }
+            for row in self.audit.rows() {
+                Agent::audit(row, sink);
+            }
             for status in statuses {
                 self.agent.status(status, sink);
             }
@@ -222,6 +242,22 @@ impl Ticker {
             }
         });
     }
+}
+
+/// Measures for `span`, as the daemon does, and compares what was counted with the kernel's counters.
+pub fn audit(config: &Config, span: Duration) -> View {
+    let mut ticker = Ticker::new(config, Records::new());
+    let end = Instant::now() + span;
+    loop {
+        ticker.tick();
+        let left = end.saturating_duration_since(Instant::now());
+        thread::sleep(left.min(config.interval));
+        if left <= config.interval {
+            break;
+        }
+    }
+    ticker.audit.end_round();
+    ticker.tick()
 }
 
 /// The group that something is counted in; one without a name for what no process is known of.

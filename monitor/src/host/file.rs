@@ -9,19 +9,19 @@ use super::Error;
 /// A file that is kept open, as opening one costs as much as reading it. The kernel writes it anew
 /// for every read from its beginning.
 #[derive(Debug)]
-pub(super) struct ProcFile {
+pub(crate) struct ProcFile {
     path: PathBuf,
     file: Option<fs::File>,
     buffer: Vec<u8>,
 }
 
 impl ProcFile {
-    pub(super) fn new(path: PathBuf) -> Self {
+    pub(crate) fn new(path: PathBuf) -> Self {
         Self { path, file: None, buffer: Vec::new() }
     }
 
     /// Its present content.
-    pub(super) fn read(&mut self) -> Result<&str, Error> {
+    pub(crate) fn read(&mut self) -> Result<&str, Error> {
         let length = match self.fill() {
             Ok(length) => length,
             Err(source) => {

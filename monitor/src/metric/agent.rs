@@ -12,6 +12,7 @@ pub(super) const AGENT_ALL: &[&MetricDesc] = &[
     &AGENT_TICK_DURATION,
     &AGENT_PROBE_STATE,
     &AGENT_LOST,
+    &AGENT_AUDIT_RATIO,
 ];
 
 /// Time in BPF programs.
@@ -92,4 +93,15 @@ pub static AGENT_LOST: MetricDesc = MetricDesc {
     attributes: &["monitor.probe", "monitor.loss.reason"],
     help: "Events that were not measured or not told, or not where they belong; 0 says that none were lost",
     source: "counted where each loss happens",
+};
+
+/// Self-audit.
+pub static AGENT_AUDIT_RATIO: MetricDesc = MetricDesc {
+    name: "monitor.agent.audit.ratio",
+    unit: "1",
+    kind: Kind::Gauge,
+    attributes: &["monitor.probe", "monitor.audit.counter", "system.device"],
+    help: "Growth of a count over the growth of the kernel's own counter, in the last audit round",
+    source: "/proc/stat, /proc/schedstat, /proc/diskstats and /proc/vmstat, read around the end of a tick \
+             about once a minute; absent where the kernel counted nothing",
 };

@@ -46,6 +46,15 @@ impl Types {
         self
     }
 
+    /// Says that two members of a structure are where the other is.
+    pub(crate) fn exchange(mut self, structure: &str, one: &str, other: &str) -> Self {
+        let [one, other] = [one, other].map(|member| self.member(structure, member));
+        for byte in 8..12 {
+            self.0.swap(one + byte, other + byte);
+        }
+        self
+    }
+
     /// Says that a member of a structure is an integer of the type with this name.
     pub(crate) fn retype(mut self, structure: &str, member: &str, integer: &str) -> Self {
         let found = self.member(structure, member);

@@ -1,5 +1,6 @@
 //! The whole daemon, as it is installed: `monitor run` and the commands beside it.
 
+mod audit;
 mod bad_input;
 mod bpf_log;
 mod btf;

@@ -176,8 +176,10 @@ fn the_catalogue_is_what_is_exposed() {
     let reader = Workload::start("mt-reader", ["fault-times", "10"]);
     reader.done();
     reader.end();
-    // Rates and shares need two ticks.
-    daemon.wait_ticks(2);
+    // Rates and shares need two ticks, and the self-audit needs some seconds.
+    let audited =
+        || Scrape::text(&daemon).names.contains("monitor_agent_audit_ratio").then_some(());
+    daemon.wait("a round of the self-audit", audited);
     let listed = monitor(["metrics", "--format", "json"]);
     assert_eq!((listed.code, listed.stderr.as_str()), (Some(0), ""));
     let listed: Vec<Value> = serde_json::from_str(&listed.stdout).expect("it is JSON");

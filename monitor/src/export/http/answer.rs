@@ -26,7 +26,7 @@ use tokio::{task, time};
 use super::{RENDERING_WAIT, State};
 use crate::{
     export::otlp::{ExportState, ExportStatus},
-    view::{ProbeState, ProbeStatus, ProcessRow, View},
+    view::{AuditRow, ProbeState, ProbeStatus, ProcessRow, View},
 };
 
 /// After how many intervals without a new view the tick loop counts as stuck.
@@ -108,6 +108,7 @@ struct Health<'a> {
     tick_age_seconds: f64,
     interval_seconds: f64,
     probes: &'a [ProbeStatus],
+    audit: &'a [AuditRow],
     exports: &'a [ExportStatus],
     problems: &'a [String],
     absent: &'a [String],
@@ -155,6 +156,7 @@ async fn health(extract::State(state): extract::State<State>) -> Response {
         tick_age_seconds: age.as_secs_f64(),
         interval_seconds: view.interval.as_secs_f64(),
         probes: &view.probes,
+        audit: &view.audit,
         exports: &exports,
         problems: &view.problems,
         absent: &view.absent,

@@ -1,0 +1,127 @@
+//! Which metric is compared with which counter of the kernel.
+
+use std::collections::BTreeMap;
+
+use super::counters::{Counter, File};
+use crate::{
+    metric::{
+        BLOCK_IO, BLOCK_OPERATIONS, MEMORY_RECLAIM_LATENCY, MetricDesc, PROCESS_CONTEXT_SWITCHES,
+        PROCESS_OOM_KILLS, SCHED_CONTEXT_SWITCHES, SCHED_RUNQUEUE_LATENCY,
+    },
+    view::{Point, Series},
+};
+
+/// A metric and the independent counter of the kernel that it has to agree with.
+pub(super) struct Comparison {
+    /// The probe that is degraded when they do not.
+    pub(super) probe: &'static str,
+    /// What is counted.
+    pub(super) name: &'static str,
+    /// The metric whose series are added up: their values, or how many durations they have.
+    metric: &'static MetricDesc,
+    /// Only series with one of these values of an attribute.
+    only: Option<(&'static str, &'static [&'static str])>,
+    /// The attribute that tells apart what is compared one by one.
+    subject: Option<&'static str>,
+    /// The kernel's counter.
+    pub(super) counter: Counter,
+    /// What may be measured, in parts of what the kernel counts. (1, 1) where both count the same.
+    pub(super) bounds: (f64, f64),
+    /// By how much both may differ whatever the rest: what is under way when the banks are flipped.
+    pub(super) slack: u64,
+}
+
+/// Beyond its bounds a comparison may deviate by this part of what the kernel counts.
+pub(super) const TOLERANCE: f64 = 0.05;
+
+const DIRECTION: &str = "disk.io.direction";
+/// Requests to a device that may be counted on one side only, for a moment.
+const REQUESTS: u64 = 32;
+/// As many bytes, at what a large request has.
+const REQUEST_BYTES: u64 = REQUESTS << 20;
+/// Switches, or runs, for a moment.
+const SWITCHES: u64 = 1_000;
+
+/// A comparison of sums over the whole host, where both sides count the same.
+const fn host(
+    probe: &'static str,
+    name: &'static str,
+    metric: &'static MetricDesc,
+    (file, names): (File, &'static [&'static str]),
+    slack: u64,
+) -> Comparison {
+    let counter = Counter { file, names, unit: 1 };
+    let (only, subject, bounds) = (None, None, (1.0, 1.0));
+    Comparison { probe, name, metric, only, subject, counter, bounds, slack }
+}
+
+/// A comparison by device.
+const fn block(
+    name: &'static str,
+    metric: &'static MetricDesc,
+    directions: &'static [&'static str],
+    column: &'static [&'static str],
+    (unit, slack): (u64, u64),
+) -> Comparison {
+    let counter = Counter { file: File::Diskstats, names: column, unit };
+    let (only, subject) = (Some((DIRECTION, directions)), Some("system.device"));
+    Comparison { probe: "block", name, metric, only, subject, counter, bounds: (1.0, 1.0), slack }
+}
+
+const OPERATIONS: (u64, u64) = (1, REQUESTS);
+/// The kernel counts in sectors of 512 bytes, whatever those of the device are.
+const BYTES: (u64, u64) = (512, REQUEST_BYTES);
+
+const SWITCHED: (File, &[&str]) = (File::Stat, &["ctxt"]);
+const STALLED: (File, &[&str]) = (
+    File::Vmstat,
+    &["allocstall_dma", "allocstall_dma32", "allocstall_normal", "allocstall_movable"],
+);
+
+/// All of them.
+pub(super) const COMPARISONS: &[Comparison] = &[
+    host("sched", "context_switches", &SCHED_CONTEXT_SWITCHES, SWITCHED, SWITCHES),
+    Comparison {
+        // Idle tasks are no process. A CPU switches to its idle task as often as away from it, give or
+        // take one, so at least half of all switches are away from processes.
+        bounds: (0.5, 1.0),
+        ..host("sched", "process_context_switches", &PROCESS_CONTEXT_SWITCHES, SWITCHED, SWITCHES)
+    },
+    host("sched", "runs", &SCHED_RUNQUEUE_LATENCY, (File::Schedstat, &["runs"]), SWITCHES),
+    block("reads", &BLOCK_OPERATIONS, &["read"], &["reads"], OPERATIONS),
+    // A request that only flushes is a write to the kernel.
+    block("writes", &BLOCK_OPERATIONS, &["write", "flush"], &["writes"], OPERATIONS),
+    block("discards", &BLOCK_OPERATIONS, &["discard"], &["discards"], OPERATIONS),
+    block("bytes_read", &BLOCK_IO, &["read"], &["sectors read"], BYTES),
+    block("bytes_written", &BLOCK_IO, &["write"], &["sectors written"], BYTES),
+    block("bytes_discarded", &BLOCK_IO, &["discard"], &["sectors discarded"], BYTES),
+    host("memory", "oom_kills", &PROCESS_OOM_KILLS, (File::Vmstat, &["oom_kill"]), 1),
+    Comparison {
+        only: Some(("monitor.reclaim.type", &["direct"])),
+        // A reclaim that the kernel repeats counts twice there.
+        bounds: (0.5, 1.0),
+        ..host("memory", "direct_reclaims", &MEMORY_RECLAIM_LATENCY, STALLED, 32)
+    },
+];
+
+impl Comparison {
+    /// What was measured until now, by subject.
+    pub(super) fn measured(&self, series: &[Series]) -> BTreeMap<String, u64> {
+        let mut sums = BTreeMap::new();
+        for series in series.iter().filter(|series| std::ptr::eq(series.metric, self.metric)) {
+            let value = |name| series.attributes.iter().find(|(it, _)| *it == name);
+            let is_meant = self.only.is_none_or(|(name, values)| {
+                value(name).is_some_and(|(_, value)| values.contains(&value))
+            });
+            if !is_meant {
+                continue;
+            }
+            let subject = self.subject.and_then(value).map_or("", |(_, subject)| subject);
+            *sums.entry(subject.to_owned()).or_default() += match &series.value {
+                Point::Number(number) => *number as u64,
+                Point::Histogram(durations) => durations.count(),
+            };
+        }
+        sums
+    }
+}

@@ -1,0 +1,80 @@
+//! The self-audit: what is counted agrees with the kernel's counters, and an offset that is wrong is
+//! found by the count that it spoils.
+
+use monitor_tests::{
+    disk::{Fio, Loop},
+    serial,
+};
+use serde_json::Value;
+
+use super::{
+    btf::Types,
+    program::{Directory, Ended, run},
+};
+
+/// Requests and switches for as long as a round takes to begin and end, and what `check --audit` says
+/// then on a kernel with these types.
+fn audit(types: &Types) -> (Ended, Vec<Value>, String) {
+    let disk = Loop::in_memory(32);
+    let args = [
+        "--ioengine=psync",
+        "--rw=randwrite",
+        "--bs=4k",
+        "--size=32m",
+        "--rate_iops=1000",
+        "--time_based",
+        "--runtime=300",
+    ];
+    let mut fio = Fio { path: &disk.path, args: &args, throttle: None }.start();
+    let directory = Directory::new();
+    let mut check = types.program(&directory);
+    check.args(["check", "--audit", "4s", "--format", "json"]);
+    let ended = run(check);
+    fio.kill().expect("it runs");
+    fio.wait().expect("it ends");
+    let json: Value =
+        serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {ended:?}"));
+    let rows = json["audit"].as_array().unwrap_or_else(|| panic!("no audit in {json}")).clone();
+    (ended, rows, disk.name.clone())
+}
+
+/// The row of a counter, of a device if it has one.
+fn row<'a>(rows: &'a [Value], counter: &str, device: Option<&str>) -> &'a Value {
+    rows.iter()
+        .find(|row| row["counter"] == counter && row["device"].as_str() == device)
+        .unwrap_or_else(|| panic!("no {counter} of {device:?} in {rows:?}"))
+}
+
+#[test]
+fn counts_agree_with_those_of_the_kernel() {
+    let _serial = serial();
+    let (ended, rows, disk) = audit(&Types::of_this_kernel());
+    for (counter, device) in
+        [("context_switches", None), ("process_context_switches", None), ("writes", Some(&*disk))]
+    {
+        let row = row(&rows, counter, device);
+        assert_eq!(row["result"], "agrees", "{row}");
+    }
+    assert!(rows.iter().all(|row| row["result"] != "deviates"), "{rows:?}");
+    assert_eq!(ended.code, Some(0));
+}
+
+#[test]
+fn a_wrong_offset_is_found_by_the_count_that_it_spoils() {
+    let _serial = serial();
+    // No request ever seems to have ended whole.
+    let types = Types::of_this_kernel().exchange("request", "__data_len", "timeout");
+    let (ended, rows, disk) = audit(&types);
+    let writes = row(&rows, "writes", Some(&disk));
+    assert_eq!((&writes["result"], &writes["measured"]), (&"deviates".into(), &0.into()));
+    assert!(writes["reference"].as_u64().is_some_and(|count| count > 2000), "{writes}");
+    assert_eq!(row(&rows, "context_switches", None)["result"], "agrees");
+    assert_eq!(ended.code, Some(1));
+
+    // Nanoseconds instead of switches.
+    let types = Types::of_this_kernel().exchange("task_struct", "nvcsw", "utime");
+    let (ended, rows, disk) = audit(&types);
+    assert_eq!(row(&rows, "process_context_switches", None)["result"], "deviates");
+    assert_eq!(row(&rows, "writes", Some(&disk))["result"], "agrees");
+    assert_eq!(ended.code, Some(1));
+}
