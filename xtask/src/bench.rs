@@ -4,6 +4,7 @@
 //! Nothing is compared across runs: whatever is compared takes turns within one, and the median over
 //! the turns counts. Everything that is started here ends with this program, whatever ends it.
 
+mod audit;
 mod block;
 mod bpf;
 mod clock;
@@ -86,6 +87,8 @@ enum Benchmark {
     Memory,
     /// CPU time while nobody asks for anything
     Idle,
+    /// CPU time of a round of the self-audit
+    Audit,
     /// CPU time and size of a scrape
     Scrape,
     /// CPU time and size of an export by OTLP
@@ -191,6 +194,7 @@ impl Benchmark {
             Self::Pass => pass::run(setup),
             Self::Memory => memory::run(setup),
             Self::Idle => idle::run(setup),
+            Self::Audit => audit::run(setup),
             Self::Scrape => scrape::run(setup),
             Self::Export => export::run(setup),
             Self::Tcp => tcp::run(setup),

@@ -4,15 +4,13 @@ mod ours;
 mod sdk;
 mod series;
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, bail, ensure};
 use monitor::config::Compression;
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::Resource;
 use tokio::runtime::Runtime;
 
-use crate::sink::Sink;
+use crate::{clock::cpu_time, sink::Sink};
 
 /// Exports that are not counted, and those that are.
 const WARM_UP: usize = 3;
@@ -64,15 +62,4 @@ fn resource() -> Resource {
         KeyValue::new("host.id", "i-0123456789abcdef0"),
         KeyValue::new("host.name", "ip-10-0-0-1"),
     ])
-}
-
-/// What this process has used of CPUs so far, with all its threads.
-fn cpu_time() -> Duration {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    #[expect(unsafe_code, reason = "the standard library cannot name a clock")]
-    // SAFETY: the pointer is valid, and the clock always exists.
-    unsafe {
-        libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time);
-    }
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
