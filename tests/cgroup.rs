@@ -91,10 +91,19 @@ impl Cgroup {
         }
     }
 
-    /// Lets its processes together have so much memory.
+    /// Limits the memory of its processes together, and swaps none of it out instead.
     pub fn limit_memory(&self, bytes: u64) {
         let is_old = controller("memory").is_some();
-        self.set(if is_old { "memory.limit_in_bytes" } else { "memory.max" }, &bytes.to_string());
+        let [limit, swap] = if is_old {
+            ["memory.limit_in_bytes", "memory.swappiness"]
+        } else {
+            ["memory.max", "memory.swap.max"]
+        };
+        self.set(limit, &bytes.to_string());
+        // A kernel without swap does not have it.
+        if self.0.join(swap).exists() {
+            self.set(swap, "0");
+        }
     }
 
     /// Writes to one of its files.

@@ -1,6 +1,6 @@
 //! Processes that use memory.
 
-use std::{fs, fs::File, hint::black_box, io::Write, thread};
+use std::{fs, fs::File, hint::black_box, io::Write, sync::Barrier, thread};
 
 use monitor_tests::sys::{
     self,
@@ -27,9 +27,11 @@ pub(crate) fn faults(pages: usize) {
 }
 
 /// Reads a file that is not in memory page by page. Reports how many major faults `getrusage` counted
-/// for that, and how long each page took in nanoseconds.
+/// for that, and how long each page took in nanoseconds. No other process preempts it meanwhile: that
+/// time would be in its own measurement, and in no fault.
 pub(crate) fn fault_times(pages: usize) {
     let mapping = unread(pages);
+    sys::run_first();
     let before = sys::usage(libc::RUSAGE_SELF).major_faults;
     let mut took = Vec::new();
     let mut pages = mapping.pages();
@@ -95,14 +97,21 @@ pub(crate) fn compact(times: u64) {
     crate::done(&[sys::monotonic_ns() - begin]);
 }
 
-/// Wants this many MiB in the cgroups, by several threads at once.
+/// Uses this many MiB in the cgroups, more than they may have, from several threads at once. No thread
+/// frees its part before all of them are in use. Fails unless it is killed by then.
 pub(crate) fn oom(cgroups: &str, mib: usize) {
+    const THREADS: usize = 4;
     join(cgroups);
-    let pages = (mib << 20) / PAGE / 4;
+    let pages = (mib << 20) / PAGE / THREADS;
+    let all_in_use = Barrier::new(THREADS);
     thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| Mapping::anonymous(pages).write());
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                let mut memory = Mapping::anonymous(pages);
+                memory.write();
+                all_in_use.wait();
+            });
         }
     });
-    crate::done(&[]);
+    panic!("{mib} MiB were used, and nothing was killed");
 }
