@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
     time::Duration,
@@ -114,6 +114,7 @@ fn key(metric: &MetricDesc, name: &str, attributes: &[&str]) -> (&'static str, N
 /// A running probe.
 pub struct Collector {
     stop: Arc<AtomicBool>,
+    ticks: Arc<AtomicU64>,
     thread: JoinHandle<Collected>,
 }
 
@@ -121,12 +122,22 @@ impl Collector {
     /// Loads and attaches the probe called `name`, and begins to tick.
     pub fn start(kernel: &Kernel, name: &str) -> Self {
         let probe = Running::start(kernel, name);
-        let stop = Arc::new(AtomicBool::new(false));
+        let (stop, ticks) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
         let thread = thread::spawn({
-            let stop = Arc::clone(&stop);
-            move || run(probe, &stop)
+            let (stop, ticks) = (Arc::clone(&stop), Arc::clone(&ticks));
+            move || run(probe, &stop, &ticks)
         });
-        Self { stop, thread }
+        Self { stop, ticks, thread }
+    }
+
+    /// Waits for the end of a tick that began after the call.
+    pub fn wait_for_tick(&self) {
+        // The tick that is under way began before.
+        let end = self.ticks.load(Ordering::Relaxed) + 2;
+        while self.ticks.load(Ordering::Relaxed) < end {
+            assert!(!self.thread.is_finished(), "the collector has failed");
+            thread::sleep(TICK / 10);
+        }
     }
 
     /// Everything that happened until now, and the end of the probe.
@@ -137,7 +148,7 @@ impl Collector {
 }
 
 /// One tick after the other, until told to stop, and two more.
-fn run(mut probe: Running, stop: &AtomicBool) -> Collected {
+fn run(mut probe: Running, stop: &AtomicBool, ticks: &AtomicU64) -> Collected {
     set_comm("collector");
     let mut collected = Collected::default();
     let mut left = 2;
@@ -151,6 +162,7 @@ fn run(mut probe: Running, stop: &AtomicBool) -> Collected {
         probe.tick(&mut |sample| collected.add(&sample));
         collected.levels.values_mut().for_each(|level| level.most = level.most.max(level.last));
         probe.events(&mut |event| collected.events.push(event));
+        ticks.fetch_add(1, Ordering::Relaxed);
     }
     collected.lost.insert("recursion_misses".to_owned(), probe.recursion_misses());
     collected

@@ -121,19 +121,21 @@ impl Network {
         Path::new("/etc/netns").join(self.name(end))
     }
 
-    /// Waits until an end has a connection.
-    pub fn wait_for_connection(&self, end: End) {
-        for _ in 0..100 {
-            if !self.run(end, "ss", &["-tnH", "state", "established"]).is_empty() {
+    /// Waits until no connection is open or on its way to its end, at either end. Nothing is sent any
+    /// more then.
+    pub fn wait_until_closed(&self) {
+        let open = ["-tnH", "state", "connected", "exclude", "time-wait"];
+        for _ in 0..400 {
+            if [End::Near, End::Far].iter().all(|&end| self.run(end, "ss", &open).is_empty()) {
                 return;
             }
             thread::sleep(Duration::from_millis(50));
         }
-        panic!("nobody connects");
+        panic!("connections do not close");
     }
 
-    /// What `ss` says of the only connection of an end.
-    pub fn socket(&self, end: End) -> Socket {
+    /// What `ss` says of the only connection of an end, if there is one.
+    pub fn socket(&self, end: End) -> Option<Socket> {
         let said = self.run(end, "ss", &["-tinH", "state", "established"]);
         let value = |name: &str| {
             let mut words = said.split_whitespace();
@@ -141,12 +143,12 @@ impl Network {
             value.map(|value| value.split('/').next().unwrap_or(value).to_owned())
         };
         let number = |name: &str| value(name).map_or(0, |value| value.parse().expect("a number"));
-        let rtt = value("rtt").unwrap_or_else(|| panic!("ss knows of no connection: {said}"));
-        Socket {
+        let rtt = value("rtt")?;
+        Some(Socket {
             sent: number("bytes_sent") - number("bytes_retrans"),
             received: number("bytes_received"),
             rtt_ns: rtt.parse::<f64>().expect("a number") * 1e6,
-        }
+        })
     }
 
     /// What a program says that must work at an end.

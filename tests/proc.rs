@@ -70,14 +70,14 @@ impl Counters {
 }
 
 /// The directories of a process's threads.
-fn threads(pid: u32) -> Vec<String> {
+pub fn threads(pid: u32) -> Vec<String> {
     let directory = format!("/proc/{pid}/task");
     let entries = fs::read_dir(&directory).unwrap_or_else(|error| panic!("{directory}: {error}"));
     entries.filter_map(|entry| Some(entry.ok()?.path().to_str()?.to_owned())).collect()
 }
 
 /// The letter of a thread's state.
-fn state(directory: &str) -> char {
+pub fn state(directory: &str) -> char {
     let stat = read(&format!("{directory}/stat"));
     stat.rsplit(") ").next().and_then(|rest| rest.chars().next()).unwrap_or('?')
 }

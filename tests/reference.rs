@@ -101,10 +101,29 @@ impl Tracer {
         panic!("bpftrace sees no events:\n{}", self.read("errors"));
     }
 
+    /// Has a last event happen on each CPU, until it is printed. What happened there before is printed
+    /// then, too.
+    fn wait_for_last_events(&self) {
+        for cpu in sys::cpus() {
+            let name = format!("mt-last{cpu}");
+            let printed = (0..2000).any(|_| {
+                thread::scope(|scope| {
+                    scope.spawn(|| {
+                        sys::pin(cpu);
+                        sys::set_comm(&name);
+                        thread::sleep(Duration::from_millis(5));
+                    });
+                });
+                self.read("events").contains(&format!("\t{name}\n"))
+            });
+            assert!(printed, "bpftrace sees no events of CPU {cpu}:\n{}", self.read("errors"));
+        }
+    }
+
     /// Stops bpftrace. An error says how many events it lost.
     pub fn stop(mut self) -> Result<Events, String> {
-        // What was seen last may still be under way to the file.
-        thread::sleep(Duration::from_millis(200));
+        let end = sys::monotonic_ns();
+        self.wait_for_last_events();
         sys::kill(self.bpftrace.id(), libc::SIGINT);
         self.bpftrace.wait().expect("it was started here");
         let text = self.read("events");
@@ -113,6 +132,8 @@ impl Tracer {
             return Err(line.to_owned());
         }
         let mut events: Vec<_> = text.lines().filter_map(Event::parse).collect();
+        // Not the threads that only made the last events.
+        events.retain(|event| event.kind != Kind::New || event.ns < end);
         events.sort_by_key(|event| event.ns);
         let unseen = text.lines().find_map(|line| line.strip_prefix("@unseen: ")?.parse().ok());
         // Each CPU is once found to run something for the first time.

@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     fs,
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Write},
     os::unix::fs::symlink,
     path::PathBuf,
     process::{self, Child, ChildStdin, Command, ExitStatus, Stdio},
@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{reference::PREFIX, sys};
+use crate::{proc::Counters, reference::PREFIX, sys};
 
 /// How long any workload may take.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -55,15 +55,13 @@ impl Workload {
             .spawn()
             .unwrap_or_else(|error| panic!("cannot run {path:?}: {error}"));
         let input = child.stdin.take();
-        let mut reader = BufReader::new(child.stdout.take().expect("it is a pipe"));
+        let reader = BufReader::new(child.stdout.take().expect("it is a pipe"));
         let (sender, output) = mpsc::channel();
         let readers = thread::Builder::new().name("reader".to_owned());
         let reading = readers.spawn(move || {
-            let mut line = String::new();
-            if reader.read_line(&mut line).is_ok() {
+            for line in reader.lines().map_while(Result::ok) {
                 let _ = sender.send(line);
             }
-            let _ = reader.read_to_end(&mut Vec::new());
         });
         reading.expect("threads can be started");
         Self { name: name.to_owned(), child, input, output, directory }
@@ -80,6 +78,23 @@ impl Workload {
         let line = line.unwrap_or_else(|_| panic!("{} did not come to an end", self.name));
         let rest = line.strip_prefix("done").unwrap_or_else(|| panic!("{}: failed", self.name));
         rest.split_whitespace().filter_map(|number| number.parse().ok()).collect()
+    }
+
+    /// Has one that works in steps begin the next.
+    pub fn go_on(&self) {
+        let mut input = self.input.as_ref().expect("it has not ended");
+        input.write_all(b"\n").expect("it reads");
+    }
+
+    /// Waits until it has used a CPU for some time, so that it does what it was started for.
+    pub fn busy(self) -> Self {
+        const SOME_NS: u64 = 50_000_000;
+        let deadline = Instant::now() + LIMIT;
+        while Counters::of_process(self.pid()).cpu_ns < SOME_NS {
+            assert!(Instant::now() < deadline, "{} does not work", self.name);
+            thread::sleep(Duration::from_millis(5));
+        }
+        self
     }
 
     /// Tells it to end, and reaps it.

@@ -232,6 +232,16 @@ impl Daemon {
         })
     }
 
+    /// Gives it a configuration with another interval, and waits for the tick that shows it: the next one
+    /// comes after that interval.
+    pub fn reload_interval(&self, seconds: u32, config: &str) {
+        self.reload(&format!("interval = \"{seconds}s\"\n{config}"));
+        self.wait("a tick with the new interval", || {
+            let interval = self.get("/health").json()["interval_seconds"].as_f64();
+            (interval == Some(seconds.into())).then_some(())
+        });
+    }
+
     /// Sends a signal. Returns how long it took to end, and its status; `None` when it does not.
     pub fn signal(&mut self, signal: i32) -> Option<(Duration, ExitStatus)> {
         let begin = Instant::now();

@@ -1,5 +1,6 @@
 //! Workloads for the tests. A workload does its work, prints `done` with the numbers it has to
-//! report, and ends when its input does.
+//! report, and ends when its input does. One that works in steps prints `done` after each, and
+//! begins the next when it reads a line.
 
 mod datagrams;
 mod exits;
@@ -25,7 +26,7 @@ fn main() {
     match text(0) {
         "tcp-serve" => network::serve(text(1), text(2)),
         "tcp-ask" => network::ask(text(1), server(), [number(4), number(5), number(6)]),
-        "tcp-later" => network::ask_later(text(1), server(), [number(4), number(5), number(6)]),
+        "tcp-later" => network::ask_later(text(1), server(), [number(4), number(5)]),
         "tcp-connect" => network::connect(text(1), server(), number(4)),
         "tcp-fail" => network::fail(text(1), server(), number(4)),
         "tcp-cut" => network::cut_off(text(1), server(), number(4)),
@@ -63,7 +64,7 @@ fn main() {
         }
         "exits" => exits::codes(number(1)),
         "exits-threads" => exits::threads(number(1)),
-        "storm" => processes::storm(Duration::from_secs(number(1))),
+        "storm" => processes::storm(Duration::from_secs(number(1)), number(2)),
         "names" => processes::names(number(1)),
         "faults" => memory::faults(number(1) as usize),
         "fault-times" => memory::fault_times(number(1) as usize),
@@ -78,10 +79,20 @@ fn main() {
 
 /// Reports, and waits for the end of the input.
 fn done(numbers: &[u64]) {
+    report(numbers);
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+}
+
+/// Reports that a step is done, and waits for the line that begins the next.
+fn step_done() {
+    report(&[]);
+    let _ = std::io::stdin().read_line(&mut String::new());
+}
+
+fn report(numbers: &[u64]) {
     let numbers: String = numbers.iter().map(|number| format!(" {number}")).collect();
     // Nobody listens when the test has failed.
     let _ = writeln!(std::io::stdout(), "done{numbers}");
-    let _ = std::io::stdin().read_to_end(&mut Vec::new());
 }
 
 /// Binds this thread to a CPU, if one is named.

@@ -9,7 +9,7 @@ use std::{
 
 use monitor_tests::sys;
 
-use crate::done;
+use crate::{done, step_done};
 
 /// Serves connections until the input ends; reports its port. A request is the number of bytes that
 /// follow and the number of bytes that are wanted in return; who wants none of either is cut off.
@@ -80,16 +80,12 @@ pub(super) fn ask(namespace: &str, server: Server<'_>, [times, sent, wanted]: [u
     done(&[took.as_nanos() as u64]);
 }
 
-/// Makes some requests at once, and after a while some more.
-pub(super) fn ask_later(
-    namespace: &str,
-    server: Server<'_>,
-    [times, milliseconds, more]: [u64; 3],
-) {
+/// Makes some requests, and in a second step some more.
+pub(super) fn ask_later(namespace: &str, server: Server<'_>, [times, more]: [u64; 2]) {
     sys::enter_network(namespace);
     let stream = server.connect();
     (0..times).for_each(|_| request(&stream, 1000, 3000));
-    thread::sleep(Duration::from_millis(milliseconds));
+    step_done();
     (0..more).for_each(|_| request(&stream, 1000, 3000));
     done(&[]);
 }

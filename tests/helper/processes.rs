@@ -123,15 +123,15 @@ pub(crate) fn reuse(times: u64) {
     crate::done(&[same]);
 }
 
-/// Starts children that end at once, as fast as it can, from one process on every CPU. Reports how
-/// many there were, those processes among them.
-pub(crate) fn storm(time: Duration) {
+/// Starts children that end at once, as fast as it can, from one process on every CPU: `least` of each
+/// and for this `time`, whichever takes longer. Reports how many there were, those processes among them.
+pub(crate) fn storm(time: Duration, least: u64) {
     let (mut counts, count) = std::io::pipe().expect("a pipe can be made");
     let cpus = sys::cpus();
     let worker = |cpu| {
         sys::pin(cpu);
         let (mut children, end) = (1, Instant::now() + time);
-        while Instant::now() < end {
+        while children <= least || Instant::now() < end {
             let child = sys::fork(None, || {}).expect("fork works");
             sys::reap(child);
             children += 1_u64;

@@ -4,12 +4,12 @@ use std::{
     hint,
     os::unix::process::CommandExt,
     process::{Command, Stdio},
-    sync::{Arc, Barrier},
+    sync::{Arc, Barrier, mpsc},
     thread,
     time::{Duration, Instant},
 };
 
-use monitor_tests::sys;
+use monitor_tests::{proc, sys};
 
 /// Starts threads that sleep and work in turn, and stay until the end.
 pub(crate) fn many(count: u64, rounds: u64) {
@@ -36,8 +36,8 @@ pub(crate) fn many(count: u64, rounds: u64) {
     }
 }
 
-/// Is kept from a CPU for about `time`, again and again, by a thread of its own that goes first. Reports
-/// how long it was each time.
+/// Waits for a CPU for about `time`, again and again, while a thread of its own has it. Reports how long
+/// it was each time.
 pub(crate) fn starve(cpu: &str, times: u64, time: Duration) {
     crate::pin(cpu);
     let waits: Vec<u64> = (0..times).map(|_| starve_once(time)).collect();
@@ -45,20 +45,21 @@ pub(crate) fn starve(cpu: &str, times: u64, time: Duration) {
 }
 
 fn starve_once(time: Duration) -> u64 {
-    // The other is there before this one wakes up, and leaves long after.
-    const BEFORE: Duration = Duration::from_millis(20);
-    let begin = Instant::now();
-    let due = begin + 3 * BEFORE;
-    let first = move || {
+    let waiting = format!("/proc/self/task/{}", std::process::id());
+    let (wake, woken) = mpsc::channel();
+    let first = thread::spawn(move || {
         sys::run_first();
-        thread::sleep((due - BEFORE).saturating_duration_since(Instant::now()));
-        while Instant::now() < due + time {
+        // On the same CPU, so nothing wakes the other one before this thread does.
+        while proc::state(&waiting) != 'S' {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let begin = Instant::now();
+        wake.send(begin).expect("the other waits");
+        while begin.elapsed() < time {
             hint::spin_loop();
         }
-    };
-    let first = thread::spawn(first);
-    thread::sleep(due.saturating_duration_since(Instant::now()));
-    let waited = due.elapsed();
+    });
+    let waited = woken.recv().expect("it sends").elapsed();
     first.join().expect("threads do not fail");
     waited.as_nanos() as u64
 }
@@ -79,8 +80,10 @@ pub(crate) fn leave(count: u64, time: Duration) {
             cpu_ns += thread.join().expect("threads do not fail");
         }
     }
-    // The last threads may still be on their way out.
-    thread::sleep(Duration::from_millis(100));
+    // What a thread used is in the sum once it is not in the list any more.
+    while proc::threads(std::process::id()).len() > 1 {
+        thread::sleep(Duration::from_millis(1));
+    }
     let (all, own) = (sys::usage(libc::RUSAGE_SELF), sys::usage(libc::RUSAGE_THREAD));
     let switches = |usage: sys::Usage| usage.voluntary + usage.involuntary;
     crate::done(&[cpu_ns, switches(all) - switches(own), count / TOGETHER * TOGETHER]);

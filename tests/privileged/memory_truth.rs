@@ -16,7 +16,7 @@ use monitor_tests::{
     kernel,
     kernel_log::KernelLog,
     recorder::comm,
-    serial, sys,
+    repeatable, serial, sys,
 };
 
 /// Fails unless two counts differ by at most a hundredth.
@@ -100,8 +100,12 @@ fn allocation_stalls() -> u64 {
 
 #[test]
 fn reclaim_is_seen_when_and_only_when_it_happens() {
-    const LIMIT: u64 = 32 << 20;
     let _serial = serial();
+    repeatable(reclaim);
+}
+
+fn reclaim() {
+    const LIMIT: u64 = 32 << 20;
     let cgroup = Cgroup::with_memory("reclaim", LIMIT);
     let collector = Collector::start(&kernel(), "memory");
     let bpftrace = Counting::start(SCRIPT);
@@ -137,6 +141,10 @@ fn reclaim_is_seen_when_and_only_when_it_happens() {
 #[test]
 fn compaction_is_measured() {
     let _serial = serial();
+    repeatable(compaction);
+}
+
+fn compaction() {
     let collector = Collector::start(&kernel(), "memory");
     let bpftrace = Counting::start(SCRIPT);
     let compacting = Workload::start("mt-compact", ["compact", "2"]);

@@ -1,7 +1,5 @@
 //! Cases in which it would be easy for the `sched` probe to be wrong.
 
-use std::{thread, time::Duration};
-
 use monitor::kernel::loader::Kernel;
 use monitor_common::hist;
 use monitor_tests::{
@@ -64,8 +62,9 @@ fn preemption_is_waiting_and_not_blocking() {
     let _serial = serial();
     let recorder = Recorder::start(&kernel());
     let cpu = sys::last_cpu();
-    let hogs =
-        ["mt-hog0", "mt-hog1"].map(|name| Workload::start(name, ["hog", &cpu, "-", "60000"]));
+    let hogs = ["mt-hog0", "mt-hog1"]
+        .map(|name| Workload::start(name, ["hog", &cpu, "-", "60000"]))
+        .map(Workload::busy);
     let (before, after) = (recorder.settle(), recorder.settle());
     for hog in &hogs {
         let during =
@@ -196,14 +195,14 @@ fn attaching_under_load() {
     let _serial = serial();
     let cpu = sys::last_cpu();
     let first = sys::cpus()[0].to_string();
+    let hog = |name| Workload::start(name, ["hog", &cpu, "-", "60000"]);
     let busy = [
-        Workload::start("mt-hog0", ["hog", &cpu, "-", "60000"]),
-        Workload::start("mt-hog1", ["hog", &cpu, "-", "60000"]),
+        hog("mt-hog0").busy(),
+        hog("mt-hog1").busy(),
         Workload::start("mt-sleeper", ["sleep", &first, "100000", "2000"]),
         Workload::start("mt-threads", ["threads", "50", "10000"]),
     ];
     let tracer = Tracer::start(8192);
-    thread::sleep(Duration::from_millis(200));
     let recorder = Recorder::start(&kernel());
     let totals = recorder.settle();
     let end = sys::monotonic_ns();
@@ -213,6 +212,7 @@ fn attaching_under_load() {
     for workload in &busy {
         let (pid, name) = (workload.pid(), workload.name.as_str());
         let counts = totals.of_process(pid, name);
+        assert!(counts.runqueue.count() > 0, "{name} never waited");
         // All waits that ended since, those too that began before and of which we can know nothing.
         let all = events.intervals_since(begin, |tid, comm| tid == pid || comm == name);
         for (kind, hist, all) in [

@@ -9,7 +9,9 @@ use monitor::metric::{
     PROCESS_TCP_RTT, TCP_CONNECT_LATENCY, TCP_IO, TCP_RETRANSMITS, TCP_RTT,
 };
 use monitor_tests::{
-    Collected, Collector, Workload, kernel,
+    Collected, Collector, Workload,
+    daemon::program::eventually,
+    kernel,
     network::{End, Network},
     serial, shown, truth,
 };
@@ -53,20 +55,24 @@ fn bytes_and_round_trips_through_a_slow_link() {
     let address = network.ipv4(End::Far);
     let collector = Collector::start(&kernel(), "tcp");
     let (server, port) = server(&network, address);
-    // An answer of one segment takes 30 ms, once the first have used up what the link saves.
+    const CONNECTED: &str = "the connection is open until the end";
+    // An answer of one segment takes 29 ms, once the first have used up what the link saves.
+    const SLOW_NS: f64 = 25e6;
     let client = client(CLIENT, "tcp-ask", &network, [address, &port], &["150", "100", "1400"]);
-    thread::sleep(Duration::from_secs(1));
+    let is_slow = |end| network.socket(end).is_some_and(|socket| socket.rtt_ns > SLOW_NS);
+    let slow = eventually(|| [End::Near, End::Far].into_iter().all(is_slow).then_some(()));
+    slow.expect("the link is slow");
     let mut rtts = [0.0; 2];
     const LOOKS: u32 = 20;
     for _ in 0..LOOKS {
         for end in [End::Near, End::Far] {
-            rtts[end as usize] += network.socket(end).rtt_ns / f64::from(LOOKS);
+            let socket = network.socket(end).expect(CONNECTED);
+            rtts[end as usize] += socket.rtt_ns / f64::from(LOOKS);
         }
         thread::sleep(Duration::from_millis(100));
     }
     client.done();
-    thread::sleep(Duration::from_millis(100));
-    let sockets = [network.socket(End::Near), network.socket(End::Far)];
+    let sockets = [End::Near, End::Far].map(|end| network.socket(end).expect(CONNECTED));
     let name = [CLIENT, SERVER];
     client.end();
     let collected = collector.stop();
@@ -107,8 +113,7 @@ fn connect_latency_by_the_clients_clock() {
             let client = client(CLIENT, "tcp-connect", &network, [address, &port], &["40"]);
             let took = client.done()[0];
             client.end();
-            // The end of the last connection is on its way.
-            thread::sleep(Duration::from_millis(500));
+            network.wait_until_closed();
             server.end();
             let collected = collector.stop();
             check_nothing_lost(&collected);
@@ -140,15 +145,15 @@ fn retransmissions_on_a_lossy_link() {
     let address = network.ipv6(End::Far);
     let collector = Collector::start(&kernel(), "tcp");
     let (server, port) = server(&network, address);
+    // Of data alone, so that each has to be sent again; and never two in a row.
     for end in [End::Near, End::Far] {
-        network.drop(end, "meta l4proto tcp numgen random mod 20 == 7");
+        network.drop(end, "meta l4proto tcp meta length > 1000 numgen inc mod 8 == 3");
     }
     let ask = ["60", "20000", "30000"];
     let client = client(CLIENT, "tcp-ask", &network, [address, &port], &ask);
     client.done();
     client.end();
-    // What is lost at the end is sent again.
-    thread::sleep(Duration::from_secs(2));
+    network.wait_until_closed();
     let again = [End::Near, End::Far].map(|end| network.counter(end, "TcpRetransSegs"));
     let collected = collector.stop();
     server.end();
@@ -251,9 +256,9 @@ fn processes_are_told_apart() {
         client.done();
     }
     // All are still open.
-    thread::sleep(Duration::from_millis(500));
+    collector.wait_for_tick();
     clients.into_iter().for_each(Workload::end);
-    thread::sleep(Duration::from_millis(100));
+    network.wait_until_closed();
     server.end();
     let collected = collector.stop();
     check_nothing_lost(&collected);
@@ -272,15 +277,15 @@ fn a_connection_that_is_open_at_the_start() {
     let network = Network::new();
     let address = network.ipv6(End::Far);
     let (server, port) = server(&network, address);
-    let later = ["10", "2000", "30"];
-    let client = client(CLIENT, "tcp-later", &network, [address, &port], &later);
-    network.wait_for_connection(End::Near);
-    // Its first requests take no time.
-    thread::sleep(Duration::from_millis(200));
-    let collector = Collector::start(&kernel(), "tcp");
+    let client = client(CLIENT, "tcp-later", &network, [address, &port], &["10", "30"]);
     client.done();
+    let collector = Collector::start(&kernel(), "tcp");
+    client.go_on();
+    client.done();
+    // It is still open.
+    collector.wait_for_tick();
     client.end();
-    thread::sleep(Duration::from_millis(100));
+    network.wait_until_closed();
     server.end();
     let collected = collector.stop();
     check_nothing_lost(&collected);

@@ -12,8 +12,7 @@ fn words_of_bpf_programs_are_logged_and_a_full_table_is_counted() {
     let _serial = serial();
     let daemon = Daemon::start(["--log-bpf", "debug"]);
     // No tick while the children end, so that the table is not emptied.
-    let quiet = "interval = \"60s\"\nlog.level = \"info,sched=debug\"\n";
-    daemon.reload(quiet);
+    daemon.reload_interval(300, "log.level = \"info,sched=debug\"\n");
     let names = Workload::start("mt-names", ["names", NAMES]);
     names.done();
     names.end();

@@ -51,14 +51,15 @@ fn throttling_is_what_the_cgroups_say_and_containers_are_told_apart() {
     let _serial = serial();
     // One is there before the daemon, and counts from its start.
     let before = Container::new(1);
-    before.cgroup.limit_cpu(2000, PERIOD_US);
+    // So little that each uses it up in every period, however busy the CPUs are.
+    before.cgroup.limit_cpu(1000, PERIOD_US);
     before.run(COMMAND, 20).end();
     let base = stat(&before);
     assert!(base[1] > 0, "no throttling: {base:?}");
     let daemon = Daemon::start([]);
     let after = Container::new(2);
-    after.cgroup.limit_cpu(5000, PERIOD_US);
-    let hogs = [before.run(COMMAND, 100), after.run(COMMAND, 200)];
+    after.cgroup.limit_cpu(2000, PERIOD_US);
+    let hogs = [before.run(COMMAND, 60), after.run(COMMAND, 60)];
     hogs.into_iter().for_each(Workload::end);
     let [first, second] = [stat(&before), stat(&after)];
     let first: [u64; 3] = std::array::from_fn(|index| first[index] - base[index]);

@@ -80,7 +80,7 @@ fn groups_beyond_the_limit_are_other_and_still_add_up() {
     let _serial = serial();
     let daemon = Daemon::start(["--interval", "250ms", "--top", "2"]);
     let _many = [1, 2, 3, 4, 5, 6].map(|number| {
-        Workload::start(&format!("mt-many{number}"), ["sleep", "-", "100000", "1000"])
+        Workload::start(&format!("mt-many{number}"), ["sleep", "-", "100000", "1000"]).busy()
     });
     let mut others = Vec::new();
     for number in 0..12 {

@@ -170,10 +170,20 @@ fn what_is_measured_and_what_happens_arrives() {
     });
     assert_eq!(serving.map(|(record, _)| record.severity_text).as_deref(), Some("INFO"));
 
+    // Waits for a CPU, as many as are wanted below.
+    let sleeper = Workload::start("mt-sleeper", ["sleep", "-", "200", "1000"]);
+    sleeper.done();
+    daemon.wait_ticks(1);
+    let since = receiver.bodies("/v1/metrics").len();
     let (metrics, resource) = eventually(|| {
-        receiver.metrics().filter(|(metrics, _)| metrics.contains_key("monitor.agent.export.items"))
+        receiver.metrics().filter(|(metrics, _)| {
+            // The first of them may have been made before that tick.
+            receiver.bodies("/v1/metrics").len() > since + 1
+                && metrics.contains_key("monitor.agent.export.items")
+        })
     })
     .expect("metrics come");
+    sleeper.end();
     assert_eq!(resource["service.name"], "monitor");
     assert_eq!(resource["service.instance.id"], resource["host.id"]);
     assert_eq!(resource["deployment.environment.name"], "test");
@@ -202,10 +212,10 @@ fn what_is_measured_and_what_happens_arrives() {
             "{health}"
         );
     }
-    // Some ticks after an export, and before the next is due.
+    // A tick after an export, and before the next is due.
     let sent = receiver.bodies("/v1/metrics").len();
     eventually(|| (receiver.bodies("/v1/metrics").len() > sent).then_some(())).expect("they come");
-    thread::sleep(Duration::from_millis(400));
+    daemon.wait_ticks(1);
     let before = receiver.bodies("/v1/metrics").len();
     let (took, status) = daemon.signal(libc::SIGTERM).expect("it ends");
     assert!(status.success() && took < STOP, "{status} after {took:?}");
@@ -228,17 +238,17 @@ fn a_receiver_that_never_answers_holds_nothing_up() {
         let mut daemon =
             Daemon::launch(program, args.into_iter().chain(["--otlp-protocol", protocol]));
         daemon.wait_ready();
+        let health = daemon.wait("a failed export", || {
+            let health = daemon.get("/health").json();
+            (health["exports"][0]["state"] == "failing").then_some(health)
+        });
+        assert_eq!(health["status"], "degraded");
         let (begin, tick) = (Instant::now(), || daemon.get("/health").json()["tick"].as_u64());
         let first = tick().expect("ticks are numbered");
         thread::sleep(Duration::from_secs(4));
         let ticks = tick().expect("ticks are numbered") - first;
         let due = begin.elapsed().as_secs_f64() / 0.2;
         assert!(ticks as f64 > due - 4.0, "{ticks} ticks, {due} were due");
-        let health = daemon.get("/health").json();
-        assert_eq!(
-            (&health["status"], &health["exports"][0]["state"]),
-            (&"degraded".into(), &"failing".into())
-        );
         assert_eq!(daemon.log().matches("metrics not sent to").count(), 1, "{}", daemon.log());
         let (took, status) = daemon.signal(libc::SIGTERM).expect("it ends");
         assert!(status.success() && took < STOP, "{status} after {took:?}");
@@ -261,10 +271,11 @@ fn a_reload_turns_sending_on_and_off() {
     assert!(log.contains("otlp.endpoint"), "{log}");
     eventually(|| receiver.metrics()).expect("metrics come");
     daemon.reload(&config("metrics = false\n"));
-    let sent = receiver.bodies("/v1/metrics").len();
     let logs = receiver.bodies("/v1/logs").len();
     Workload::start("mt-nothing", ["nothing"]).end();
     eventually(|| (receiver.bodies("/v1/logs").len() > logs).then_some(())).expect("logs come");
+    // One may have been under way; then none is sent where two are due.
+    let sent = receiver.bodies("/v1/metrics").len();
     thread::sleep(Duration::from_secs(2));
     assert_eq!(receiver.bodies("/v1/metrics").len(), sent, "metrics are sent that are off");
     // A file that is not there changes nothing.

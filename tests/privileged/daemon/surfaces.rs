@@ -1,13 +1,16 @@
 //! What operators and other programs read: `/health`, `/ready`, the API, and the commands.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    os::unix::process::ExitStatusExt,
+};
 
 use monitor::{
     kernel::attach::{Alternative, Hook, Target},
     probe::PROBES,
 };
 use monitor_tests::{Workload, cgroup::Cgroup, command::run, disk::Loop, proc::Counters, serial};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     program::{Daemon, Directory, clean, executable, monitor},
@@ -112,37 +115,39 @@ fn check_has_the_verdict_on_every_hook() {
     }
 }
 
-/// The number of the next tick that shows a process, and its row with the length of the tick.
-fn next_row(daemon: &Daemon, process: &Workload, last: Option<u64>) -> (u64, Value) {
-    daemon.wait("the process to be shown", || {
-        let answer = daemon.get("/api/v1/processes?limit=1000").json();
-        let tick = answer["tick"].as_u64().filter(|tick| Some(*tick) != last)?;
-        let rows = answer["processes"].as_array().expect("it is a list");
-        let row = rows.iter().find(|row| row["pid"] == process.pid())?;
-        Some((tick, json!({ "row": row, "seconds": answer["interval_seconds"] })))
-    })
+/// The row of a process in the last tick, with the number and the length of the tick.
+fn row(daemon: &Daemon, process: &Workload) -> (u64, f64, Option<Value>) {
+    let answer = daemon.get("/api/v1/processes?limit=1000").json();
+    let rows = answer["processes"].as_array().expect("it is a list");
+    let row = rows.iter().find(|row| row["pid"] == process.pid()).cloned();
+    let seconds = answer["interval_seconds"].as_f64().expect("a number");
+    (answer["tick"].as_u64().expect("ticks are numbered"), seconds, row)
 }
 
 #[test]
 fn a_hog_is_shown_with_its_pid_and_its_share_of_a_cpu() {
     let _serial = serial();
     let daemon = Daemon::start([]);
+    // From its first tick to its last.
+    let hog = Workload::start("mt-burner", ["hog", "-", "-", "3000"]);
+    let mut shown = BTreeMap::new();
+    daemon.wait("the hog to come to rest", || {
+        let (tick, seconds, row) = row(&daemon, &hog);
+        let Some(row) = row else { return (!shown.is_empty()).then_some(()) };
+        shown.insert(tick, row["cpu"].as_f64().expect("a number") * seconds);
+        None
+    });
+    assert!(
+        shown.keys().is_sorted_by(|one, next| *one + 1 == **next),
+        "ticks were missed: {shown:?}"
+    );
+    let (shown, used): (f64, _) =
+        (shown.values().sum(), Counters::of_idle_process(hog.pid()).cpu_ns as f64 / 1e9);
+    println!("{shown} s of CPU time are shown, {used} s used");
+    assert!((shown / used - 1.0).abs() < 0.01, "{shown} s of CPU time are shown, {used} s used");
+
     let hog = Workload::start("mt-hog", ["hog", "-", "-", "60000"]);
-    let used = || Counters::of_process(hog.pid()).cpu_ns as f64 / 1e9;
-    // What the kernel counted is read as soon as a tick has ended, and again some ticks later. On a
-    // host that is not busy it is one CPU.
-    let (mut tick, _) = next_row(&daemon, &hog, None);
-    let before = used();
-    let (mut shown, mut row) = (0.0, Value::Null);
-    for _ in 0..4 {
-        let (next, seen) = next_row(&daemon, &hog, Some(tick));
-        assert_eq!(next, tick + 1, "a tick was missed");
-        (tick, row) = (next, seen["row"].clone());
-        shown +=
-            row["cpu"].as_f64().expect("a number") * seen["seconds"].as_f64().expect("as well");
-    }
-    let used = used() - before;
-    assert!((shown / used - 1.0).abs() < 0.05, "{shown} s of CPU time are shown, {used} s used");
+    let row = daemon.wait("the hog to be shown", || row(&daemon, &hog).2);
     assert_eq!(row["name"], "mt-hog");
     for number in ["runs", "runqueue_seconds", "offcpu_seconds", "switches"] {
         assert!(row[number].is_number(), "no {number} in {row}");
@@ -169,7 +174,8 @@ fn the_catalogue_is_what_is_exposed() {
     // Somebody who gets no more memory, and somebody who moves it.
     let cgroup = Cgroup::with_memory("surfaces", 16 << 20);
     let path = cgroup.path().to_str().expect("plain letters");
-    Workload::start("mt-oom-hog", ["oom", path, "32"]).ended();
+    let hog = Workload::start("mt-oom-hog", ["oom", path, "32"]).ended();
+    assert_eq!(hog.signal(), Some(libc::SIGKILL), "the hog was not killed: {hog}");
     let compacting = Workload::start("mt-compact", ["compact", "1"]);
     compacting.done();
     compacting.end();
