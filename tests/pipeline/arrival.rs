@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     aws::{self, LOGS, METRICS},
-    loki,
+    logs,
     otlp::{self, DEBUG, ERROR, HOST, Histogram, millis, now_ns},
     prometheus::{self, Samples},
     setup::{Setup, up, wait},
@@ -106,7 +106,7 @@ fn made_data_arrives_in_every_store() {
     otlp::send_logs(collector, &[kill, exec]);
 
     histograms_are_the_same(addresses.prometheus, start_ns);
-    an_event_is_found_by_its_container(addresses.loki, start_ns);
+    an_event_is_found_by_its_container(addresses.logs, start_ns);
     // By now documents are made that nobody takes.
     let _moto = up(setup.pipeline.start_moto());
     headline_metrics_are_documents(addresses.moto);
@@ -141,21 +141,21 @@ fn histograms_are_the_same(prometheus: SocketAddr, start_ns: u64) {
     );
 }
 
-fn an_event_is_found_by_its_container(loki: SocketAddr, start_ns: u64) {
-    let query = r#"{service_name="monitor"} | container_name="web""#;
-    let records = wait("an event in Loki", || {
-        let records = loki::query(loki, query);
+fn an_event_is_found_by_its_container(logs: SocketAddr, start_ns: u64) {
+    let records = wait("an event in the log store", || {
+        let records = logs::find(logs, &[("container.name", "web")]);
         (!records.is_empty()).then_some(records)
     });
     let [record] = &records[..] else { panic!("{} records, not one", records.len()) };
-    assert_eq!((record.time_ns, record.line.as_str()), (start_ns, "victim was killed"));
+    assert_eq!(logs::time_ns(record), start_ns);
     for (name, value) in [
-        ("event_name", "process.oom_kill"),
-        ("process_executable_name", "victim"),
+        ("_msg", "victim was killed"),
+        ("event.name", "process.oom_kill"),
+        ("process.executable.name", "victim"),
         ("severity_text", "ERROR"),
-        ("host_id", HOST),
+        ("host.id", HOST),
     ] {
-        assert_eq!(record.attributes[name], value, "{}", record.attributes);
+        assert_eq!(record[name], value, "{record}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Events of the kernel, found in Loki by their container.
+//! Events of the kernel, found in the log store by their container.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use monitor_tests::{Workload, daemon::container::Container, serial, sys};
 use serde_json::Value;
 
 use super::{
-    daemon, loki, prometheus,
+    daemon, logs, prometheus,
     setup::{Setup, wait},
 };
 
@@ -29,15 +29,16 @@ fn programs_and_victims_are_found_by_their_container() {
     memory.limit_memory(16 << 20);
     let cgroups = format!("{},{}", container.path(), memory.path().display());
     let find = |event: &str, command: &str, since: Instant| {
-        let query = format!(
-            r#"{{service_name="monitor"}} | container_id="{}" | event_name="{event}" | process_executable_name="{command}""#,
-            container.id
-        );
-        let record = wait(&query, || loki::query(addresses.loki, &query).into_iter().next());
+        let fields = [
+            ("container.id", &*container.id),
+            ("event.name", event),
+            ("process.executable.name", command),
+        ];
+        let record = wait(event, || logs::find(addresses.logs, &fields).into_iter().next());
         let took = since.elapsed();
-        println!("{event} after {took:?}: {}", record.attributes);
+        println!("{event} after {took:?}: {record}");
         assert!(took < DEADLINE, "{event} is found after {took:?}");
-        record.attributes
+        record
     };
 
     let start = Instant::now();
@@ -47,21 +48,21 @@ fn programs_and_victims_are_found_by_their_container() {
     let pid = sleep.id();
     let exec = find("process.exec", "sleep", start);
     assert!(sleep.wait().expect("it is a child").success());
-    assert_eq!(exec["process_pid"], pid.to_string());
-    assert_eq!(exec["process_parent_pid"], std::process::id().to_string());
-    assert_eq!(exec["process_command_args"], r#"["sleep","0.25"]"#);
+    assert_eq!(exec["process.pid"], pid.to_string());
+    assert_eq!(exec["process.parent.pid"], std::process::id().to_string());
+    assert_eq!(exec["process.command_args"], r#"["sleep","0.25"]"#);
     let host = fs::read_to_string("/proc/sys/kernel/hostname").expect("the kernel has it");
-    assert_eq!(exec["host_name"], host.trim());
+    assert_eq!(exec["host.name"], host.trim());
 
     let start = Instant::now();
     let victim = Workload::start("mt-victim", ["oom", &cgroups, "64"]);
     let pid = victim.pid();
     victim.ended();
     let kill = find("process.oom_kill", "mt-victim", start);
-    assert_eq!(kill["process_pid"], pid.to_string());
+    assert_eq!(kill["process.pid"], pid.to_string());
     let bytes = |name: &str| kill[name].as_str().and_then(|text| text.parse::<u64>().ok());
-    assert!(bytes("monitor_memory_anonymous_bytes") > Some(1 << 20), "{kill}");
-    assert_ne!(kill["monitor_memory_cgroup_name"], Value::Null);
+    assert!(bytes("monitor.memory.anonymous_bytes") > Some(1 << 20), "{kill}");
+    assert_ne!(kill["monitor.memory.cgroup.name"], Value::Null);
 }
 
 /// Each as an event, and the slowest of a tick as the example of its histogram.
@@ -78,22 +79,20 @@ fn slow_waits_are_found_and_shown_as_exemplars() {
     let workload =
         Workload::start(COMMAND, ["starve", &sys::last_cpu(), &TIMES.to_string(), "150"]);
     let waits = workload.done();
-    let query = format!(
-        r#"{{service_name="monitor"}} | event_name="process.slow" | process_executable_name="{COMMAND}""#
-    );
-    let told = wait(&query, || {
-        let records = loki::query(addresses.loki, &query);
+    let fields = [("event.name", "process.slow"), ("process.executable.name", COMMAND)];
+    let find = || logs::find(addresses.logs, &fields);
+    let told = wait("slow waits", || {
+        let records = find();
         // Once it may wake up when the machine keeps all programs from running.
         (records.len() + 1 >= TIMES).then_some(records)
     });
-    let told: Vec<_> = told.into_iter().map(|record| record.attributes).collect();
     let seconds = |event: &Value| -> f64 {
-        event["monitor_latency_s"].as_str().expect("it is text").parse().expect("of a number")
+        logs::text(event, "monitor.latency_s").parse().expect("it is a number")
     };
     for event in &told {
-        assert_eq!(event["monitor_metric"], "monitor.process.runqueue.latency");
-        assert_eq!(event["process_pid"], workload.pid().to_string());
-        assert_eq!(event["thread_id"], workload.pid().to_string());
+        assert_eq!(event["monitor.metric"], "monitor.process.runqueue.latency");
+        assert_eq!(event["process.pid"], workload.pid().to_string());
+        assert_eq!(event["thread.id"], workload.pid().to_string());
         let is_it = |wait: &u64| (*wait as f64 / 1e9 - seconds(event)).abs() < 2e-3;
         assert!(waits.iter().any(is_it), "{event} is none of {waits:?}");
     }
@@ -108,8 +107,7 @@ fn slow_waits_are_found_and_shown_as_exemplars() {
         // Prometheus leaves the names of these as they are.
         assert_eq!(labels["process.pid"], workload.pid().to_string(), "{labels}");
         wait("the event of an exemplar", || {
-            let told = loki::query(addresses.loki, &query);
-            told.iter().any(|event| seconds(&event.attributes) == *value).then_some(())
+            find().iter().any(|event| seconds(event) == *value).then_some(())
         });
     }
     println!("{} told, {} shown", told.len(), shown.len());

@@ -1,4 +1,4 @@
-//! Programs that are started all the time, and that they arrive in Loki.
+//! Programs that are started all the time, and that they arrive in the log store.
 
 use std::{
     collections::BTreeSet,
@@ -14,7 +14,7 @@ use std::{
 
 use monitor_tests::daemon::{program::Daemon, scrape::Scrape};
 
-use super::{loki, setup::wait};
+use super::{logs, setup::wait};
 
 /// What programs are told apart by.
 const MARK: &str = "mt-mark-";
@@ -54,21 +54,18 @@ impl Load {
 pub(crate) struct Programs(BTreeSet<String>);
 
 impl Programs {
-    /// Waits until all of them are in Loki, but for as many as the daemon says it dropped. Of records
+    /// Waits until all of them are in the log store, but for as many as the daemon says it dropped. Of records
     /// that wait the oldest go first: those that are missing were started one after the other, and
     /// not last.
-    pub(crate) fn wait_for(&self, daemon: &Daemon, loki: SocketAddr) {
+    pub(crate) fn wait_for(&self, daemon: &Daemon, logs: SocketAddr) {
         let Self(marks) = self;
         let dropped = dropped(daemon);
-        // The arguments alone: Loki takes long for records of which each has labels of its own.
-        let query = format!(
-            r#"{{service_name="monitor"}} | event_name="process.exec" | process_command_args=~".*{MARK}.*"
-               | line_format "{{{{.process_command_args}}}}" | keep event_name"#
-        );
-        let missing = wait("every program in Loki", || {
-            let records = loki::query(loki, &query);
-            let numbers =
-                records.iter().filter_map(|record| record.line.split_once(MARK)?.1.get(..6));
+        const ARGS: &str = "process.command_args";
+        let query = format!(r#""event.name":=process.exec "{ARGS}":~{MARK:?} | fields "{ARGS}""#);
+        let missing = wait("every program in the log store", || {
+            let records = logs::query(logs, &query);
+            let number = |record| logs::text(record, ARGS).split_once(MARK)?.1.get(..6);
+            let numbers = records.iter().filter_map(number);
             let arrived: BTreeSet<_> = numbers.map(|number| format!("{MARK}{number}")).collect();
             let missing: BTreeSet<_> = marks.difference(&arrived).cloned().collect();
             let is_rest = is_run(marks, &missing) && arrived.last() == marks.last();

@@ -7,7 +7,7 @@ mod configs;
 mod daemon;
 mod events;
 mod load;
-mod loki;
+mod logs;
 mod memory;
 mod otlp;
 mod outage;

@@ -36,7 +36,7 @@ fn memory_does_not_grow_in_ten_minutes_without_a_collector() {
     let _serial = serial();
     let setup = Setup::new(&[]);
     let addresses = setup.pipeline.addresses;
-    let [_prometheus, _loki, collector] = setup.start();
+    let [_prometheus, _logs, collector] = setup.start();
     let daemon = daemon::start(addresses.collector.grpc);
     let silent = Daemon::start([]);
     let load = Load::start(PAUSE);
@@ -64,7 +64,7 @@ fn memory_does_not_grow_in_ten_minutes_without_a_collector() {
     let _collector = up(setup.pipeline.start_collector());
     served::wait_for_samples(addresses.prometheus);
     served::assert_never_reset(addresses.prometheus);
-    load.stop().wait_for(&daemon, addresses.loki);
+    load.stop().wait_for(&daemon, addresses.logs);
 }
 
 /// What is seen of two daemons.

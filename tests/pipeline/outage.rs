@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     aws::{self, LOGS},
-    loki,
+    logs,
     otlp::{self, ERROR, millis, now_ns},
     prometheus,
     setup::{Setup, up, wait},
@@ -40,12 +40,12 @@ fn what_is_queued_outlives_stores_and_the_collector() {
     let setup = Setup::new(&[]);
     let pipeline = &setup.pipeline;
     let collector_address = pipeline.addresses.collector.http;
-    let [prometheus, loki, moto, collector] = up(pipeline.start());
+    let [prometheus, logs, moto, collector] = up(pipeline.start());
     let start_ns = now_ns();
     let mut sent = send(collector_address, start_ns);
 
-    // The stores go, one asked to and one at once.
-    prometheus.stop().and_then(|()| loki.kill()).and_then(|()| moto.stop()).expect("they end");
+    // The stores go, one at once and one asked to: VictoriaLogs has on disk what it took some seconds ago.
+    prometheus.kill().and_then(|()| logs.stop()).and_then(|()| moto.stop()).expect("they end");
     sent.extend(send(collector_address, start_ns));
     // So does the Collector: once while it tries to send, and once more as it is asked to.
     collector.kill().expect("it ends");
@@ -56,13 +56,14 @@ fn what_is_queued_outlives_stores_and_the_collector() {
     sent.extend(send(collector_address, start_ns));
 
     let _stores =
-        [pipeline.start_prometheus(), pipeline.start_loki(), pipeline.start_moto()].map(up);
+        [pipeline.start_prometheus(), pipeline.start_logs(), pipeline.start_moto()].map(up);
     sent.extend(send(collector_address, start_ns));
     everything_is_in_prometheus(pipeline.addresses.prometheus, start_ns, &sent);
     let sent: BTreeSet<String> = sent.iter().map(u64::to_string).collect();
-    wait("every record in Loki", || {
-        let records = loki::query(pipeline.addresses.loki, r#"{service_name="monitor"}"#);
-        let arrived: BTreeSet<String> = records.into_iter().map(|record| record.line).collect();
+    wait("every record in the log store", || {
+        let records = logs::find(pipeline.addresses.logs, &[]);
+        let body = |record: &Value| logs::text(record, "_msg").to_owned();
+        let arrived: BTreeSet<String> = records.iter().map(body).collect();
         (arrived == sent).then_some(())
     });
     // What was sent before moto ended went with it: it keeps nothing.

@@ -28,7 +28,7 @@ fn two_minutes_without_a_collector_or_without_prometheus_lose_nothing() {
     let _serial = serial();
     let setups = [Setup::new(&[]), Setup::new(&[])];
     let [first, second] = setups.each_ref().map(|setup| &setup.pipeline);
-    let _stores = [first.start_prometheus(), first.start_loki(), second.start_loki()].map(up);
+    let _stores = [first.start_prometheus(), first.start_logs(), second.start_logs()].map(up);
     let prometheus_of_second = up(second.start_prometheus());
     let collectors = [first, second].map(|pipeline| up(pipeline.start_collector()));
     let daemons = [first, second].map(|pipeline| daemon::start(pipeline.addresses.collector.grpc));
@@ -58,7 +58,7 @@ fn two_minutes_without_a_collector_or_without_prometheus_lose_nothing() {
     served::assert_never_reset(first.addresses.prometheus);
 
     for (daemon, pipeline) in daemons.iter().zip([first, second]) {
-        programs.wait_for(daemon, pipeline.addresses.loki);
+        programs.wait_for(daemon, pipeline.addresses.logs);
     }
     // Prometheus has each sample of the time that it was away.
     let times = wait("the newest samples of the second", || {

@@ -41,7 +41,7 @@ impl Setup {
     /// Starts all but what plays AWS.
     pub(crate) fn start(&self) -> [Service; 3] {
         let pipeline = &self.pipeline;
-        [pipeline.start_prometheus(), pipeline.start_loki(), pipeline.start_collector()].map(up)
+        [pipeline.start_prometheus(), pipeline.start_logs(), pipeline.start_collector()].map(up)
     }
 }
 

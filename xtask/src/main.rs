@@ -45,7 +45,7 @@ enum Task {
     Docs(docs::Args),
     /// Run the daemon on other kernels, in virtual machines, and compare with what those say
     Vm(vm::Args),
-    /// Start or stop a Collector with Prometheus, Loki and a stand-in for AWS behind it
+    /// Start or stop a Collector with Prometheus, VictoriaLogs and a stand-in for AWS behind it
     Pipeline(pipeline::Args),
     /// Check the sources against the rules of CONTRIBUTING.md
     Tidy,

@@ -49,13 +49,13 @@ fn up() -> Result<()> {
     setup::backends()?;
     let pipeline = Pipeline::new(&folder, Addresses::usual()?)?;
     let mut running = pipeline.start()?;
-    let Addresses { prometheus, loki, moto, collector } = pipeline.addresses;
+    let Addresses { prometheus, logs, moto, collector } = pipeline.addresses;
     println!(
         "collector   http://{}; by gRPC http://{}; token {TOKEN}",
         collector.http, collector.grpc
     );
     println!("prometheus  http://{prometheus}");
-    println!("loki        http://{loki}/loki/api/v1/query_range");
+    println!("logs        http://{logs}/select/vmui");
     println!("moto        http://{moto}, CloudWatch in eu-west-1 as moto plays it");
     println!("a daemon that sends here, as root:");
     println!("    OTEL_EXPORTER_OTLP_HEADERS='authorization=Bearer {TOKEN}' \\");

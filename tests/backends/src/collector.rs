@@ -77,10 +77,10 @@ impl Collector {
         Self { ports, configs: configs.to_vec(), variables }
     }
 
-    /// Where it sends to.
-    pub fn stores(self, prometheus: SocketAddr, loki: SocketAddr, moto: SocketAddr) -> Self {
+    /// Where it sends to. VictoriaLogs takes logs by OTLP as Loki does, at a path of its own.
+    pub fn stores(self, prometheus: SocketAddr, logs: SocketAddr, moto: SocketAddr) -> Self {
         self.with("PROMETHEUS_OTLP_URL", format!("http://{prometheus}/api/v1/otlp"))
-            .with("LOKI_OTLP_URL", format!("http://{loki}/otlp"))
+            .with("LOKI_OTLP_URL", format!("http://{logs}/insert/opentelemetry"))
             .with("AWS_ENDPOINT_URL", format!("http://{moto}"))
     }
 

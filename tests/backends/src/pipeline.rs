@@ -19,7 +19,7 @@ use crate::{
 #[derive(Clone, Copy)]
 pub struct Addresses {
     pub prometheus: SocketAddr,
-    pub loki: SocketAddr,
+    pub logs: SocketAddr,
     pub moto: SocketAddr,
     pub collector: Ports,
 }
@@ -29,7 +29,7 @@ impl Addresses {
     pub fn usual() -> Result<Self> {
         Ok(Self {
             prometheus: free_port(9090)?,
-            loki: free_port(3100)?,
+            logs: free_port(9428)?,
             moto: free_port(5000)?,
             collector: Ports::usual()?,
         })
@@ -39,7 +39,7 @@ impl Addresses {
     pub fn free() -> Result<Self> {
         Ok(Self {
             prometheus: free_port(0)?,
-            loki: free_port(0)?,
+            logs: free_port(0)?,
             moto: free_port(0)?,
             collector: Ports::free()?,
         })
@@ -58,9 +58,9 @@ impl Pipeline {
     /// One that keeps everything in `folder`.
     pub fn new(folder: &Path, addresses: Addresses) -> Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        let Addresses { prometheus, loki, moto, collector } = addresses;
+        let Addresses { prometheus, logs, moto, collector } = addresses;
         let collector = Collector::new(collector, &["agent.yaml", "cloudwatch.yaml"])
-            .stores(prometheus, loki, moto);
+            .stores(prometheus, logs, moto);
         Ok(Self { programs: Programs::find()?, folder: folder.to_owned(), addresses, collector })
     }
 
@@ -68,8 +68,8 @@ impl Pipeline {
         stores::prometheus(&self.programs, &self.folder, self.addresses.prometheus)
     }
 
-    pub fn start_loki(&self) -> Result<Service> {
-        stores::loki(&self.programs, &self.folder, self.addresses.loki)
+    pub fn start_logs(&self) -> Result<Service> {
+        stores::victoria_logs(&self.programs, &self.folder, self.addresses.logs)
     }
 
     pub fn start_moto(&self) -> Result<Service> {
@@ -85,7 +85,7 @@ impl Pipeline {
     pub fn start(&self) -> Result<[Service; 4]> {
         Ok([
             self.start_prometheus()?,
-            self.start_loki()?,
+            self.start_logs()?,
             self.start_moto()?,
             self.start_collector()?,
         ])

@@ -19,7 +19,7 @@ impl Programs {
         for path in [
             programs.collector(),
             programs.prometheus(),
-            programs.loki(),
+            programs.victoria_logs(),
             programs.moto(),
             programs.python(),
         ] {
@@ -40,8 +40,8 @@ impl Programs {
         self.0.join("prometheus")
     }
 
-    pub(crate) fn loki(&self) -> PathBuf {
-        self.0.join("loki")
+    pub(crate) fn victoria_logs(&self) -> PathBuf {
+        self.0.join("victoria-logs")
     }
 
     pub(crate) fn moto(&self) -> PathBuf {

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::{
     programs::{Programs, repository},
-    service::{Service, free_port},
+    service::Service,
 };
 
 /// Prometheus, with its data in `folder`.
@@ -25,17 +25,18 @@ pub(crate) fn prometheus(
     Service::start("prometheus", command, folder, address, (address, "/-/ready"))
 }
 
-/// Loki, with its data in `folder`.
-pub(crate) fn loki(programs: &Programs, folder: &Path, address: SocketAddr) -> Result<Service> {
-    let config = repository().join("tests/backends/loki/loki.yaml");
-    let mut command = Command::new(programs.loki());
+/// VictoriaLogs, with its data in `folder`.
+pub(crate) fn victoria_logs(
+    programs: &Programs,
+    folder: &Path,
+    address: SocketAddr,
+) -> Result<Service> {
+    let mut command = Command::new(programs.victoria_logs());
     command
-        .arg(format!("-config.file={}", config.display()))
-        .arg("-config.expand-env=true")
-        .env("LOKI_DATA", data(folder, "loki")?)
-        .env("LOKI_HTTP_PORT", address.port().to_string())
-        .env("LOKI_GRPC_PORT", free_port(0)?.port().to_string());
-    Service::start("loki", command, folder, address, (address, "/ready"))
+        .arg(format!("-storageDataPath={}", data(folder, "victoria-logs")?))
+        .arg(format!("-httpListenAddr={address}"))
+        .args(["-retentionPeriod=1d", "-loggerLevel=WARN"]);
+    Service::start("victoria-logs", command, folder, address, (address, "/health"))
 }
 
 /// moto in the place of AWS. It keeps everything in memory.

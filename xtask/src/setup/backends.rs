@@ -10,14 +10,17 @@ use std::{
 use anyhow::{Context, Result};
 use monitor_backends::Programs;
 
-use super::{ensure, go_tool::GoTool, moto};
+use super::{
+    ensure,
+    go_tool::{GoTool, Source},
+    moto,
+};
 
 const TOOLS: [GoTool; 3] = [
     GoTool {
         name: "collector",
         version: "0.152.0",
-        module: "otel-collector/distribution",
-        package: ".",
+        source: Source::Module { folder: "otel-collector/distribution", package: "." },
         tags: "",
         version_variable: None,
         // It is our own choice of components.
@@ -26,20 +29,21 @@ const TOOLS: [GoTool; 3] = [
     GoTool {
         name: "prometheus",
         version: "3.15.0",
-        module: "tests/backends/prometheus",
-        package: "github.com/prometheus/prometheus/cmd/prometheus",
+        source: Source::Module {
+            folder: "tests/backends/prometheus",
+            package: "github.com/prometheus/prometheus/cmd/prometheus",
+        },
         // Nothing is discovered, and much less compiled.
         tags: "remove_all_sd",
         version_variable: Some("github.com/prometheus/common/version.Version"),
         or_installed: true,
     },
     GoTool {
-        name: "loki",
-        version: "3.7.8",
-        module: "tests/backends/loki",
-        package: "github.com/grafana/loki/v3/cmd/loki",
+        name: "victoria-logs",
+        version: "1.52.1",
+        source: Source::Published("github.com/VictoriaMetrics/VictoriaLogs/app/victoria-logs"),
         tags: "",
-        version_variable: Some("github.com/grafana/loki/v3/pkg/util/build.Version"),
+        version_variable: Some("github.com/VictoriaMetrics/VictoriaMetrics/lib/buildinfo.Version"),
         or_installed: true,
     },
 ];

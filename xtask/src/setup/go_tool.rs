@@ -17,13 +17,20 @@ const PROGRESS: usize = 250;
 /// How many lines tell why one could not be.
 const LAST_WORDS: usize = 20;
 
-/// A program and the folder of the module that pins all it is made of.
+/// What a program is compiled from.
+pub(super) enum Source {
+    /// A package as a module of this repository pins it, with all its dependencies.
+    Module { folder: &'static str, package: &'static str },
+    /// A package of a published module, at the version of the program and with the dependencies that the
+    /// module itself pins. The last element of its path is the name of the program.
+    Published(&'static str),
+}
+
+/// A program that Go compiles.
 pub(super) struct GoTool {
     pub(super) name: &'static str,
     pub(super) version: &'static str,
-    /// Below the root of the repository.
-    pub(super) module: &'static str,
-    pub(super) package: &'static str,
+    pub(super) source: Source,
     pub(super) tags: &'static str,
     /// The variable of the sources that is the version, where they do not say it themselves.
     pub(super) version_variable: Option<&'static str>,
@@ -41,7 +48,8 @@ impl GoTool {
 
     fn is_version(&self, program: &Path) -> bool {
         let version = command::output(Command::new(program).arg("--version"));
-        version.is_ok_and(|text| text.split([' ', ',']).any(|word| word == self.version))
+        let is_it = |word: &str| word.trim_start_matches('v') == self.version;
+        version.is_ok_and(|text| text.split([' ', ',', '-']).any(is_it))
     }
 
     /// Compiles it.
@@ -57,13 +65,23 @@ impl GoTool {
         }
         // It runs beside whatever else this machine does.
         let mut go = Command::new("nice");
-        go.args(["-n", "19", "go", "build", "-v", "-trimpath", "-buildvcs=false", "-mod=readonly"])
-            .args(["-ldflags", &flags, "-tags", self.tags, "-o"])
-            .arg(self.folder()?.join(self.name))
-            .arg(self.package)
-            .current_dir(workspace::root().join(self.module))
-            .env("CGO_ENABLED", "0")
-            .stderr(Stdio::piped());
+        go.args(["-n", "19", "go"]).env("CGO_ENABLED", "0").stderr(Stdio::piped());
+        let flags = ["-v", "-trimpath", "-buildvcs=false", "-ldflags", &flags, "-tags", self.tags];
+        let folder = self.folder()?;
+        match self.source {
+            Source::Module { folder: module, package } => go
+                .current_dir(workspace::root().join(module))
+                .arg("build")
+                .args(flags)
+                .args(["-mod=readonly", "-o"])
+                .arg(folder.join(self.name))
+                .arg(package),
+            Source::Published(package) => go
+                .env("GOBIN", folder)
+                .arg("install")
+                .args(flags)
+                .arg(format!("{package}@v{}", self.version)),
+        };
         let mut process = go.spawn().context("cannot start go")?;
         let lines = BufReader::new(process.stderr.take().expect("it is piped")).lines();
         let mut last = VecDeque::new();
@@ -78,7 +96,7 @@ impl GoTool {
         }
         let status = process.wait()?;
         if !status.success() {
-            bail!("`go build` failed, {status}:\n{}", Vec::from(last).join("\n"));
+            bail!("`go` failed, {status}:\n{}", Vec::from(last).join("\n"));
         }
         Ok(())
     }
@@ -86,8 +104,13 @@ impl GoTool {
     /// Where it is made: another one for every change of what it is made of.
     fn folder(&self) -> Result<PathBuf> {
         let name = format!("{}-{}", self.name, self.version);
-        let files = sources(&workspace::root().join(self.module))?;
-        workspace::cache_of(&name, (self.package, self.tags), &files)
+        let (package, files) = match self.source {
+            Source::Module { folder, package } => {
+                (package, sources(&workspace::root().join(folder))?)
+            }
+            Source::Published(package) => (package, Vec::new()),
+        };
+        workspace::cache_of(&name, (package, self.tags), &files)
     }
 }
 
