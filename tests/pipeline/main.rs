@@ -1,17 +1,13 @@
 //! The Collector as it is deployed, with real stores behind it.
 
-mod arrival;
 mod aws;
-mod cloudwatch;
-mod configs;
+mod collector;
 mod daemon;
 mod events;
 mod load;
 mod logs;
-mod memory;
+mod long;
 mod otlp;
-mod outage;
-mod outages;
 mod prometheus;
 mod served;
 mod setup;

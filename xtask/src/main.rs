@@ -10,6 +10,7 @@ mod pipeline;
 mod privilege;
 mod run;
 mod setup;
+mod side_by_side;
 mod test;
 mod tidy;
 mod vm;
@@ -35,7 +36,7 @@ enum Task {
     Build(build::Args),
     /// Start the daemon as root and show who waits for a CPU
     Run(run::Args),
-    /// Run the unit tests, then as root those that measure the running kernel
+    /// Run the tests, those that measure the running kernel as root and alone
     Test(test::Args),
     /// Run everything that has to pass before a change lands
     Ci(ci::Args),

@@ -1,51 +1,83 @@
-//! Tests: first those that need nothing, then as root those that measure the running kernel.
+//! Tests: side by side those that measure nothing, then as root, strictly alone, those that measure the
+//! running kernel. Soaks and outages are a set of its own.
+
+mod long;
+
+use std::process::Command;
 
 use anyhow::Result;
 
-use crate::{build, command, privilege, setup, workspace::Profile};
+use crate::{build, command, privilege, setup, side_by_side::side_by_side, workspace::Profile};
 
-/// The package of the tests that need root.
-const PRIVILEGED: &str = "monitor-tests";
+/// The package of the tests that need root, and of those of the Collector.
+const TESTS: &str = "monitor-tests";
+/// The module of tests of the Collector, which need no root and measure nothing.
+const COLLECTOR: &str = "collector::";
+/// The module of soaks and outages.
+const LONG: &str = "long::";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Leave out the tests that need root
+    /// Leave out the tests that need root or the Collector
     #[arg(long)]
-    pub(crate) no_privileged: bool,
+    no_privileged: bool,
+    /// Run the soaks and outages instead, which take half an hour
+    #[arg(long, conflicts_with = "no_privileged")]
+    long: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    // What would stop the second half is better known before the first.
     if args.no_privileged {
         setup::unit_test_tools()?;
-    } else {
-        privilege::require("measuring the running kernel")?;
-        setup::test_tools()?;
-        setup::backends()?;
+        build::daemon(Profile::Dev)?;
+        println!("left out as asked: the tests of {TESTS}, which need root or the Collector");
+        return command::run(&mut unit());
     }
+    // What would stop a later set is better known before the first.
+    prepare()?;
     build::daemon(Profile::Dev)?;
-    unit()?;
-    if args.no_privileged {
-        println!("left out as asked: the tests of {PRIVILEGED}, which need root");
-        return Ok(());
+    if args.long {
+        return long::run();
     }
-    privileged()
+    side_by_side(vec![("unit tests", unit()), ("collector tests", collector())])?;
+    kernel()
+}
+
+/// Finds or installs what all sets need.
+pub(crate) fn prepare() -> Result<()> {
+    privilege::require("measuring the running kernel")?;
+    setup::test_tools()?;
+    setup::backends().map(drop)
 }
 
 /// Everything in the workspace that runs on the host and needs no root.
-fn unit() -> Result<()> {
+pub(crate) fn unit() -> Command {
     let mut cargo = command::cargo("test");
-    cargo.args(["--workspace", "--exclude", "monitor-ebpf", "--exclude", PRIVILEGED]);
-    command::run(&mut cargo)
+    cargo.args(["--workspace", "--exclude", "monitor-ebpf", "--exclude", TESTS]);
+    cargo
 }
 
-/// One at a time: they load the machine and measure it.
-fn privileged() -> Result<()> {
+/// The Collector and the stores behind it, with data that the tests make. One at a time: each starts all of
+/// them.
+pub(crate) fn collector() -> Command {
     let mut cargo = command::cargo("test");
-    cargo.args(["--package", PRIVILEGED]);
+    cargo.args(["--package", TESTS, "--test", "pipeline", "--", "--test-threads=1", COLLECTOR]);
+    cargo
+}
+
+/// What measures the running kernel: one at a time, and nothing beside it.
+pub(crate) fn kernel() -> Result<()> {
+    let mut cargo = as_root();
+    command::run(cargo.args(["--", "--test-threads=1", "--skip", COLLECTOR, "--skip", LONG]))
+}
+
+/// Tests that run as root.
+fn as_root() -> Command {
+    let mut cargo = command::cargo("test");
+    cargo.args(["--package", TESTS]);
     if !privilege::is_root() {
         // Cargo builds as the user and only starts the tests through it.
         cargo.args(["--config", "target.'cfg(unix)'.runner = 'sudo'"]);
     }
-    command::run(cargo.args(["--", "--test-threads=1"]))
+    cargo
 }

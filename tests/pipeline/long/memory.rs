@@ -8,7 +8,7 @@ use std::{
 
 use monitor_tests::{daemon::program::Daemon, proc::resident_kib, serial};
 
-use super::{
+use crate::{
     daemon,
     load::{self, Load},
     served,

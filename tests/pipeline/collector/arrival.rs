@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{
+use crate::{
     aws::{self, LOGS, METRICS},
     logs,
     otlp::{self, DEBUG, ERROR, HOST, Histogram, millis, now_ns},

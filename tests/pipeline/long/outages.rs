@@ -4,7 +4,7 @@ use std::{thread, time::Duration};
 
 use monitor_tests::serial;
 
-use super::{
+use crate::{
     daemon,
     load::Load,
     otlp::now_ms,

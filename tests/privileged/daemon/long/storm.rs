@@ -5,7 +5,7 @@ use std::{thread, time::Duration};
 
 use monitor_tests::{Workload, proc::Counters, serial, sys, workload::Pipes};
 
-use super::{program::Daemon, scrape::Scrape, sums};
+use crate::{program::Daemon, scrape::Scrape, sums};
 
 /// How long it goes on at least.
 const SECONDS: u64 = 60;

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::SocketAddr, thread, time::Duration};
 
 use serde_json::Value;
 
-use super::{
+use crate::{
     aws::{self, LOGS},
     logs,
     otlp::{self, ERROR, millis, now_ns},

@@ -1,0 +1,3 @@
+//! What goes on for a minute or more, for `cargo xtask test --long` alone.
+
+mod storm;
