@@ -21,7 +21,7 @@ use std::{
 
 use self::{
     comparison::COMPARISONS,
-    counters::{Counters, Reading},
+    counters::{Counters, File, Reading},
     judge::{Flip, Judgement, judge},
 };
 use crate::{
@@ -74,7 +74,10 @@ impl Audit {
     /// To be called before the banks are flipped. Reads the kernel's counters when a round ends.
     pub fn before_flip(&mut self, now: Instant) {
         self.after = None;
-        self.before = (now >= self.due).then(|| self.counters.read());
+        self.before = (now >= self.due).then(|| {
+            self.counters.find_namespaces();
+            self.counters.read()
+        });
         if self.before.is_some() {
             self.due = now + if self.last.is_some() { INTERVAL } else { FIRST };
         }
@@ -132,6 +135,14 @@ impl Audit {
                 (&last.before[place], &last.after[place]),
                 (&now.before[place], &now.after[place]),
             );
+            let flips: Vec<_> = match comparison.counter.file {
+                // What is measured is the sum over all network namespaces.
+                File::Network => Flip::sums(flips.map(|(_, flips)| flips))
+                    .map(|sums| ("", sums))
+                    .into_iter()
+                    .collect(),
+                _ => flips.collect(),
+            };
             for (subject, flips) in flips {
                 let measured = |totals: &Totals| {
                     let sums = totals.measured[place].as_ref()?;

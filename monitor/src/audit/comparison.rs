@@ -6,7 +6,8 @@ use super::counters::{Counter, File};
 use crate::{
     metric::{
         BLOCK_IO, BLOCK_OPERATIONS, MEMORY_RECLAIM_LATENCY, MetricDesc, PROCESS_CONTEXT_SWITCHES,
-        PROCESS_OOM_KILLS, SCHED_CONTEXT_SWITCHES, SCHED_RUNQUEUE_LATENCY,
+        PROCESS_OOM_KILLS, PROCESS_TCP_RETRANSMITS, PROCESS_UDP_DATAGRAMS, SCHED_CONTEXT_SWITCHES,
+        SCHED_RUNQUEUE_LATENCY,
     },
     view::{Point, Series},
 };
@@ -39,6 +40,8 @@ const DIRECTION: &str = "disk.io.direction";
 const REQUESTS: u64 = 32;
 /// As many bytes, at what a large request has.
 const REQUEST_BYTES: u64 = REQUESTS << 20;
+/// Segments or datagrams that a moment may have.
+const SEGMENTS: u64 = 100;
 /// Switches, or runs, for a moment.
 const SWITCHES: u64 = 1_000;
 
@@ -73,6 +76,10 @@ const OPERATIONS: (u64, u64) = (1, REQUESTS);
 const BYTES: (u64, u64) = (512, REQUEST_BYTES);
 
 const SWITCHED: (File, &[&str]) = (File::Stat, &["ctxt"]);
+const RETRANSMITTED: (File, &[&str]) = (File::Network, &["TcpRetransSegs"]);
+const DATAGRAMS: (File, &[&str]) = (File::Network, &["UdpOutDatagrams", "Udp6OutDatagrams"]);
+/// Network namespaces without a process are not found, nor are those that ended in the round.
+const AT_LEAST: (f64, f64) = (1.0, f64::INFINITY);
 const STALLED: (File, &[&str]) = (
     File::Vmstat,
     &["allocstall_dma", "allocstall_dma32", "allocstall_normal", "allocstall_movable"],
@@ -95,6 +102,15 @@ pub(super) const COMPARISONS: &[Comparison] = &[
     block("bytes_read", &BLOCK_IO, &["read"], &["sectors read"], BYTES),
     block("bytes_written", &BLOCK_IO, &["write"], &["sectors written"], BYTES),
     block("bytes_discarded", &BLOCK_IO, &["discard"], &["sectors discarded"], BYTES),
+    Comparison {
+        bounds: AT_LEAST,
+        ..host("tcp", "retransmits", &PROCESS_TCP_RETRANSMITS, RETRANSMITTED, SEGMENTS)
+    },
+    Comparison {
+        only: Some(("network.io.direction", &["transmit"])),
+        bounds: AT_LEAST,
+        ..host("tcp", "udp_datagrams_sent", &PROCESS_UDP_DATAGRAMS, DATAGRAMS, SEGMENTS)
+    },
     host("memory", "oom_kills", &PROCESS_OOM_KILLS, (File::Vmstat, &["oom_kill"]), 1),
     Comparison {
         only: Some(("monitor.reclaim.type", &["direct"])),

@@ -26,22 +26,28 @@ pub(super) enum File {
     /// Only with `CONFIG_SCHEDSTATS`.
     Schedstat,
     Diskstats,
+    /// `snmp` and `snmp6`, of every network namespace.
+    Network,
 }
 
-/// What one reading found: for each comparison the counter's value by subject; nothing where the
-/// counter cannot be read.
+/// What one reading found: for each comparison the counter's value by subject, a device or a network
+/// namespace; nothing where the counter cannot be read.
 pub(super) type Reading = Vec<Option<BTreeMap<String, u64>>>;
 
 /// Reads them.
 pub(super) struct Counters {
     files: Vec<(File, ProcFile)>,
+    proc: PathBuf,
     /// Has an entry for each whole device.
     block: PathBuf,
+    /// Network namespaces, each with a process in it.
+    namespaces: BTreeMap<String, String>,
     unavailable: HashMap<File, String>,
 }
 
 impl File {
-    const ALL: [Self; 4] = [Self::Stat, Self::Vmstat, Self::Schedstat, Self::Diskstats];
+    /// Those of which there is one.
+    const SINGLE: [Self; 4] = [Self::Stat, Self::Vmstat, Self::Schedstat, Self::Diskstats];
 
     /// Where it is by the kernel's documentation.
     pub(super) const fn path(self) -> &'static str {
@@ -50,22 +56,18 @@ impl File {
             Self::Vmstat => "/proc/vmstat",
             Self::Schedstat => "/proc/schedstat",
             Self::Diskstats => "/proc/diskstats",
+            Self::Network => "/proc/PID/net/snmp",
         }
     }
 
-    /// Hands on what a file of this kind says, as `(subject, name, value)`.
+    /// Hands on what a file of this kind says, as `(device, name, value)`.
     fn parse(self, text: &str, sink: &mut dyn FnMut(&str, &str, u64)) {
+        let mut header = "";
         for line in text.lines() {
             let mut words = line.split_ascii_whitespace();
             let mut next = || words.next().unwrap_or_default();
             let number = |word: &str| word.parse::<u64>().ok();
             match self {
-                Self::Stat | Self::Vmstat => {
-                    let name = next();
-                    if let Some(value) = number(next()) {
-                        sink("", name, value);
-                    }
-                }
                 Self::Schedstat => {
                     // The last of nine numbers of each CPU, in every version of the file.
                     let is_cpu = next().starts_with("cpu");
@@ -79,6 +81,26 @@ impl File {
                         if let Some(value) = number(word) {
                             sink(device, name, value);
                         }
+                    }
+                }
+                // A line with names, and one with values.
+                Self::Network if line.contains(':') => {
+                    if header.is_empty() {
+                        header = line;
+                        continue;
+                    }
+                    let protocol = next().trim_end_matches(':');
+                    for (name, word) in header.split_ascii_whitespace().skip(1).zip(words) {
+                        if let Some(value) = number(word) {
+                            sink("", &format!("{protocol}{name}"), value);
+                        }
+                    }
+                    header = "";
+                }
+                Self::Stat | Self::Vmstat | Self::Network => {
+                    let name = next();
+                    if let Some(value) = number(next()) {
+                        sink("", name, value);
                     }
                 }
             }
@@ -111,9 +133,24 @@ impl Counters {
             (file, ProcFile::new(paths.proc.join(name)))
         };
         Self {
-            files: File::ALL.map(file).into(),
+            files: File::SINGLE.map(file).into(),
+            proc: paths.proc.clone(),
             block: paths.sys.join("block"),
+            namespaces: BTreeMap::new(),
             unavailable: HashMap::new(),
+        }
+    }
+
+    /// Looks for the network namespaces that processes are in.
+    pub(super) fn find_namespaces(&mut self) {
+        self.namespaces.clear();
+        for process in fs::read_dir(&self.proc).into_iter().flatten().flatten() {
+            let Ok(pid) = process.file_name().into_string() else { continue };
+            if pid.starts_with(|first: char| first.is_ascii_digit())
+                && let Ok(namespace) = fs::read_link(process.path().join("ns/net"))
+            {
+                self.namespaces.entry(namespace.display().to_string()).or_insert(pid);
+            }
         }
     }
 
@@ -135,26 +172,20 @@ impl Counters {
                 }
             };
             self.unavailable.remove(kind);
-            let mut wanted: Vec<_> = COMPARISONS
-                .iter()
-                .map(|comparison| &comparison.counter)
-                .zip(&mut reading)
-                .filter(|(counter, _)| counter.file == *kind)
-                .map(|(counter, values)| (counter, values.insert(BTreeMap::new())))
-                .collect();
             let mut accounted = HashMap::new();
-            kind.parse(text, &mut |subject, name, value| {
-                for (counter, values) in &mut wanted {
-                    if counter.names.contains(&name)
-                        && (subject.is_empty()
-                            || *accounted
-                                .entry(subject.to_owned())
-                                .or_insert_with(|| is_accounted(&self.block, subject)))
-                    {
-                        *values.entry(subject.to_owned()).or_default() += value * counter.unit;
-                    }
-                }
+            take(&mut reading, *kind, text, |device| {
+                let is_accounted = || device.is_empty() || is_accounted(&self.block, device);
+                let known = accounted.entry(device.to_owned()).or_insert_with(is_accounted);
+                known.then(|| device.to_owned())
             });
+        }
+        for (namespace, pid) in &self.namespaces {
+            let net = self.proc.join(pid).join("net");
+            // A process that has ended: its namespace is left out of this round.
+            let Ok(mut text) = fs::read_to_string(net.join("snmp")) else { continue };
+            // Without IPv6 there is no such file.
+            text += &fs::read_to_string(net.join("snmp6")).unwrap_or_default();
+            take(&mut reading, File::Network, &text, |_| Some(namespace.clone()));
         }
         reading
     }
@@ -163,6 +194,31 @@ impl Counters {
     pub(super) fn unavailable(&self) -> impl Iterator<Item = &str> {
         self.unavailable.values().map(String::as_str)
     }
+}
+
+/// Adds what a file says to the reading; `subject` says what a line's device counts for, if anything.
+fn take(
+    reading: &mut Reading,
+    file: File,
+    text: &str,
+    mut subject: impl FnMut(&str) -> Option<String>,
+) {
+    let mut wanted: Vec<_> = COMPARISONS
+        .iter()
+        .map(|comparison| &comparison.counter)
+        .zip(reading)
+        .filter(|(counter, _)| counter.file == file)
+        .map(|(counter, values)| (counter, values.get_or_insert_default()))
+        .collect();
+    file.parse(text, &mut |device, name, value| {
+        for (counter, values) in &mut wanted {
+            if counter.names.contains(&name)
+                && let Some(subject) = subject(device)
+            {
+                *values.entry(subject).or_default() += value * counter.unit;
+            }
+        }
+    });
 }
 
 /// Whether the kernel counts the requests of a device: it is a whole one, has requests at all, which

@@ -23,6 +23,15 @@ pub(super) struct Judgement {
 type Values = Option<BTreeMap<String, u64>>;
 
 impl Flip {
+    /// The sums of several counters at the flips of both ends of a round; nothing where there are none.
+    pub(super) fn sums(flips: impl IntoIterator<Item = [Self; 2]>) -> Option<[Self; 2]> {
+        let add = |one: Self, other: Self| Self {
+            before: one.before + other.before,
+            after: one.after + other.after,
+        };
+        flips.into_iter().reduce(|sums, more| [add(sums[0], more[0]), add(sums[1], more[1])])
+    }
+
     /// The flips at both ends of a round, of all subjects that were there all the time.
     pub(super) fn both<'a>(
         (begin_before, begin_after): (&'a Values, &'a Values),

@@ -184,3 +184,41 @@ fn a_series_that_was_reset_is_left_out() {
     let row = host.audit.rows().iter().find(|row| row.counter == "context_switches").unwrap();
     assert_eq!((row.result, row.ratio()), (AuditResult::Agrees, Some(1.0)));
 }
+
+#[test]
+fn namespaces_that_are_there_all_the_time_are_added_up() {
+    let flips = [[(10, 10), (15, 16)], [(100, 100), (140, 140)]]
+        .map(|pair| pair.map(|(before, after)| Flip { before, after }));
+    let sums = [Flip { before: 110, after: 110 }, Flip { before: 155, after: 156 }];
+    assert_eq!(Flip::sums(flips), Some(sums));
+    assert_eq!(Flip::sums([]), None);
+    // More may be measured: of namespaces that are not found.
+    assert_eq!(result("retransmits", 5_000, [(0, 0), (1_000, 1_000)]), Some(AuditResult::Agrees));
+    assert_eq!(result("retransmits", 500, [(0, 0), (1_000, 1_000)]), Some(AuditResult::Deviates));
+}
+
+#[test]
+fn both_forms_of_the_network_counters_are_read() {
+    let scratch = Scratch::new("audit-network");
+    scratch.write(
+        "proc/7/net/snmp",
+        "Tcp: InSegs RetransSegs\nTcp: 9 37\nUdp: InDatagrams \
+                                      OutDatagrams\nUdp: 1 200\n",
+    );
+    scratch.write("proc/7/net/snmp6", "Udp6OutDatagrams                 \t34\n");
+    scratch.directory("proc/7/ns");
+    std::os::unix::fs::symlink("net:[1]", scratch.path("proc/7/ns/net")).unwrap();
+    let paths = HostPaths {
+        proc: scratch.path("proc"),
+        sys: scratch.path("sys"),
+        root: scratch.path("root"),
+    };
+    let mut counters = Counters::new(&paths);
+    counters.find_namespaces();
+    let reading = counters.read();
+    let value = |name| {
+        let place = COMPARISONS.iter().position(|comparison| comparison.name == name).unwrap();
+        reading[place].as_ref().and_then(|values| values.get("net:[1]").copied())
+    };
+    assert_eq!((value("retransmits"), value("udp_datagrams_sent")), (Some(37), Some(234)));
+}

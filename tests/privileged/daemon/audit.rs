@@ -1,6 +1,13 @@
 //! The self-audit: what is counted agrees with the kernel's counters, and an offset that is wrong is
 //! found by the count that it spoils.
 
+use std::{
+    net::UdpSocket,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    thread,
+    time::Duration,
+};
+
 use monitor_tests::{
     disk::{Fio, Loop},
     serial,
@@ -29,13 +36,29 @@ fn audit(types: &Types) -> (Ended, Vec<Value>, String) {
     let directory = Directory::new();
     let mut check = types.program(&directory);
     check.args(["check", "--audit", "4s", "--format", "json"]);
-    let ended = run(check);
+    let is_over = AtomicBool::new(false);
+    let ended = thread::scope(|scope| {
+        scope.spawn(|| send_datagrams(&is_over));
+        let ended = run(check);
+        is_over.store(true, Relaxed);
+        ended
+    });
     fio.kill().expect("it runs");
     fio.wait().expect("it ends");
     let json: Value =
         serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {ended:?}"));
     let rows = json["audit"].as_array().unwrap_or_else(|| panic!("no audit in {json}")).clone();
     (ended, rows, disk.name.clone())
+}
+
+/// Sends about a thousand datagrams a second, to nobody.
+fn send_datagrams(is_over: &AtomicBool) {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("there are ports");
+    let address = socket.local_addr().expect("it has one");
+    while !is_over.load(Relaxed) {
+        socket.send_to(b"x", address).expect("loopback takes it");
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// The row of a counter, of a device if it has one.
@@ -49,9 +72,12 @@ fn row<'a>(rows: &'a [Value], counter: &str, device: Option<&str>) -> &'a Value 
 fn counts_agree_with_those_of_the_kernel() {
     let _serial = serial();
     let (ended, rows, disk) = audit(&Types::of_this_kernel());
-    for (counter, device) in
-        [("context_switches", None), ("process_context_switches", None), ("writes", Some(&*disk))]
-    {
+    for (counter, device) in [
+        ("context_switches", None),
+        ("process_context_switches", None),
+        ("udp_datagrams_sent", None),
+        ("writes", Some(&*disk)),
+    ] {
         let row = row(&rows, counter, device);
         assert_eq!(row["result"], "agrees", "{row}");
     }
