@@ -3,6 +3,7 @@
 
 use std::{
     net::UdpSocket,
+    process::Child,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
     time::Duration,
@@ -19,20 +20,45 @@ use super::{
     program::{Directory, Ended, run},
 };
 
-/// Requests and switches for as long as a round takes to begin and end, and what `check --audit` says
-/// then on a kernel with these types.
+/// Requests to a disk of its own, a thousand a second, until dropped.
+pub(crate) struct Requests {
+    disk: Loop,
+    fio: Child,
+}
+
+impl Requests {
+    pub(crate) fn start() -> Self {
+        let disk = Loop::in_memory(32);
+        let args = [
+            "--ioengine=psync",
+            "--rw=randwrite",
+            "--bs=4k",
+            "--size=32m",
+            "--rate_iops=1000",
+            "--time_based",
+            "--runtime=300",
+        ];
+        let fio = Fio { path: &disk.path, args: &args, throttle: None }.start();
+        Self { disk, fio }
+    }
+
+    /// The name of the disk.
+    pub(crate) fn disk(&self) -> &str {
+        &self.disk.name
+    }
+}
+
+impl Drop for Requests {
+    fn drop(&mut self) {
+        let _ = self.fio.kill();
+        let _ = self.fio.wait();
+    }
+}
+
+/// What `check --audit` says on a kernel with these types, while requests and datagrams are made; with
+/// the name of the disk.
 fn audit(types: &Types) -> (Ended, Vec<Value>, String) {
-    let disk = Loop::in_memory(32);
-    let args = [
-        "--ioengine=psync",
-        "--rw=randwrite",
-        "--bs=4k",
-        "--size=32m",
-        "--rate_iops=1000",
-        "--time_based",
-        "--runtime=300",
-    ];
-    let mut fio = Fio { path: &disk.path, args: &args, throttle: None }.start();
+    let requests = Requests::start();
     let directory = Directory::new();
     let mut check = types.program(&directory);
     check.args(["check", "--audit", "4s", "--format", "json"]);
@@ -43,12 +69,10 @@ fn audit(types: &Types) -> (Ended, Vec<Value>, String) {
         is_over.store(true, Relaxed);
         ended
     });
-    fio.kill().expect("it runs");
-    fio.wait().expect("it ends");
     let json: Value =
         serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {ended:?}"));
     let rows = json["audit"].as_array().unwrap_or_else(|| panic!("no audit in {json}")).clone();
-    (ended, rows, disk.name.clone())
+    (ended, rows, requests.disk().to_owned())
 }
 
 /// Sends about a thousand datagrams a second, to nobody.
