@@ -48,13 +48,16 @@ fn wrong_offsets_degrade_their_probes_within_three_minutes() {
         thread::sleep(Duration::from_secs(1));
     };
     println!("degraded after {:?}", begin.elapsed());
+    // The offset spoils the counts of every disk, and the reason is the first of them.
     let (_, reason) = probe(&health, "block");
-    let writes = format!("of {}: measured 0, /proc/diskstats counted ", requests.disk());
-    assert!(reason.starts_with("audit: ") && reason.contains(&writes), "{reason}");
+    assert!(reason.starts_with("audit: ") && reason.contains("/proc/diskstats"), "{reason}");
     let (_, reason) = probe(&health, "sched");
     assert!(reason.starts_with("audit: process_context_switches: measured "), "{reason}");
     assert_eq!(health["status"], "degraded");
-    assert_eq!(daemon.log().matches("audit: writes of ").count(), 1, "{}", daemon.log());
+    let log = daemon.log();
+    let writes =
+        format!("audit: writes of {}: measured 0, /proc/diskstats counted ", requests.disk());
+    assert_eq!(log.matches(&writes).count(), 1, "{log}");
     let labels = [("monitor_audit_counter", "writes"), ("system_device", requests.disk())];
     assert_eq!(Scrape::text(&daemon).value("monitor_agent_audit_ratio", &labels), Some(0.0));
 }
