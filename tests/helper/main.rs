@@ -3,6 +3,7 @@
 //! begins the next when it reads a line.
 
 mod datagrams;
+mod disk;
 mod exits;
 mod memory;
 mod names;
@@ -73,6 +74,7 @@ fn main() {
         "oom" => memory::oom(text(1), number(2) as usize),
         "reuse" => processes::reuse(number(1)),
         "probe" => probe(),
+        "disk-sync" => disk::sync(text(1), number(2), number(3)),
         mode => panic!("no workload is called {mode:?}"),
     }
 }

@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context, Result};
 
 use crate::{
+    arch::Arch,
     command,
     setup::{self, BPF_TARGET, Toolchain},
     workspace::{self, Profile},
@@ -20,24 +21,40 @@ pub(crate) struct Args {
     /// Optimise the daemon; BPF objects always are
     #[arg(long)]
     release: bool,
+    /// Architecture of the daemon, as Rust calls it with Linux and glibc [default: this machine's]
+    #[arg(long, value_name = "TRIPLE", value_parser = Arch::of_target)]
+    target: Option<Arch>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let profile = if args.release { Profile::Release } else { Profile::Dev };
-    println!("built {}", daemon(profile)?.display());
+    let daemon = match args.target {
+        None => daemon(profile)?,
+        Some(arch) => {
+            bpf_objects(&setup::toolchain()?)?;
+            compile(setup::cargo_for(arch)?, profile)?;
+            let folder = workspace::root().join("target").join(arch.target());
+            folder.join(profile.folder()).join("monitor")
+        }
+    };
+    println!("built {}", daemon.display());
     Ok(())
 }
 
 /// Builds the daemon with all it needs, and returns where it is.
 pub(crate) fn daemon(profile: Profile) -> Result<PathBuf> {
     bpf_objects(&setup::toolchain()?)?;
-    let mut cargo = command::cargo("build");
+    compile(command::cargo("build"), profile)?;
+    workspace::daemon(profile)
+}
+
+/// Builds the daemon by a `cargo build`.
+fn compile(mut cargo: Command, profile: Profile) -> Result<()> {
     cargo.args(["--package", "monitor"]);
     if let Profile::Release = profile {
         cargo.arg("--release");
     }
-    command::run(&mut cargo)?;
-    workspace::daemon(profile)
+    command::run(&mut cargo)
 }
 
 /// Builds one object for every file or folder in `monitor-ebpf/src/bin`.

@@ -1,6 +1,7 @@
 //! The project's tasks, `cargo xtask TASK`: the only entry point for people and for CI, so that both
 //! do the same.
 
+mod arch;
 mod bench;
 mod build;
 mod ci;

@@ -8,9 +8,11 @@ pub(crate) mod apt;
 mod backends;
 mod cargo_tool;
 mod compiler;
+mod cross;
 mod go_tool;
 mod llvm;
 mod moto;
+pub(crate) mod suite;
 mod tools;
 
 use std::{fmt, ops::RangeInclusive, path::PathBuf, process::Command};
@@ -21,7 +23,7 @@ use self::{cargo_tool::CargoTool, compiler::Compiler, llvm::Llvm};
 use crate::workspace;
 
 pub(crate) use self::{
-    backends::ensure_all as backends, compiler::BPF_TARGET, tools::emulator,
+    backends::ensure_all as backends, compiler::BPF_TARGET, cross::cargo_for, tools::emulator,
     tools::ensure as test_tools, tools::ensure_load as bench_tools,
     tools::ensure_unit as unit_test_tools,
 };

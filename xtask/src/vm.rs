@@ -1,7 +1,7 @@
 //! Runs the daemon on kernels that are not this machine's: each in a virtual machine of its own, with
 //! a small workload beside it. What the daemon says is compared with what that kernel says.
 //!
-//! The machines have an empty disk and no network. Their processors are emulated, so that none of this
+//! The machines have empty disks and no network. Their processors are emulated, so that none of this
 //! depends on what the hardware below offers.
 
 mod checks;
@@ -16,45 +16,88 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, bail};
 
-use self::{checks::Check, initramfs::Initramfs, machine::Machine};
-use crate::{build, command, setup, workspace};
+use self::{checks::Check, initramfs::Initramfs, machine::Machine, package::Kernel};
+use crate::{
+    arch::Arch,
+    build, command,
+    setup::{self, suite::Suites},
+    workspace,
+};
 
-/// What the packaged kernels run on, and so the daemon for them.
-const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Process 1 of the machines.
 const INIT: &str = include_str!("vm/init.sh");
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Series of kernels to run on, each with the newest of the distribution's packages
-    #[arg(long = "kernel", value_name = "SERIES", num_args = 1.., default_values = ["6.1", "6.12"])]
+    /// Series of kernels, each with the newest of Debian's packages; `6.12-rt` is one with PREEMPT_RT
+    /// [default: all that are supported]
+    #[arg(long = "kernel", value_name = "SERIES", num_args = 1..)]
     kernels: Vec<String>,
+    /// Architecture of the machines
+    #[arg(long, default_value = "amd64")]
+    arch: Arch,
     /// Seconds that one machine may take
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     timeout: u64,
 }
 
+/// The series that a change is tried on.
+fn series(arch: Arch) -> &'static [&'static str] {
+    match arch {
+        Arch::Amd64 => &["6.1", "6.12", "6.18", "7.0", "7.2", "7.3"],
+        Arch::Arm64 => &["6.12", "7.3"],
+    }
+}
+
+/// A kernel that lacks what probes need, with how many lines `monitor check` may print and what they
+/// are to say.
+struct Limits {
+    series: &'static str,
+    lines: usize,
+    says: &'static str,
+}
+
+/// The ones that are known. What works elsewhere is not tried there.
+const LIMITED: [Limits; 3] = [
+    Limits { series: "5.10", lines: 1, says: "does not support task storage for BPF programs" },
+    Limits { series: "6.1-rt", lines: usize::MAX, says: "sched programs need task storage, which" },
+    Limits {
+        series: "6.12-rt",
+        lines: usize::MAX,
+        says: "tcp programs need socket storage, which",
+    },
+];
+
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let emulator = setup::emulator()?;
-    let kernels =
-        args.kernels.iter().map(|series| package::kernel(series)).collect::<Result<Vec<_>>>()?;
-    let folder = folder();
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let initramfs = folder.join("initramfs");
-    let system = system()?;
-    fs::write(&initramfs, system)
-        .with_context(|| format!("cannot write {}", initramfs.display()))?;
+    let emulator = setup::emulator(args.arch)?;
+    let mut kernels: Vec<&str> = args.kernels.iter().map(String::as_str).collect();
+    if kernels.is_empty() {
+        kernels.extend(series(args.arch));
+    }
+    let mut suites = Suites::new(args.arch);
+    let kernels = kernels
+        .into_iter()
+        .map(|series| Ok((series, package::kernel(&mut suites, series, args.arch)?)))
+        .collect::<Result<Vec<_>>>()?;
+    let system = system(args.arch, &mut suites)?;
     let mut rows = Vec::new();
-    for kernel in kernels {
+    for (series, kernel) in kernels {
+        let limits = LIMITED.iter().find(|limits| limits.series == series);
         println!("\n==> {}", kernel.name);
+        let initramfs = [&*system, &modules(&kernel)?].concat();
         let machine = Machine {
+            arch: args.arch,
             emulator: &emulator,
             kernel: &kernel.image,
             initramfs: &initramfs,
-            folder: folder.join(&kernel.name),
+            arguments: if limits.is_some() { "monitor.limited" } else { "" },
+            folder: folder().join(&kernel.name),
         };
         let result = machine.run(Duration::from_secs(args.timeout)).and_then(|transcript| {
-            let checks = checks::all(&transcript)?;
+            let checks = match limits {
+                Some(limits) => checks::limited(&transcript, limits)?,
+                None => checks::all(&transcript)?,
+            };
             report(&checks);
             Ok(checks)
         });
@@ -74,35 +117,48 @@ fn folder() -> PathBuf {
 
 /// The file system of the machines: the daemon, the tests' workloads, a shell with its tools, and what
 /// they do.
-fn system() -> Result<Vec<u8>> {
-    let read =
-        |path: PathBuf| fs::read(&path).with_context(|| format!("cannot read {}", path.display()));
+fn system(arch: Arch, suites: &mut Suites) -> Result<Vec<u8>> {
     let mut initramfs = Initramfs::default();
     for folder in ["bin", "dev", "proc", "sys", "tmp"] {
         initramfs.folder(folder);
     }
     initramfs.console("dev/console");
-    initramfs.program("bin/busybox", &read(package::busybox()?)?);
-    let programs = programs()?;
+    initramfs.program("bin/busybox", &read(package::busybox(suites)?)?);
+    let programs = programs(arch)?;
     initramfs.program("bin/monitor", &read(programs.join("monitor"))?);
     initramfs.program("bin/workload", &read(programs.join("monitor-workload"))?);
     initramfs.program("init", INIT.as_bytes());
     Ok(initramfs.finish())
 }
 
+/// A kernel's modules as a second archive, by the order of loading.
+fn modules(kernel: &Kernel) -> Result<Vec<u8>> {
+    let mut initramfs = Initramfs::default();
+    initramfs.folder("modules");
+    for (n, module) in kernel.modules.iter().enumerate() {
+        let name = module.file_name().context("a module has no name")?.to_string_lossy();
+        initramfs.program(&format!("modules/{n:02}-{name}"), &read(module.clone())?);
+    }
+    Ok(initramfs.finish())
+}
+
+fn read(path: PathBuf) -> Result<Vec<u8>> {
+    fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
+}
+
 /// Where the daemon and the workloads are, each in one file: the machines have no libraries.
-fn programs() -> Result<PathBuf> {
+fn programs(arch: Arch) -> Result<PathBuf> {
     build::bpf_objects(&setup::toolchain()?)?;
     println!("building the daemon and workloads for virtual machines");
-    let mut cargo = command::cargo("build");
+    let mut cargo = setup::cargo_for(arch)?;
     cargo
         // Naming the target keeps this from build scripts and macros, which cannot be static.
         .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static")
         .args(["--package", "monitor", "--package", "monitor-tests", "--bins"])
-        .args(["--release", "--target", TARGET, "--target-dir"])
+        .args(["--profile", "vm", "--target-dir"])
         .arg(folder());
     command::run(&mut cargo)?;
-    Ok(folder().join(TARGET).join("release"))
+    Ok(folder().join(arch.target()).join("vm"))
 }
 
 fn report(checks: &[Check]) {

@@ -15,6 +15,16 @@ pub(crate) enum Profile {
     Release,
 }
 
+impl Profile {
+    /// The folder that it is built into, below that of its target.
+    pub(crate) fn folder(self) -> &'static str {
+        match self {
+            Self::Dev => "debug",
+            Self::Release => "release",
+        }
+    }
+}
+
 /// The root of the repository.
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the repository")
@@ -50,9 +60,5 @@ pub(crate) fn bpf_objects() -> PathBuf {
 pub(crate) fn daemon(profile: Profile) -> Result<PathBuf> {
     let this = env::current_exe().context("cannot tell where this program is")?;
     let target = this.ancestors().nth(2).context("this program is not in a target folder")?;
-    let folder = match profile {
-        Profile::Dev => "debug",
-        Profile::Release => "release",
-    };
-    Ok(target.join(folder).join("monitor"))
+    Ok(target.join(profile.folder()).join("monitor"))
 }

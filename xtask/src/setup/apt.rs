@@ -1,6 +1,6 @@
 //! Packages of Debian and its descendants.
 
-use std::{path::Path, process::Command, sync::Once};
+use std::{process::Command, sync::Once};
 
 use anyhow::{Context, Result};
 
@@ -36,22 +36,6 @@ pub(crate) fn candidate(package: &str) -> Result<Option<String>> {
     let policy = command::output(Command::new("apt-cache").args(["policy", package]))?;
     let version = policy.lines().find_map(|line| line.trim().strip_prefix("Candidate: "));
     Ok(version.filter(|version| *version != "(none)").map(str::to_owned))
-}
-
-/// The packages whose names match a regular expression.
-pub(crate) fn search(pattern: &str) -> Result<Vec<String>> {
-    update_if_possible()?;
-    let found =
-        command::output(Command::new("apt-cache").args(["search", "--names-only", pattern]))?;
-    Ok(found.lines().filter_map(|line| Some(line.split_once(' ')?.0.to_owned())).collect())
-}
-
-/// Fetches a package into a folder, without installing it.
-pub(crate) fn download(package: &str, folder: &Path) -> Result<()> {
-    let mut command = Command::new("apt-get");
-    // As who this runs as: another user could not write to the folder.
-    command.args(["-qq", "-o", "APT::Sandbox::User=root", "download", package]);
-    command::run(command.current_dir(folder))
 }
 
 fn update_if_possible() -> Result<()> {

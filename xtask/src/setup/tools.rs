@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 
 use super::apt;
-use crate::{command, privilege};
+use crate::{arch::Arch, command, privilege};
 
 /// What tests without privileges take: each program with Debian's package that has it.
 const UNIT: [Tool; 3] =
@@ -34,7 +34,10 @@ const PRIVILEGED: [Tool; 15] = [
 const LOAD: [Tool; 2] = [("nginx", "nginx-light"), ("wrk", "wrk")];
 
 /// What runs virtual machines.
-const EMULATOR: [Tool; 1] = [("qemu-system-x86_64", "qemu-system-x86")];
+const EMULATORS: [(Arch, Tool); 2] = [
+    (Arch::Amd64, ("qemu-system-x86_64", "qemu-system-x86")),
+    (Arch::Arm64, ("qemu-system-aarch64", "qemu-system-arm")),
+];
 
 /// Packages that would start a service, of which only the programs are wanted, and that service.
 const SERVICES: [(&str, &str); 3] = [
@@ -58,10 +61,11 @@ pub(crate) fn ensure_load() -> Result<()> {
     ensure_all(&LOAD).map(drop)
 }
 
-/// Finds the emulator, after installing it if need be.
-pub(crate) fn emulator() -> Result<PathBuf> {
-    let tools = ensure_all(&EMULATOR)?;
-    Ok(tools.into_iter().map(|(_, path)| path).next().expect("there is one"))
+/// Finds the emulator of an architecture, after installing it if need be.
+pub(crate) fn emulator(arch: Arch) -> Result<PathBuf> {
+    let tool = EMULATORS.iter().find(|(emulated, _)| *emulated == arch).map(|(_, tool)| *tool);
+    let tools = ensure_all(tool.as_slice())?;
+    Ok(tools.into_iter().map(|(_, path)| path).next().expect("every architecture has one"))
 }
 
 type Tool = (&'static str, &'static str);

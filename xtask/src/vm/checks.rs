@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::{
+    Limits,
     exposition::Exposition,
     facts::Facts,
     transcript::{Part, Transcript},
@@ -81,9 +82,25 @@ pub(super) fn all(transcript: &Transcript) -> Result<Vec<Check>> {
         names::servers(&after),
         tcp::connection(&after, transcript.part(tcp::CALLER)?)?,
         exits::of_threads(&after, transcript.part(exits::NAME)?)?,
-        block::disk(&before, &after, transcript.part("disk")?)?,
     ]);
+    for disk in block::DISKS {
+        checks.push(block::disk(disk, &before, &after, transcript.part(disk.0)?)?);
+    }
     Ok(checks)
+}
+
+/// What can be said of a machine whose kernel lacks what probes need: `monitor check` fails and says why,
+/// and the daemon does no harm.
+pub(super) fn limited(transcript: &Transcript, limits: &Limits) -> Result<Vec<Check>> {
+    let said = transcript.part("check")?;
+    let text = said.text.trim();
+    let holds =
+        said.code == 1 && text.contains(limits.says) && text.lines().count() <= limits.lines;
+    let reason = text.lines().find(|line| line.contains(limits.says)).filter(|_| holds);
+    Ok(vec![
+        check("monitor check", holds, reason.unwrap_or(text).trim().to_owned()),
+        console(&transcript.console),
+    ])
 }
 
 /// A scrape, and the kernel's count of context switches.

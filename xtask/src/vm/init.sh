@@ -12,8 +12,11 @@ mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t tracefs tracefs /sys/kernel/tracing
 mount -t bpf bpf /sys/fs/bpf
 ip link set lo up
-stty -F /dev/ttyS1 raw
-exec 9>/dev/ttyS1
+# Its second serial port is the first of that kind where the console is of another.
+results=/dev/ttyS1
+[ "$(uname -m)" != aarch64 ] || results=/dev/ttyS0
+stty -F $results raw
+exec 9>$results
 
 # part NAME COMMAND...: what a command prints, with its exit code.
 part() {
@@ -35,6 +38,21 @@ counts() {
     get metrics
 }
 
+# The disks, each with a scheduler.
+for module in /modules/*; do
+    case $module in *.xz) unxz $module ;; esac
+    insmod ${module%.xz}
+done
+while read disk scheduler; do
+    echo $scheduler >/sys/block/$disk/queue/scheduler
+done <<'END'
+nvme0n1 none
+nvme1n1 mq-deadline
+vda none
+vdb mq-deadline
+vdc bfq
+END
+
 # As large as systemd makes it. More ids than slots for stamps: some threads have to share.
 echo 4194304 >/proc/sys/kernel/pid_max
 
@@ -42,6 +60,19 @@ echo 4194304 >/proc/sys/kernel/pid_max
 mkdir -p /etc/monitor
 printf '[probes]\nfaults = true\n' >/etc/monitor/monitor.toml
 part kernel uname -r
+# Where some probes cannot work: why, and that what happens beside them does no harm.
+case $(cat /proc/cmdline) in *monitor.limited*)
+    part check monitor check
+    NO_COLOR=1 monitor run >/tmp/log 2>&1 &
+    daemon=$!
+    sleep 5
+    for n in $(seq 100); do /bin/true; done
+    get metrics >/tmp/metrics
+    kill -TERM $daemon
+    wait $daemon
+    reboot -f
+    ;;
+esac
 part check monitor check --format json
 
 NO_COLOR=1 monitor run >/tmp/log 2>&1 &
@@ -133,14 +164,18 @@ read -r word port </tmp/port
 part caller caller tcp-ask - 127.0.0.1 $port 30 1000 3000 </dev/null
 # Processes whose threads end all at once.
 part ends ends exits-threads 90 </dev/null
-# A disk, read and written by a program without the kernel's memory in between.
+# Each disk, read and written by programs without the kernel's memory in between: reads, writes, a
+# write and an fsync, writes that are on the medium when they are done.
+ln -s workload /bin/syncer
 disk() {
-    grep nvme0n1 /proc/diskstats
-    dd if=/dev/nvme0n1 of=/dev/null bs=4096 count=200 iflag=direct status=none
-    dd if=/dev/zero of=/dev/nvme0n1 bs=4096 count=200 oflag=direct status=none
-    grep nvme0n1 /proc/diskstats
+    cat /sys/block/$1/queue/scheduler /sys/block/$1/queue/write_cache /sys/block/$1/queue/fua
+    grep " $1 " /proc/diskstats
+    dd if=/dev/$1 of=/dev/null bs=4096 count=200 iflag=direct status=none
+    dd if=/dev/zero of=/dev/$1 bs=4096 count=200 oflag=direct status=none
+    syncer disk-sync /dev/$1 20 20 </dev/null >/dev/null
+    grep " $1 " /proc/diskstats
 }
-part disk disk
+for disk in nvme0n1 nvme1n1 vda vdb vdc; do part $disk disk $disk; done
 /bin/hungry small
 /bin/hungry
 sleep 3

@@ -1,4 +1,5 @@
-//! The file system that a kernel starts with: a cpio archive in the form that it calls `newc`.
+//! The file system that a kernel starts with: cpio archives in the form that it calls `newc`, one
+//! behind the other.
 
 /// The mode of a folder, of a program, and of a device by characters.
 const FOLDER: u32 = 0o040_755;

@@ -11,55 +11,53 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use super::transcript::Transcript;
+use crate::arch::Arch;
 
-/// What its disk has room for; none of it is used before it is written.
+/// What a disk has room for; none of it is used before it is written.
 const DISK_BYTES: u64 = 64 << 20;
+/// The disks by what QEMU calls their kind, in the order in which the kernel names those of a kind.
+/// QEMU's NVMe has a write cache and can force a single write to the medium (FUA), its virtio has a
+/// write cache alone.
+const DISKS: [&str; 5] = ["nvme", "nvme", "virtio-blk-pci", "virtio-blk-pci", "virtio-blk-pci"];
 /// How often it is looked at.
 const POLL: Duration = Duration::from_millis(100);
 /// How many lines of its console tell what went wrong.
 const LAST_WORDS: usize = 25;
-/// Where the kernel's messages go; and that it ends the machine when it fails, rather than wait.
-const KERNEL_ARGUMENTS: &str = "console=ttyS0 oops=panic panic=-1";
+/// That the kernel ends the machine when it fails, rather than wait.
+const KERNEL_ARGUMENTS: &str = "oops=panic panic=-1";
 
 pub(super) struct Machine<'a> {
+    pub(super) arch: Arch,
     pub(super) emulator: &'a Path,
     pub(super) kernel: &'a Path,
-    pub(super) initramfs: &'a Path,
+    pub(super) initramfs: &'a [u8],
+    /// What process 1 reads of the kernel's command line.
+    pub(super) arguments: &'a str,
     /// Where its output is kept.
     pub(super) folder: PathBuf,
 }
 
 impl Machine<'_> {
-    /// Runs it to its end and returns what it said.
+    /// Runs it to its end and returns what it said. A machine that died before its first process did
+    /// anything starts once more: under emulation, code that the kernel patches on one processor is
+    /// now and then seen half patched by the other.
     pub(super) fn run(&self, timeout: Duration) -> Result<Transcript> {
-        let (console, results) = (self.console(), self.folder.join("results"));
-        fs::create_dir_all(&self.folder)
-            .with_context(|| format!("cannot make {}", self.folder.display()))?;
-        let disk = self.folder.join("disk");
-        File::create(&disk)
-            .and_then(|file| file.set_len(DISK_BYTES))
-            .with_context(|| format!("cannot make {}", disk.display()))?;
-        let mut emulator = Command::new(self.emulator)
-            // Not KVM: a machine inside a machine may hang, and this is to work everywhere.
-            .args(["-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", "1024"])
-            .args(["-display", "none", "-monitor", "none", "-nic", "none", "-no-reboot"])
-            .arg("-serial")
-            .arg(format!("file:{}", console.display()))
-            .arg("-serial")
-            .arg(format!("file:{}", results.display()))
-            .arg("-kernel")
-            .arg(self.kernel)
-            .arg("-initrd")
-            .arg(self.initramfs)
-            .args(["-append", KERNEL_ARGUMENTS])
-            // A disk of a kind that the kernels have no module for.
-            .arg("-drive")
-            .arg(format!("if=none,id=disk,format=raw,file={}", disk.display()))
-            .args(["-device", "nvme,drive=disk,serial=disk"])
+        let transcript = self.boot(timeout)?;
+        if transcript.has_begun() {
+            return Ok(transcript);
+        }
+        println!("died before its first process; starting once more\n{}", self.last_words());
+        self.boot(timeout)
+    }
+
+    fn boot(&self, timeout: Duration) -> Result<Transcript> {
+        let results = self.folder.join("results");
+        let start = Instant::now();
+        let mut emulator = self
+            .emulator(&results)?
             .stdin(Stdio::null())
             .spawn()
             .with_context(|| format!("cannot start {}", self.emulator.display()))?;
-        let start = Instant::now();
         let status = loop {
             if let Some(status) = emulator.try_wait()? {
                 break status;
@@ -75,7 +73,57 @@ impl Machine<'_> {
             bail!("the emulator failed: {status}");
         }
         println!("ran for {:.0} s", start.elapsed().as_secs_f64());
-        Transcript::new(&read(&console)?, &read(&results)?)
+        Transcript::new(&read(&self.console())?, &read(&results)?)
+    }
+
+    /// The emulator with all that the machine has. What it had written before is gone.
+    fn emulator(&self, results: &Path) -> Result<Command> {
+        fs::create_dir_all(&self.folder)
+            .with_context(|| format!("cannot make {}", self.folder.display()))?;
+        let initramfs = self.folder.join("initramfs");
+        for (path, content) in
+            [(&initramfs, self.initramfs), (&self.console(), &[]), (&results.to_owned(), &[])]
+        {
+            fs::write(path, content).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        let mut emulator = Command::new(self.emulator);
+        emulator
+            // Not KVM: a machine inside a machine may hang, and this is to work everywhere.
+            .args(["-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", "1024"])
+            .args(["-display", "none", "-monitor", "none", "-nic", "none", "-no-reboot"])
+            .arg("-serial")
+            .arg(format!("file:{}", self.console().display()))
+            .arg("-kernel")
+            .arg(self.kernel)
+            .arg("-initrd")
+            .arg(initramfs);
+        let console = match self.arch {
+            Arch::Amd64 => {
+                emulator.arg("-serial").arg(format!("file:{}", results.display()));
+                "ttyS0"
+            }
+            Arch::Arm64 => {
+                emulator
+                    .args(["-machine", "virt", "-chardev"])
+                    .arg(format!("file,id=results,path={}", results.display()))
+                    .args(["-device", "pci-serial,chardev=results"]);
+                "ttyAMA0"
+            }
+        };
+        emulator
+            .arg("-append")
+            .arg(format!("console={console} {KERNEL_ARGUMENTS} {}", self.arguments));
+        for (n, kind) in DISKS.iter().enumerate() {
+            let disk = self.folder.join(format!("disk{n}"));
+            File::create(&disk)
+                .and_then(|file| file.set_len(DISK_BYTES))
+                .with_context(|| format!("cannot make {}", disk.display()))?;
+            let drive = format!("if=none,id=disk{n},format=raw,cache=writeback,file=");
+            let device = format!("{kind},drive=disk{n},serial=disk{n}");
+            emulator.arg("-drive").arg(format!("{drive}{}", disk.display()));
+            emulator.args(["-device", &device]);
+        }
+        Ok(emulator)
     }
 
     /// The end of what its kernel said.

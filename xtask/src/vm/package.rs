@@ -1,89 +1,124 @@
-//! Files from the distribution's packages, which are unpacked outside the repository and not
-//! installed: a kernel for a virtual machine is none for this one.
+//! Files from Debian's packages, which are unpacked below the cache and not installed: a kernel for a
+//! virtual machine is none for this one.
 
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{command, setup::apt, workspace};
+use crate::{
+    arch::Arch,
+    setup::suite::{self, Suite, Suites},
+};
+
+/// What the machines' disks take, where the kernel has it as a module, in the order of loading.
+const MODULES: [&str; 9] = [
+    "virtio_ring",
+    "virtio",
+    "virtio_pci_legacy_dev",
+    "virtio_pci_modern_dev",
+    "virtio_pci",
+    "virtio_blk",
+    "mq-deadline",
+    "bfq",
+    "kyber-iosched",
+];
+/// How a module's file name ends.
+const ENDINGS: [&str; 2] = [".ko", ".ko.xz"];
 
 /// A kernel from a package.
 pub(super) struct Kernel {
     /// Its release, as `uname -r` says it.
     pub(super) name: String,
     pub(super) image: PathBuf,
+    /// Those of [`MODULES`] that it has.
+    pub(super) modules: Vec<PathBuf>,
 }
 
-/// The newest kernel of a series such as `6.1` that the distribution offers.
-pub(super) fn kernel(series: &str) -> Result<Kernel> {
+/// The newest kernel of a series such as `6.1`; `6.1-rt` is that with PREEMPT_RT.
+pub(super) fn kernel(suites: &mut Suites, series: &str, arch: Arch) -> Result<Kernel> {
+    let pattern = pattern(series, arch)?;
+    for name in suite::OF_KERNELS {
+        let suite = suites.open(name)?;
+        let packages = suite.search(&pattern)?;
+        if let Some(package) = packages.into_iter().max_by_key(|name| numbers(name)) {
+            return unpack(suite, package.trim_start_matches("linux-image-"));
+        }
+    }
+    let suites = suite::OF_KERNELS.map(|(_, name)| name).join(", ");
+    bail!("no package of {suites} has a kernel {series} for {}", arch.debian())
+}
+
+/// What the names of a series' packages look like.
+fn pattern(series: &str, arch: Arch) -> Result<String> {
+    let (numbers, flavour) = match series.strip_suffix("-rt") {
+        Some(numbers) => (numbers, "rt"),
+        None => (series, "cloud"),
+    };
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
     ensure!(
-        series.split('.').count() == 2 && series.split('.').all(is_number),
-        "{series:?} is no series of kernels; name one as in 6.1"
+        numbers.split('.').count() == 2 && numbers.split('.').all(is_number),
+        "{series:?} is no series of kernels; name one as in 6.1 or 6.1-rt"
     );
-    require_packages()?;
-    let pattern = format!("^linux-image-{}\\.[0-9].*-cloud-amd64$", series.replace('.', "\\."));
-    let packages = apt::search(&pattern)?;
-    let Some(package) = packages.into_iter().max_by_key(|name| numbers(name)) else {
-        bail!(
-            "no package has a kernel {series}; add the distribution's suite that has one, such as \
-             its security updates or backports"
-        );
+    let numbers = numbers.replace('.', "\\.");
+    Ok(format!("^linux-image-{numbers}\\.[0-9].*-{flavour}-{}$", arch.debian()))
+}
+
+fn unpack(suite: &Suite, release: &str) -> Result<Kernel> {
+    let part = |part: &str| suite.unpacked(&format!("linux-{part}-{release}"));
+    // From 6.19 on `linux-image` only depends on the two that have the files.
+    let (image, modules) = match part("binary")? {
+        Some(binary) => (binary, part("modules")?),
+        None => (part("image")?.context("the suite has lost a package")?, None),
     };
-    let name = package.trim_start_matches("linux-image-").to_owned();
-    let image = unpacked(&package)?.join("boot").join(format!("vmlinuz-{name}"));
-    Ok(Kernel { name, image })
+    let images = [format!("boot/vmlinuz-{release}"), format!("usr/lib/modules/{release}/vmlinuz")];
+    let modules = modules.as_ref().unwrap_or(&image);
+    let trees = ["lib/modules", "usr/lib/modules"].map(|tree| modules.join(tree).join(release));
+    let mut files = Vec::new();
+    for tree in trees.iter().filter(|tree| tree.is_dir()) {
+        list(tree, &mut files)?;
+    }
+    let modules = MODULES.iter().filter_map(|module| {
+        let names = ENDINGS.map(|ending| format!("{module}{ending}"));
+        files.iter().find(|file| names.iter().any(|name| file.ends_with(name))).cloned()
+    });
+    Ok(Kernel {
+        name: release.to_owned(),
+        image: first(&image, &images)?,
+        modules: modules.collect(),
+    })
 }
 
 /// A shell and its tools in one file without libraries.
-pub(super) fn busybox() -> Result<PathBuf> {
-    require_packages()?;
-    let folder = unpacked("busybox-static")?;
-    let places = ["bin/busybox", "usr/bin/busybox"].map(|path| folder.join(path));
-    places.into_iter().find(|path| path.is_file()).context("busybox-static has no busybox")
+pub(super) fn busybox(suites: &mut Suites) -> Result<PathBuf> {
+    let folder = suites.unpacked(&suite::OF_TOOLS, "busybox-static")?;
+    let folder = folder.context("there is no package busybox-static")?;
+    first(&folder, &["bin/busybox", "usr/bin/busybox"])
 }
 
-fn require_packages() -> Result<()> {
-    ensure!(
-        apt::is_present() && command::find("dpkg-deb").is_some(),
-        "kernels are taken from Debian's packages; run this where apt-get and dpkg-deb are, such as \
-         in a container of debian:bookworm"
-    );
-    Ok(())
+/// The first of these files that a folder has.
+fn first(folder: &Path, files: &[impl AsRef<Path>]) -> Result<PathBuf> {
+    files.iter().map(|file| folder.join(file)).find(|path| path.is_file()).with_context(|| {
+        let names: Vec<_> = files.iter().map(|file| file.as_ref().display().to_string()).collect();
+        format!("{} has none of {}", folder.display(), names.join(", "))
+    })
 }
 
-/// The folder with the files of a package, by its version.
-fn unpacked(package: &str) -> Result<PathBuf> {
-    let version =
-        apt::candidate(package)?.with_context(|| format!("there is no package {package}"))?;
-    let folder = workspace::cache()?.join(format!("{package}_{version}"));
-    if folder.exists() {
-        return Ok(folder);
+/// All files below a folder.
+fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in
+        fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?
+    {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            list(&entry.path(), files)?;
+        } else {
+            files.push(entry.path());
+        }
     }
-    println!("fetching {package} {version}");
-    // Under another name until it is complete.
-    let partial = folder.with_added_extension("partial");
-    fs::create_dir_all(&partial).with_context(|| format!("cannot make {}", partial.display()))?;
-    apt::download(package, &partial)?;
-    let archive = archive_in(&partial)?;
-    command::run(Command::new("dpkg-deb").arg("--extract").args([&archive, &partial]))?;
-    fs::remove_file(&archive)
-        .and_then(|()| fs::rename(&partial, &folder))
-        .with_context(|| format!("cannot finish {}", folder.display()))?;
-    Ok(folder)
-}
-
-fn archive_in(folder: &Path) -> Result<PathBuf> {
-    let files =
-        fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
-    files
-        .filter_map(|file| Some(file.ok()?.path()))
-        .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
-        .with_context(|| format!("no package was downloaded to {}", folder.display()))
+    Ok(())
 }
 
 /// The numbers in a name, by which versions are ordered.
@@ -93,12 +128,27 @@ fn numbers(name: &str) -> Vec<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::numbers;
+    use super::{Arch, numbers, pattern};
 
     #[test]
     fn versions_are_ordered_by_number() {
         let names =
             ["6.1.0-9-cloud", "6.1.0-50-cloud", "6.12.9+deb12-cloud", "6.12.10+deb12-cloud"];
         assert!(names.is_sorted_by_key(|name| numbers(name)));
+    }
+
+    #[test]
+    fn series_name_packages() {
+        assert_eq!(
+            pattern("6.1", Arch::Arm64).unwrap(),
+            "^linux-image-6\\.1\\.[0-9].*-cloud-arm64$"
+        );
+        assert_eq!(
+            pattern("6.12-rt", Arch::Amd64).unwrap(),
+            "^linux-image-6\\.12\\.[0-9].*-rt-amd64$"
+        );
+        for wrong in ["6", "6.1.2", "6.x", "", "rt", "6.1-cloud"] {
+            assert!(pattern(wrong, Arch::Amd64).is_err(), "{wrong}");
+        }
     }
 }

@@ -11,6 +11,7 @@ const END: &str = "@@@ end ";
 pub(super) struct Transcript {
     pub(super) console: String,
     parts: HashMap<String, Part>,
+    has_begun: bool,
 }
 
 /// What a command printed.
@@ -36,7 +37,13 @@ impl Transcript {
                 text.push('\n');
             }
         }
-        Ok(Self { console: console.to_owned(), parts })
+        let has_begun = results.contains(BEGIN);
+        Ok(Self { console: console.to_owned(), parts, has_begun })
+    }
+
+    /// Whether process 1 wrote anything.
+    pub(super) fn has_begun(&self) -> bool {
+        self.has_begun
     }
 
     /// A part by its name. All are there unless the machine ended too early.
@@ -57,5 +64,7 @@ mod tests {
         assert_eq!((&*one.text, one.code), ("a\nb\n\n", 0));
         assert_eq!(transcript.part("two").unwrap().code, 139);
         assert!(transcript.part("three").is_err());
+        assert!(transcript.has_begun());
+        assert!(!Transcript::new("Oops: int3", "").unwrap().has_begun());
     }
 }

@@ -1,38 +1,44 @@
-//! What was said of the disk.
+//! What was said of the disks.
 
 use anyhow::{Context, Result};
 
 use super::{Check, EXECUTABLE, check};
 use crate::vm::{exposition::Exposition, transcript::Part};
 
-/// The disk.
-const DISK: &str = "nvme0n1";
-/// The program that reads from it and writes to it, and how many bytes either way.
-const COPIER: &str = "dd";
-const BYTES: f64 = 200.0 * 4096.0;
+/// The disks, and the scheduler that each is to have.
+pub(super) const DISKS: [(&str, &str); 5] = [
+    ("nvme0n1", "none"),
+    ("nvme1n1", "mq-deadline"),
+    ("vda", "none"),
+    ("vdb", "mq-deadline"),
+    ("vdc", "bfq"),
+];
+/// Programs, with the bytes that each reads from and writes to every disk.
+const PROGRAMS: [(&str, [f64; 2]); 2] =
+    [("dd", [200.0 * 4096.0; 2]), ("syncer", [0.0, 40.0 * 4096.0])];
 /// Bytes of a sector.
 const SECTOR: f64 = 512.0;
 
 /// Operations read and written, and bytes.
 type Numbers = [f64; 4];
 
-/// What the kernel counted of the disk at two moments, in between.
-fn kernel(part: &Part) -> Result<Numbers> {
+/// What the kernel counted of a disk at two moments, in between.
+fn kernel(disk: &str, part: &Part) -> Result<Numbers> {
     let numbers = |line: &str| {
         let numbers = line.split_whitespace().skip(3).map(str::parse);
         numbers.collect::<Result<Vec<f64>, _>>().ok().filter(|numbers| numbers.len() > 6)
     };
-    let mut lines = part.text.lines().filter(|line| line.contains(DISK)).filter_map(numbers);
+    let mut lines = part.text.lines().filter(|line| line.contains(disk)).filter_map(numbers);
     let (before, after) =
         lines.next().zip(lines.next()).context("the disk is not counted twice")?;
     let more = |n: usize| after[n] - before[n];
     Ok([more(0), more(4), more(2) * SECTOR, more(6) * SECTOR])
 }
 
-fn numbers(scrape: &Exposition, whose: &str, labels: &[(&str, &str)]) -> Numbers {
+fn numbers(scrape: &Exposition, whose: &str, disk: &str, labels: &[(&str, &str)]) -> Numbers {
     let sum = |what: &str, direction| {
         let labels =
-            [labels, &[("system_device", DISK), ("disk_io_direction", direction)]].concat();
+            [labels, &[("system_device", disk), ("disk_io_direction", direction)]].concat();
         scrape.sum(&format!("monitor_{whose}block_{what}_total"), &labels)
     };
     // The kernel counts what only flushes among what is written.
@@ -45,32 +51,54 @@ fn numbers(scrape: &Exposition, whose: &str, labels: &[(&str, &str)]) -> Numbers
     ]
 }
 
-/// The disk did as much as the kernel says, all of it belongs to somebody, and what a program read and
-/// wrote is that program's.
-pub(super) fn disk(before: &Exposition, after: &Exposition, part: &Part) -> Result<Check> {
-    let theirs = kernel(part)?;
+/// A disk did as much as the kernel says, all of it belongs to somebody, and what each program read and
+/// wrote is that program's. It has the scheduler that it is to have, and a write cache.
+pub(super) fn disk(
+    (disk, scheduler): (&str, &str),
+    before: &Exposition,
+    after: &Exposition,
+    part: &Part,
+) -> Result<Check> {
+    let mut lines = part.text.lines();
+    let mut line = || lines.next().unwrap_or_default();
+    let (chosen, cache, fua) = (line(), line(), line());
+    let theirs = kernel(disk, part)?;
     let of = |whose: &str| {
-        let (before, after) = (numbers(before, whose, &[]), numbers(after, whose, &[]));
+        let [before, after] = [before, after].map(|scrape| numbers(scrape, whose, disk, &[]));
         std::array::from_fn(|n| after[n] - before[n])
     };
     let ours: Numbers = of("");
-    let [.., read, written] = numbers(after, "process_", &[(EXECUTABLE, COPIER)]);
-    let holds = ours == theirs && of("process_") == ours && [read, written] == [BYTES; 2];
+    let wrong = PROGRAMS.iter().find_map(|(program, bytes)| {
+        let [.., read, written] = numbers(after, "process_", disk, &[(EXECUTABLE, program)]);
+        let found = format!("; {read} and {written} bytes by {program} that moved {bytes:?}");
+        ([read, written] != *bytes).then_some(found)
+    });
+    let is_set = chosen.contains(&format!("[{scheduler}]")) || chosen == scheduler;
+    let holds = is_set
+        && cache == "write back"
+        && ours == theirs
+        && of("process_") == ours
+        && wrong.is_none();
     let found = format!(
-        "{ours:?} operations and bytes of the kernel's {theirs:?}; {read} and {written} bytes by \
-         {COPIER}"
+        "{ours:?} operations and bytes of the kernel's {theirs:?}; {chosen}, {cache}, FUA {fua}{}",
+        wrong.unwrap_or_default()
     );
-    Ok(check("disk", holds, found))
+    Ok(check(format!("{disk}, {scheduler}"), holds, found))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn scrape(host: [f64; 2], process: [f64; 2]) -> Exposition {
-        let lines = [("", "", host), ("process_", ",process_executable_name=\"dd\"", process)];
-        let lines = lines.map(|(whose, label, [operations, bytes])| {
-            ["read", "write"].map(|way| {
+    const DISK: &str = "vda";
+    const DD: Numbers = [200.0, 200.0, 819_200.0, 819_200.0];
+    const SYNCER: Numbers = [0.0, 60.0, 0.0, 163_840.0];
+
+    /// A scrape of what happened to the disk, and how much of it was whose.
+    fn scrape(host: Numbers, processes: &[(&str, Numbers)]) -> Exposition {
+        let row = |whose, label: &str, [reads, writes, read, written]: Numbers| {
+            let directions = [("read", reads, read), ("write", writes, written)];
+            directions.map(|(way, operations, bytes)| {
                 let labels =
                     format!("{{system_device=\"{DISK}\",disk_io_direction=\"{way}\"{label}}}");
                 format!(
@@ -78,27 +106,41 @@ mod tests {
                      monitor_{whose}block_io_bytes_total{labels} {bytes}\n"
                 )
             })
-        });
-        Exposition::parse(&lines.concat().concat()).unwrap()
+        };
+        let mut text = row("", "", host).concat();
+        for (program, numbers) in processes {
+            let label = format!(",process_executable_name=\"{program}\"");
+            text.push_str(&row("process_", &label, *numbers).concat());
+        }
+        Exposition::parse(&text).unwrap()
     }
 
     #[test]
-    fn a_disk_is_the_kernels_and_a_programs() {
-        let sectors = BYTES / SECTOR;
-        let text = format!(
-            "259 0 {DISK} 10 0 80 1 0 0 0 0 0 1 1 0 0 0 0 0 0\n\
-             259 0 {DISK} 210 0 {} 1 200 0 {sectors} 0 0 1 1 0 0 0 0 0 0\n",
-            80.0 + sectors
-        );
-        let part = |text: &str| Part { text: text.to_owned(), code: 0 };
-        let before = scrape([0.0; 2], [0.0; 2]);
-        let holds = |host, process| {
-            disk(&before, &scrape(host, process), &part(&text)).unwrap().result.is_ok()
+    fn a_disk_is_the_kernels_and_the_programs() {
+        let all: Numbers = std::array::from_fn(|n| DD[n] + SYNCER[n]);
+        let part = |scheduler: &str| Part {
+            text: format!(
+                "{scheduler}\nwrite back\n0\n253 0 {DISK} 10 0 80 1 0 0 0 0 0 1 1 0 0 0 0 0 0\n\
+                 253 0 {DISK} {} 0 {} 1 {} 0 {} 0 0 1 1 0 0 0 0 0 0\n",
+                10.0 + all[0],
+                80.0 + all[2] / SECTOR,
+                all[1],
+                all[3] / SECTOR
+            ),
+            code: 0,
         };
-        assert!(holds([200.0, BYTES], [200.0, BYTES]));
-        assert!(!holds([201.0, BYTES], [201.0, BYTES]), "one too many");
-        assert!(!holds([200.0, BYTES], [199.0, BYTES]), "one is nobody's");
-        assert!(!holds([200.0, BYTES], [200.0, BYTES / 2.0]), "half is another's");
-        assert!(disk(&before, &before, &part("")).is_err());
+        let before = scrape([0.0; 4], &[]);
+        let judge = |host, dd, scheduler| {
+            let after = scrape(host, &[("dd", dd), ("syncer", SYNCER)]);
+            disk((DISK, "none"), &before, &after, &part(scheduler)).unwrap().result.is_ok()
+        };
+        let ([reads, writes, read, written], half) = (all, [200.0, 200.0, 819_200.0, 409_600.0]);
+        assert!(judge(all, DD, "[none] mq-deadline"));
+        assert!(!judge(all, DD, "none [mq-deadline]"), "another scheduler");
+        assert!(!judge([reads, writes + 1.0, read, written], DD, "[none]"), "one too many");
+        assert!(!judge(all, [199.0, 200.0, 819_200.0, 819_200.0], "[none]"), "one is nobody's");
+        assert!(!judge(all, half, "[none]"), "half is another's");
+        let nothing = Part { text: String::new(), code: 0 };
+        assert!(disk((DISK, "none"), &before, &before, &nothing).is_err());
     }
 }

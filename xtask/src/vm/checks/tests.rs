@@ -23,6 +23,20 @@ fn every_hook_counts() {
 }
 
 #[test]
+fn a_kernel_that_lacks_something_is_refused_in_so_many_lines() {
+    let limits = Limits { series: "5.10", lines: 1, says: "no storage" };
+    let holds = |code: i32, text: &str| {
+        let results = format!("@@@ check\n{text}\n@@@ end {code}\n");
+        let checks = limited(&Transcript::new("", &results).unwrap(), &limits).unwrap();
+        checks.iter().all(|check| check.result.is_ok())
+    };
+    assert!(holds(1, "there is no storage here\n"));
+    assert!(!holds(0, "there is no storage here\n"));
+    assert!(!holds(1, "there is no storage here\nnor there\n"));
+    assert!(!holds(1, "refused\n"));
+}
+
+#[test]
 fn losses_are_zero_and_not_absent() {
     let all = |counts: [u32; 4]| {
         let lines = LOSSES.iter().zip(counts).map(|(reason, count)| {
