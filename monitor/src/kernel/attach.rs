@@ -160,6 +160,8 @@ impl fmt::Display for HookState {
     }
 }
 
+/// The kernel's own number for what it does not support, which no C library knows.
+const ENOTSUPP: i32 = 524;
 /// How many lines of the verifier's output are kept.
 const VERIFIER_LINES: usize = 8;
 
@@ -228,14 +230,13 @@ pub(super) fn attach_loaded(ebpf: &mut Ebpf, hook: &'static Hook) -> Result<(), 
 }
 
 fn refusal(error: &ProgramError, target: Target) -> HookState {
-    let at_function = matches!(target, Target::FEntry(_) | Target::FExit(_));
+    if matches!(target, Target::FEntry(_) | Target::FExit(_))
+        && let Some(cause) = without_trampolines(error)
+    {
+        let reason = format!("fentry/fexit not supported by this kernel: {cause}");
+        return HookState::Unavailable { reason };
+    }
     match error {
-        // Refused before the verifier had a word to say: it takes a trampoline, and there is none.
-        ProgramError::LoadError { io_error, verifier_log }
-            if at_function && verifier_log.to_string().is_empty() =>
-        {
-            HookState::Unavailable { reason: format!("no programs at functions: {io_error}") }
-        }
         ProgramError::Btf(error) => HookState::Unsupported { reason: chain(error) },
         ProgramError::LoadError { io_error, verifier_log } => {
             let log = verifier_log.to_string();
@@ -247,5 +248,22 @@ fn refusal(error: &ProgramError, target: Target) -> HookState {
             }
         }
         error => HookState::Failed { reason: chain(error), verifier: Vec::new() },
+    }
+}
+
+/// Why a program at a function was refused, where that is for want of the kernel's trampolines.
+fn without_trampolines(error: &ProgramError) -> Option<String> {
+    match error {
+        // Before the verifier looked at it.
+        ProgramError::LoadError { io_error, verifier_log }
+            if verifier_log.to_string().is_empty() =>
+        {
+            Some(io_error.to_string())
+        }
+        // When it is attached, as on arm64 before 6.5 or without CONFIG_DYNAMIC_FTRACE_WITH_CALL_OPS.
+        ProgramError::SyscallError(error) if error.io_error.raw_os_error() == Some(ENOTSUPP) => {
+            Some(format!("error {ENOTSUPP}, no direct calls of trampolines"))
+        }
+        _ => None,
     }
 }
