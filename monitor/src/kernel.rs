@@ -6,4 +6,5 @@ pub mod iter;
 pub mod loader;
 mod members;
 pub mod namespace;
+mod realtime;
 pub mod stats;

@@ -72,7 +72,21 @@ fn checked(config: &Config) -> Report {
     Report { probes, audit: Vec::new(), problems }
 }
 
+/// Why nothing at all works, where that is one reason for every probe.
+fn common_reason(probes: &[ProbeStatus]) -> Option<&str> {
+    let enabled = || probes.iter().filter(|status| status.state != ProbeState::Disabled);
+    let reason = enabled().next()?.reason.as_deref()?;
+    let is_same = |status: &ProbeStatus| {
+        let no_hooks = status.hooks.is_empty() && status.state == ProbeState::Failed;
+        no_hooks && status.reason.as_deref() == Some(reason)
+    };
+    enabled().all(is_same).then_some(reason)
+}
+
 fn table(report: &Report) -> Result<String, std::fmt::Error> {
+    if let Some(reason) = common_reason(&report.probes) {
+        return Ok(format!("{reason}\n"));
+    }
     let mut text = String::new();
     for status in &report.probes {
         let help =

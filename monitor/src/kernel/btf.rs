@@ -44,6 +44,7 @@ mod kind {
     pub(super) const TYPEDEF: u32 = 8;
     pub(super) const VOLATILE: u32 = 9;
     pub(super) const CONST: u32 = 10;
+    pub(super) const FUNC: u32 = 12;
     pub(super) const FUNC_PROTO: u32 = 13;
     pub(super) const VAR: u32 = 14;
     pub(super) const DATASEC: u32 = 15;
@@ -173,6 +174,15 @@ impl Types {
             .map(|item| at + HEADER + 8 * item)
             .find(|&item| self.name_at(item) == Some(name.as_bytes()))
             .and_then(|item| self.word(item + 4))
+    }
+
+    /// The names of a function's parameters.
+    pub fn parameters(&self, function: &str) -> Option<Vec<&str>> {
+        let function = self.find(&[kind::FUNC], function)?;
+        let prototype = self.start(self.word(function + 8)?)?;
+        (0..self.items(prototype))
+            .map(|item| str::from_utf8(self.name_at(prototype + HEADER + 8 * item)?).ok())
+            .collect()
     }
 
     /// Where a type of one of the kinds, with this name, begins.
@@ -323,6 +333,15 @@ mod tests {
         let types = types();
         assert_eq!(types.enumerator("bpf_map_type", "BPF_MAP_TYPE_HASH"), Some(1));
         assert_eq!(types.enumerator("bpf_map_type", "BPF_MAP_TYPE_NONE"), None);
+    }
+
+    #[test]
+    fn parameters_of_functions() {
+        let types = types();
+        // As it has been since 2.6.
+        assert_eq!(types.parameters("udp_sendmsg"), Some(vec!["sk", "msg", "len"]));
+        assert_eq!(types.parameters("no_such_function"), None);
+        assert_eq!(types.parameters("task_struct"), None);
     }
 
     #[test]

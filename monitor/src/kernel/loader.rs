@@ -19,6 +19,7 @@ use super::{
     attach::{self, Hook, Verdict},
     btf::{BtfError, Types, VMLINUX},
     members::{self, MemberError},
+    realtime,
     stats::Accounts,
 };
 use crate::error::chain;
@@ -63,6 +64,13 @@ pub struct Setup<'a> {
 /// Where the kernel lists the CPUs that may ever be online.
 const POSSIBLE_CPUS: &str = "/sys/devices/system/cpu/possible";
 
+/// What no program can do without: each by an enumeration of the kernel, the enumerator that it has
+/// where the kernel does, and what that stands for. All are older than what hooks and members need.
+const NEEDED: [(&str, &str, &str); 2] = [
+    ("bpf_map_type", "BPF_MAP_TYPE_TASK_STORAGE", "task storage for BPF programs"),
+    ("bpf_map_type", "BPF_MAP_TYPE_RINGBUF", "ring buffers for BPF programs"),
+];
+
 /// Why nothing could be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -78,6 +86,28 @@ pub enum LoadError {
     /// The kernel lacks a member, or has another in its place.
     #[error(transparent)]
     Member(#[from] MemberError),
+    /// The kernel lacks what every object needs.
+    #[error(
+        "this kernel does not support {what} ({name} is missing in its types); run monitor on Linux \
+         6.1 or later"
+    )]
+    TooOld {
+        /// What it lacks.
+        what: &'static str,
+        /// By what that is seen.
+        name: &'static str,
+    },
+    /// The kernel would wait where nothing may.
+    #[error(
+        "the {object} programs need {storage} storage, which this PREEMPT_RT kernel allocates with \
+         locks that sleep; run a newer kernel, or one without PREEMPT_RT"
+    )]
+    Realtime {
+        /// The object.
+        object: &'static str,
+        /// Whose storage it is.
+        storage: &'static str,
+    },
     /// The kernel refused an object.
     #[error(
         "cannot load the {object} programs: {}; run as root, or with CAP_BPF, CAP_PERFMON and \
@@ -104,6 +134,7 @@ pub struct Kernel {
     pub pid_max: u32,
     /// The controller whose cgroup says where a task belongs; none for the version 2 hierarchy.
     cgroup_controller: Option<&'static str>,
+    is_realtime: bool,
     log: BpfLevel,
     /// From when on an object tells of latencies; never where nothing is said.
     pub slow: BTreeMap<String, Duration>,
@@ -114,6 +145,10 @@ impl Kernel {
     /// hierarchy tells processes apart, if one does; `log` is what programs may log.
     pub fn read(cgroup_controller: Option<&'static str>, log: BpfLevel) -> Result<Self, LoadError> {
         let types = Types::read(Path::new(VMLINUX))?;
+        let lacks = NEEDED.iter().find(|(list, name, _)| types.enumerator(list, name).is_none());
+        if let Some(&(_, name, what)) = lacks {
+            return Err(LoadError::TooOld { what, name });
+        }
         let btf = Btf::parse(types.bytes(), Endianness::default())?;
         let cpus = fs::read_to_string(POSSIBLE_CPUS).ok().and_then(|list| highest(&list));
         let pid_max = fs::read_to_string("/proc/sys/kernel/pid_max").unwrap_or_default();
@@ -124,6 +159,7 @@ impl Kernel {
             cpus: cpus.ok_or(LoadError::Cpus)? + 1,
             pid_max: pid_max.trim().parse().unwrap_or(1 << 22),
             cgroup_controller,
+            is_realtime: realtime::is_on(),
             log,
             slow: BTreeMap::new(),
         })
@@ -132,6 +168,11 @@ impl Kernel {
     /// The value of an enumerator, given with the name of its enumeration.
     pub fn enumerator(&self, (enumeration, name): (&str, &str)) -> Option<u32> {
         self.types.enumerator(enumeration, name)
+    }
+
+    /// The names of the parameters of a function of the kernel.
+    pub fn parameters(&self, function: &str) -> Option<Vec<&str>> {
+        self.types.parameters(function)
     }
 
     /// The index of the controller in `css_set::subsys`.
@@ -179,6 +220,11 @@ impl Kernel {
         let mut ebpf = loader
             .load(elf)
             .map_err(|source| LoadError::Object { object, source: Box::new(source) })?;
+        if self.is_realtime
+            && let Some(storage) = realtime::unsafe_storage(&self.types, &ebpf)
+        {
+            return Err(LoadError::Realtime { object, storage });
+        }
         let accounts = Accounts::of_maps(&ebpf);
         let mut log = None;
         if self.log != BpfLevel::Off {

@@ -124,6 +124,22 @@ fn a_member_of_another_width_is_named_and_degrades_its_probe_alone() {
     assert!(table.stdout.contains(says), "{}", table.stdout);
 }
 
+#[test]
+fn a_kernel_that_is_too_old_is_refused_in_one_line() {
+    let _serial = serial();
+    let directory = Directory::new();
+    let types = Types::of_this_kernel().rename("BPF_MAP_TYPE_TASK_STORAGE");
+    let mut check = types.program(&directory);
+    check.arg("check");
+    let check = run(check);
+    assert_eq!(check.code, Some(1));
+    assert_eq!(
+        check.stdout,
+        "this kernel does not support task storage for BPF programs (BPF_MAP_TYPE_TASK_STORAGE is \
+         missing in its types); run monitor on Linux 6.1 or later\n"
+    );
+}
+
 /// One way to attach a program.
 const fn way(program: &'static str, tracepoint: &'static str) -> Alternative {
     Alternative { program, target: Target::TpBtf(tracepoint) }
