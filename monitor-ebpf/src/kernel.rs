@@ -1,5 +1,6 @@
 //! Access to the kernel's structures: the one place where kernel pointers are dereferenced.
 
+pub mod call;
 mod iter;
 mod memory;
 mod message;

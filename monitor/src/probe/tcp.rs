@@ -144,6 +144,7 @@ impl Tcp {
             aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tcp.o")),
             &Setup {
                 offsets: &[TaskOffsets::TABLE, SockOffsets::TABLE, MessageOffsets::TABLE],
+                constants: &udp::slots(kernel),
                 ..Setup::default()
             },
         )?;

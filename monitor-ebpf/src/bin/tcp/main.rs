@@ -32,7 +32,7 @@ use monitor_common::{
     udp::{Answers, Datagrams, PLACES, Questions},
 };
 use monitor_ebpf::{
-    kernel::{FileIter, Message, Sock, SockIter},
+    kernel::{FileIter, Message, Sock, SockIter, call},
     ledger::Ledger,
     local_storage::SockStorage,
     slow::SlowRing,
@@ -158,7 +158,7 @@ pub fn tcp_recvmsg(ctx: FEntryContext) -> i32 {
 /// A process has sent a datagram by a socket for IPv4.
 #[fexit(function = "udp_sendmsg")]
 pub fn udp_sendmsg(ctx: FExitContext) -> i32 {
-    if let Some(moved) = moved(&ctx, false) {
+    if let Some(moved) = moved(&ctx, call::sendmsg_result(&ctx), false) {
         datagram::sent(moved);
     }
     0
@@ -167,7 +167,7 @@ pub fn udp_sendmsg(ctx: FExitContext) -> i32 {
 /// A process has sent a datagram by a socket for IPv6.
 #[fexit(function = "udpv6_sendmsg")]
 pub fn udpv6_sendmsg(ctx: FExitContext) -> i32 {
-    if let Some(moved) = moved(&ctx, true) {
+    if let Some(moved) = moved(&ctx, call::sendmsg_result(&ctx), true) {
         datagram::sent(moved);
     }
     0
@@ -176,8 +176,8 @@ pub fn udpv6_sendmsg(ctx: FExitContext) -> i32 {
 /// A process has received a datagram by a socket for IPv4.
 #[fexit(function = "udp_recvmsg")]
 pub fn udp_recvmsg(ctx: FExitContext) -> i32 {
-    if let Some(moved) = moved(&ctx, false) {
-        datagram::received(moved, ctx.arg(3));
+    if let Some(moved) = moved(&ctx, call::recvmsg_result(&ctx), false) {
+        datagram::received(moved, call::recvmsg_flags(&ctx));
     }
     0
 }
@@ -185,18 +185,18 @@ pub fn udp_recvmsg(ctx: FExitContext) -> i32 {
 /// A process has received a datagram by a socket for IPv6.
 #[fexit(function = "udpv6_recvmsg")]
 pub fn udpv6_recvmsg(ctx: FExitContext) -> i32 {
-    if let Some(moved) = moved(&ctx, true) {
-        datagram::received(moved, ctx.arg(3));
+    if let Some(moved) = moved(&ctx, call::recvmsg_result(&ctx), true) {
+        datagram::received(moved, call::recvmsg_flags(&ctx));
     }
     0
 }
 
 /// What a function has done that sends or receives.
 #[inline(always)]
-fn moved(ctx: &FExitContext, is_ipv6: bool) -> Option<Moved> {
+fn moved(ctx: &FExitContext, result: i32, is_ipv6: bool) -> Option<Moved> {
     // SAFETY: the verifier knows the type of the argument.
     let message = unsafe { Message::from_ptr(ctx.arg(1)) };
-    Moved::at_function(Sock::from_ptr(ctx.arg(0))?, ctx.ret().ok()?, message, is_ipv6)
+    Moved::at_function(Sock::from_ptr(ctx.arg(0))?, result, message, is_ipv6)
 }
 
 /// A process has accepted a connection, if its second argument has a socket now.

@@ -14,7 +14,7 @@ use super::{NAME, decode::Snapshot};
 use crate::{
     kernel::{
         attach::{Alternative, Hook, Target, Verdict},
-        loader::Object,
+        loader::{Kernel, Object},
     },
     probe::{ProbeError, maps, table::Table},
 };
@@ -58,6 +58,20 @@ const ENDS: [(&Hook, usize, bool); udp::PLACES] = [
     (&RECEIVED_V4, RECEIVE, false),
     (&RECEIVED_V6, RECEIVE, true),
 ];
+
+/// Where the functions of both families have their results, which lie behind the last argument, and
+/// those that receive their flags: `recvmsg` has lost parameters over time. What the kernel does not
+/// say is 0, the socket's slot, and nothing is counted there.
+pub(super) fn slots(kernel: &Kernel) -> [(&'static str, u32); 3] {
+    let parameters = |function| kernel.parameters(function).unwrap_or_default();
+    let (send, receive) = (parameters("udp_sendmsg"), parameters("udp_recvmsg"));
+    let flags = receive.iter().position(|name| *name == "flags").unwrap_or_default();
+    [
+        ("SENDMSG_RESULT", send.len() as u32),
+        ("RECVMSG_RESULT", receive.len() as u32),
+        ("RECVMSG_FLAGS", flags as u32),
+    ]
+}
 
 /// The maps.
 pub(super) struct Udp {
