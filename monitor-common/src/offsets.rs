@@ -279,6 +279,10 @@ offsets! {
         start_time_ns: u64, "request.start_time_ns";
         /// When it was last issued to the device.
         io_start_time_ns: u64, "request.io_start_time_ns";
+        /// What runs when it ends.
+        end_io: u64, "request.end_io";
+        /// For that to use.
+        end_io_data: u64, "request.end_io_data";
         /// The disk of a queue.
         disk: Pointer, "request_queue.disk";
         /// Its major number.

@@ -14,7 +14,9 @@ use super::task::{Task, constant, member};
 #[unsafe(no_mangle)]
 static PROCESS_OFFSETS: ProcessOffsets = ProcessOffsets::ABSENT;
 
-/// The flag that says that all threads end, and how.
+/// The flag that says that all threads end, and how. Neither the ABI nor the kernel's types name it, and
+/// nothing else tells the two ways to end apart; it is the same since Linux 2.6.12, and tests compare
+/// what follows from it with what `wait` returns.
 const SIGNAL_GROUP_EXIT: u32 = 4;
 
 /// The offset of a member.

@@ -5,7 +5,7 @@ use core::ffi::c_void;
 use aya_ebpf::programs::BtfTracePointContext;
 use monitor_common::{
     block::{self, Operation},
-    offsets::{Offset, RequestOffsets},
+    offsets::{ABSENT, Offset, RequestOffsets},
 };
 
 use super::task::{constant, is_hierarchy_2, member};
@@ -14,19 +14,26 @@ use super::task::{constant, is_hierarchy_2, member};
 #[unsafe(no_mangle)]
 static REQUEST_OFFSETS: RequestOffsets = RequestOffsets::ABSENT;
 
-/// The flag of a request that is part of a sequence with flushes; userspace knows its value.
-#[unsafe(no_mangle)]
-static RQF_FLUSH_SEQ: u32 = 0;
+/// Declares numbers of the kernel that userspace looks up by these names before loading, so that none
+/// is guessed; [`ABSENT`] where the kernel's types do not name it.
+macro_rules! enumerators {
+    ($($(#[$attr:meta])* $name:ident),+ $(,)?) => {
+        $($(#[$attr])* #[unsafe(no_mangle)] static $name: u32 = ABSENT;)+
+    };
+}
 
-/// The numbers of operations, which have not changed since 4.10.
-const REQ_OP_READ: u32 = 0;
-const REQ_OP_WRITE: u32 = 1;
-const REQ_OP_FLUSH: u32 = 2;
-const REQ_OP_DISCARD: u32 = 3;
-/// The first of those that drivers give a meaning.
-const REQ_OP_DRV_IN: u32 = 34;
-/// The bits of the operation.
-const REQ_OP_MASK: u32 = 0xff;
+enumerators! {
+    REQ_OP_READ,
+    REQ_OP_WRITE,
+    REQ_OP_FLUSH,
+    REQ_OP_DISCARD,
+    /// The first of the operations that drivers give a meaning.
+    REQ_OP_DRV_IN,
+    /// The first bit behind those of the operation.
+    __REQ_FAILFAST_DEV,
+    /// The bit of a request that is part of a flush sequence; named since Linux 6.10.
+    __RQF_FLUSH_SEQ,
+}
 
 /// A request. It is only read, never written.
 #[derive(Clone, Copy)]
@@ -67,20 +74,37 @@ impl Request {
     /// only be told before it is done.
     #[inline(always)]
     pub fn purpose(self) -> Purpose {
-        match self.read(offset!(cmd_flags)) & REQ_OP_MASK {
-            REQ_OP_READ => Purpose::Operation(Operation::Read),
-            REQ_OP_FLUSH => Purpose::DeviceFlush,
-            REQ_OP_DISCARD => Purpose::Operation(Operation::Discard),
-            REQ_OP_DRV_IN.. => Purpose::Passthrough,
-            REQ_OP_WRITE if self.remaining() == 0 => Purpose::Operation(Operation::Flush),
-            _ => Purpose::Operation(Operation::Write),
+        let mask = (1 << constant(&__REQ_FAILFAST_DEV)) - 1;
+        let operation = self.read(offset!(cmd_flags)) & mask;
+        if operation >= constant(&REQ_OP_DRV_IN) {
+            Purpose::Passthrough
+        } else if operation == constant(&REQ_OP_READ) {
+            Purpose::Operation(Operation::Read)
+        } else if operation == constant(&REQ_OP_FLUSH) {
+            Purpose::DeviceFlush
+        } else if operation == constant(&REQ_OP_DISCARD) {
+            Purpose::Operation(Operation::Discard)
+        } else if operation == constant(&REQ_OP_WRITE) && self.remaining() == 0 {
+            Purpose::Operation(Operation::Flush)
+        } else {
+            Purpose::Operation(Operation::Write)
         }
     }
 
-    /// Whether it is one part of a sequence with flushes, after which there is more to come.
+    /// Whether it is one part of a flush sequence, after which there is more to come.
+    ///
+    /// Before Linux 6.10 the kernel's types do not name the flag. There the request's own state shows
+    /// it: a sequence begins by setting `end_io` to a function of `blk-flush.c`, ends by restoring it,
+    /// and leaves `end_io_data` null, as it is in every new request. Nothing else in those kernels sets
+    /// `end_io` of a read, write or discard but request-based device-mapper, in clones that never enter
+    /// a sequence and whose `end_io_data` is not null.
     #[inline(always)]
     pub fn is_in_flush_sequence(self) -> bool {
-        self.read(offset!(rq_flags)) & constant(&RQF_FLUSH_SEQ) != 0
+        let flag = constant(&__RQF_FLUSH_SEQ);
+        if flag != ABSENT {
+            return self.read(offset!(rq_flags)) & 1 << flag != 0;
+        }
+        self.read(offset!(end_io)) != 0 && self.read(offset!(end_io_data)) == 0
     }
 
     /// Bytes that are not done yet.

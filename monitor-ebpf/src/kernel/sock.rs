@@ -3,7 +3,7 @@
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::{bpf_skc_to_tcp_sock, bpf_sock_from_file};
-use monitor_common::offsets::{Offset, SockOffsets};
+use monitor_common::offsets::{ABSENT, Offset, SockOffsets};
 
 use super::task::{constant, member};
 
@@ -11,14 +11,18 @@ use super::task::{constant, member};
 #[unsafe(no_mangle)]
 static SOCK_OFFSETS: SockOffsets = SockOffsets::ABSENT;
 
+/// Part of the kernel's ABI, as are the protocols.
 const AF_INET: u16 = 2;
 pub(super) const AF_INET6: u16 = 10;
 const IPPROTO_TCP: u16 = 6;
 const IPPROTO_UDP: u16 = 17;
-/// The place among a socket's flags of the one that says that the other end has sent all it had.
-const SOCK_DONE: u32 = 1;
+/// The place among a socket's flags of the one that says that the other end has sent all it had;
+/// userspace looks it up by this name before loading.
+#[unsafe(no_mangle)]
+static SOCK_DONE: u32 = ABSENT;
 
-/// The bit that says that a socket receives no more.
+/// The bit that says that a socket receives no more. It is part of the kernel's ABI: `unix_diag` shows
+/// these bits of a socket as they are (`UNIX_DIAG_SHUTDOWN`).
 const RCV_SHUTDOWN: u8 = 1;
 
 /// The third word of IPv4 addresses in their form as IPv6 addresses, as it is sent.
@@ -220,7 +224,7 @@ impl TcpSock {
         let all = self.read(offset!(bytes_received));
         let flags = self.sock.read(offset!(flags));
         // The kernel counts the mark that says that no more will come for a byte.
-        all.wrapping_sub(flags >> SOCK_DONE & 1)
+        all.wrapping_sub(flags >> constant(&SOCK_DONE) & 1)
     }
 
     /// Segments sent again.

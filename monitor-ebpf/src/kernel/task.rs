@@ -24,7 +24,8 @@ static TASK_OFFSETS: TaskOffsets = TaskOffsets::ABSENT;
 #[unsafe(no_mangle)]
 static CGROUP_SUBSYS: u32 = ABSENT;
 
-/// The flag of a thread of the kernel.
+/// The flag of a thread of the kernel. The kernel's types do not name it, but it is part of the ABI in
+/// practice: `/proc/PID/stat` shows these flags as they are, and systemd finds kernel threads by it.
 const PF_KTHREAD: u32 = 0x0020_0000;
 
 /// A thread. It is only read, never written.

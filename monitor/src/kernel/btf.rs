@@ -167,13 +167,18 @@ impl Types {
         Some(member)
     }
 
-    /// The value of an enumerator of an enumeration.
-    pub fn enumerator(&self, enumeration: &str, name: &str) -> Option<u32> {
-        let at = self.find(&[kind::ENUM], enumeration)?;
-        (0..self.items(at))
-            .map(|item| at + HEADER + 8 * item)
-            .find(|&item| self.name_at(item) == Some(name.as_bytes()))
-            .and_then(|item| self.word(item + 4))
+    /// The value of an enumerator, looked up by its own name in every enumeration: that of an
+    /// enumeration may be missing or change. `None` where there is none, or where enumerations
+    /// disagree on the value.
+    pub fn enumerator(&self, name: &str) -> Option<u32> {
+        let enumerations = self.starts[1..].iter().map(|&start| start as usize);
+        let mut values = enumerations
+            .filter(|&at| self.kind(at) == Some(kind::ENUM))
+            .flat_map(|at| (0..self.items(at)).map(move |item| at + HEADER + 8 * item))
+            .filter(|&item| self.name_at(item) == Some(name.as_bytes()))
+            .filter_map(|item| self.word(item + 4));
+        let value = values.next()?;
+        values.all(|other| other == value).then_some(value)
     }
 
     /// The names of a function's parameters.
@@ -331,8 +336,10 @@ mod tests {
     #[test]
     fn finds_enumerators() {
         let types = types();
-        assert_eq!(types.enumerator("bpf_map_type", "BPF_MAP_TYPE_HASH"), Some(1));
-        assert_eq!(types.enumerator("bpf_map_type", "BPF_MAP_TYPE_NONE"), None);
+        assert_eq!(types.enumerator("BPF_MAP_TYPE_HASH"), Some(1));
+        assert_eq!(types.enumerator("BPF_MAP_TYPE_NONE"), None);
+        // In an enumeration without a name in every kernel.
+        assert_eq!(types.enumerator("BPF_F_NO_PREALLOC"), Some(1));
     }
 
     #[test]

@@ -64,11 +64,11 @@ pub struct Setup<'a> {
 /// Where the kernel lists the CPUs that may ever be online.
 const POSSIBLE_CPUS: &str = "/sys/devices/system/cpu/possible";
 
-/// What no program can do without: each by an enumeration of the kernel, the enumerator that it has
-/// where the kernel does, and what that stands for. All are older than what hooks and members need.
-const NEEDED: [(&str, &str, &str); 2] = [
-    ("bpf_map_type", "BPF_MAP_TYPE_TASK_STORAGE", "task storage for BPF programs"),
-    ("bpf_map_type", "BPF_MAP_TYPE_RINGBUF", "ring buffers for BPF programs"),
+/// What no program can do without: each by the enumerator that a kernel has which has it, and what that
+/// stands for. All are older than what hooks and members need.
+const NEEDED: [(&str, &str); 2] = [
+    ("BPF_MAP_TYPE_TASK_STORAGE", "task storage for BPF programs"),
+    ("BPF_MAP_TYPE_RINGBUF", "ring buffers for BPF programs"),
 ];
 
 /// Why nothing could be loaded.
@@ -83,7 +83,7 @@ pub enum LoadError {
     /// The number of CPUs is unknown.
     #[error("cannot read the list of CPUs from {POSSIBLE_CPUS}; mount /sys")]
     Cpus,
-    /// The kernel lacks a member, or has another in its place.
+    /// The kernel lacks a member or a number, or has another in its place.
     #[error(transparent)]
     Member(#[from] MemberError),
     /// The kernel lacks what every object needs.
@@ -145,8 +145,8 @@ impl Kernel {
     /// hierarchy tells processes apart, if one does; `log` is what programs may log.
     pub fn read(cgroup_controller: Option<&'static str>, log: BpfLevel) -> Result<Self, LoadError> {
         let types = Types::read(Path::new(VMLINUX))?;
-        let lacks = NEEDED.iter().find(|(list, name, _)| types.enumerator(list, name).is_none());
-        if let Some(&(_, name, what)) = lacks {
+        let lacks = NEEDED.iter().find(|(name, _)| types.enumerator(name).is_none());
+        if let Some(&(name, what)) = lacks {
             return Err(LoadError::TooOld { what, name });
         }
         let btf = Btf::parse(types.bytes(), Endianness::default())?;
@@ -165,9 +165,18 @@ impl Kernel {
         })
     }
 
-    /// The value of an enumerator, given with the name of its enumeration.
-    pub fn enumerator(&self, (enumeration, name): (&str, &str)) -> Option<u32> {
-        self.types.enumerator(enumeration, name)
+    /// The value of an enumerator in the kernel's types.
+    pub fn enumerator(&self, name: &str) -> Option<u32> {
+        self.types.enumerator(name)
+    }
+
+    /// Constants that have the names and values of enumerators.
+    pub fn enumerators(
+        &self,
+        names: &[&'static str],
+    ) -> Result<Vec<(&'static str, u32)>, LoadError> {
+        let constant = |&name| Some((name, self.enumerator(name)?));
+        names.iter().map(|name| constant(name).ok_or(MemberError::Missing(name).into())).collect()
     }
 
     /// The names of the parameters of a function of the kernel.
@@ -183,7 +192,7 @@ impl Kernel {
     /// The index of a controller in `css_set::subsys`; [`ABSENT`] where the kernel does not have it.
     pub fn subsys(&self, controller: &str) -> u32 {
         let name = format!("{controller}_cgrp_id");
-        self.types.enumerator("cgroup_subsys_id", &name).unwrap_or(ABSENT)
+        self.types.enumerator(&name).unwrap_or(ABSENT)
     }
 
     /// Loads an object.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use monitor_common::{
     block::{ENTRIES, Entry, Loss, Losses, Subject, Used},
-    offsets::{RequestOffsets, TaskOffsets},
+    offsets::{ABSENT, RequestOffsets, TaskOffsets},
 };
 
 use self::{
@@ -30,10 +30,17 @@ use crate::{
 
 const NAME: &str = "block";
 
-/// The flag of a request that is part of a sequence with flushes: an enumerator since 6.10, a number
-/// without a name in the kernel's types before.
-const FLUSH_SEQUENCE: (&str, &str) = ("rqf_flags", "__RQF_FLUSH_SEQ");
-const FLUSH_SEQUENCE_BEFORE: u32 = 4;
+/// Numbers of the kernel that the programs use, by the names that both have for them.
+const NUMBERS: &[&str] = &[
+    "REQ_OP_READ",
+    "REQ_OP_WRITE",
+    "REQ_OP_FLUSH",
+    "REQ_OP_DISCARD",
+    "REQ_OP_DRV_IN",
+    "__REQ_FAILFAST_DEV",
+];
+/// Numbers that not every kernel names; the programs do without.
+const OPTIONAL_NUMBERS: &[&str] = &["__RQF_FLUSH_SEQ"];
 
 const ISSUE: Alternative =
     Alternative { program: "block_rq_issue", target: Target::TpBtf("block_rq_issue") };
@@ -100,14 +107,16 @@ struct Block {
 
 impl Block {
     fn load(kernel: &Kernel) -> Result<Self, ProbeError> {
-        let flag = kernel.enumerator(FLUSH_SEQUENCE);
-        let flag = flag.map_or(1 << FLUSH_SEQUENCE_BEFORE, |bit| 1 << bit);
+        let mut constants = kernel.enumerators(NUMBERS)?;
+        for name in OPTIONAL_NUMBERS {
+            constants.push((name, kernel.enumerator(name).unwrap_or(ABSENT)));
+        }
         let mut object = kernel.load(
             NAME,
             aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/block.o")),
             &Setup {
                 offsets: &[TaskOffsets::TABLE, RequestOffsets::TABLE],
-                constants: &[("RQF_FLUSH_SEQ", flag)],
+                constants: &constants,
                 sizes: &[("FLUSHES", kernel.cpus)],
             },
         )?;

@@ -139,12 +139,14 @@ struct Tcp {
 
 impl Tcp {
     fn load(kernel: &Kernel) -> Result<Self, ProbeError> {
+        let mut constants = kernel.enumerators(&["SOCK_DONE"])?;
+        constants.extend(udp::slots(kernel));
         let mut object = kernel.load(
             NAME,
             aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tcp.o")),
             &Setup {
                 offsets: &[TaskOffsets::TABLE, SockOffsets::TABLE, MessageOffsets::TABLE],
-                constants: &udp::slots(kernel),
+                constants: &constants,
                 ..Setup::default()
             },
         )?;

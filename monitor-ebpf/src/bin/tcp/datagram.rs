@@ -19,6 +19,7 @@ use crate::{AT_FUNCTIONS, DATAGRAMS, owner, question, record::lost};
 static NOTHING: Datagrams = Datagrams::EMPTY;
 
 /// Flags of a receiving process: it only looks, or it asks what became of what it sent.
+/// Part of the kernel's ABI.
 const MSG_PEEK: i32 = 0x2;
 const MSG_ERRQUEUE: i32 = 0x2000;
 
