@@ -11,10 +11,15 @@ use monitor_common::block::major_minor;
 /// How many names are remembered of devices that may be gone.
 const KNOWN: usize = 1024;
 
+/// Lists disks that `/sys` has no number for, too: the kernel hides what others stand for.
+const DISKS: &str = "/proc/diskstats";
+
 /// The names of devices by their numbers.
 pub(super) struct Devices {
-    /// Has a link for every device number.
+    /// Has a link for every device number that is not hidden.
     directory: PathBuf,
+    /// Has a line for every disk.
+    disks: PathBuf,
     /// A device may be gone when what it did last is reported.
     known: HashMap<u32, String>,
 }
@@ -22,16 +27,18 @@ pub(super) struct Devices {
 impl Devices {
     /// Devices as the host's `/sys` tells.
     pub(super) fn new(sys: &Path) -> Self {
-        Self { directory: sys.join("dev/block"), known: HashMap::new() }
+        Self { directory: sys.join("dev/block"), disks: DISKS.into(), known: HashMap::new() }
     }
 
     /// The present name of a device; of one that is gone the last; of one never seen its number. It is
-    /// asked for each time, as a number may get another device.
+    /// asked for each time, as a number may get another device. One path of several to an NVMe disk is
+    /// called by the disk: it is hidden, and who uses the disk does not know it.
     pub(super) fn name(&mut self, device: u32) -> String {
         let (major, minor) = major_minor(device);
         let number = format!("{major}:{minor}");
         let target = fs::read_link(self.directory.join(&number));
         let name = target.ok().and_then(|path| Some(path.file_name()?.to_str()?.replace('!', "/")));
+        let name = name.or_else(|| self.hidden(major, minor));
         let Some(name) = name else {
             return self.known.get(&device).cloned().unwrap_or(number);
         };
@@ -43,6 +50,27 @@ impl Devices {
         }
         name
     }
+
+    /// What stands for a hidden disk.
+    fn hidden(&self, major: u32, minor: u32) -> Option<String> {
+        let disks = fs::read_to_string(&self.disks).ok()?;
+        let name = disks.lines().find_map(|line| {
+            let mut words = line.split_whitespace();
+            let number = [words.next()?, words.next()?].map(str::parse);
+            (number == [Ok(major), Ok(minor)]).then(|| words.next())?
+        })?;
+        Some(disk_of_path(name).unwrap_or_else(|| name.to_owned()))
+    }
+}
+
+/// The name of the disk that `nvme0c1n2` is a path to, which is `nvme0n2`: the kernel names paths by
+/// the subsystem, the controller and the namespace, and disks by the first and the last.
+fn disk_of_path(name: &str) -> Option<String> {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (subsystem, rest) = name.strip_prefix("nvme")?.split_once('c')?;
+    let (controller, namespace) = rest.split_once('n')?;
+    let is_path = [subsystem, controller, namespace].into_iter().all(is_number);
+    is_path.then(|| format!("nvme{subsystem}n{namespace}"))
 }
 
 #[cfg(test)]
@@ -70,6 +98,15 @@ mod tests {
         assert_eq!(devices.name(device(259, 3)), "nvme0n1");
         link("259:3", "../../devices/pci0000:00/nvme/nvme1/nvme1n1");
         assert_eq!(devices.name(device(259, 3)), "nvme1n1");
+        // Hidden ones are only listed.
+        devices.disks = sys.join("diskstats");
+        let list = "  11  0 sr0 1\n 259  4 nvme1c0n2 5 6\n 259 44 nvme3n1 7\n 252  7 dm-7 8\n";
+        fs::write(&devices.disks, list).unwrap();
+        assert_eq!(devices.name(device(259, 4)), "nvme1n2");
+        assert_eq!(devices.name(device(252, 7)), "dm-7");
+        assert_eq!(devices.name(device(259, 5)), "259:5");
+        assert_eq!(disk_of_path("nvme1c0n2p1"), None);
+        assert_eq!(disk_of_path("nvme1n2"), None);
         fs::remove_dir_all(sys).unwrap();
     }
 }
