@@ -11,8 +11,9 @@ use monitor::{
     kernel::loader::Kernel,
     metric::{
         AGENT_LOST, BLOCK_DEVICE_LATENCY, BLOCK_ERRORS, BLOCK_IO, BLOCK_OPERATIONS,
-        BLOCK_QUEUE_LATENCY, MetricDesc, PROCESS_BLOCK_DEVICE_LATENCY, PROCESS_BLOCK_ERRORS,
-        PROCESS_BLOCK_IO, PROCESS_BLOCK_OPERATIONS, PROCESS_BLOCK_QUEUE_LATENCY,
+        BLOCK_PASSTHROUGH, BLOCK_QUEUE_LATENCY, MetricDesc, PROCESS_BLOCK_DEVICE_LATENCY,
+        PROCESS_BLOCK_ERRORS, PROCESS_BLOCK_IO, PROCESS_BLOCK_OPERATIONS,
+        PROCESS_BLOCK_QUEUE_LATENCY,
     },
     sample::{Owner, Process, Sample, Value},
 };
@@ -64,7 +65,8 @@ impl BlockCounts {
         }
     }
 
-    fn merge(&mut self, other: &Self) {
+    /// Adds another's.
+    pub fn merge(&mut self, other: &Self) {
         self.operations += other.operations;
         self.bytes += other.bytes;
         self.errors += other.errors;
@@ -156,6 +158,8 @@ impl BlockTotals {
                 *self.lost.entry(place.1).or_default() += lost;
                 return;
             }
+            // No process asks for driver commands, but the kernel may.
+            Owner::Host if sample.metric.name == BLOCK_PASSTHROUGH.name => return,
             Owner::Host => self.host.entry(place).or_default(),
         }
         .add(sample);
@@ -211,27 +215,66 @@ pub fn recorded(totals: &BlockTotals, device: &Loop) -> DiskStats {
 }
 
 /// Has bpftrace measure the requests to a device, none of which may be where another one is: a reader
-/// that shares nothing with ours, with a clock of its own. The sums of both latencies are called `queue`
-/// and `device`, in nanoseconds, and the number of requests `count`.
-pub fn trace_queue(device: &Loop) -> Counting {
+/// that shares nothing with ours, with a clock of its own.
+pub fn trace_requests(device: &Loop) -> Tracing {
     let number = read(&format!("/sys/block/{}/dev", device.name));
     let (major, minor) = number.trim().split_once(':').expect("two numbers");
     let number = |text: &str| text.parse::<u32>().expect("a number");
     let number = number(major) << 20 | number(minor);
-    Counting::start(&QUEUE_SCRIPT.replace("DEVICE", &number.to_string()))
+    Tracing(Counting::start(&REQUESTS_SCRIPT.replace("DEVICE", &number.to_string())))
 }
 
-const QUEUE_SCRIPT: &str = "
-tracepoint:block:block_io_start /args->dev == DEVICE/ { @start[args->sector] = nsecs; }
+/// A request is made once, may be issued several times, of which the last counts, and ends once.
+const REQUESTS_SCRIPT: &str = "
+tracepoint:block:block_io_start /args->dev == DEVICE/ {
+  @start[args->sector] = nsecs;
+  @who[args->sector] = pid;
+}
 tracepoint:block:block_rq_issue /args->dev == DEVICE && @start[args->sector]/ {
-  @queue = sum(nsecs - @start[args->sector]);
-  delete(@start[args->sector]);
   @issue[args->sector] = nsecs;
 }
 tracepoint:block:block_rq_complete /args->dev == DEVICE && @issue[args->sector]/ {
-  @device = sum(nsecs - @issue[args->sector]);
-  @count = count();
+  $end = nsecs;
+  $who = @who[args->sector];
+  @queue[$who] = sum(@issue[args->sector] - @start[args->sector]);
+  @device[$who] = sum($end - @issue[args->sector]);
+  @count[$who] = count();
+  delete(@start[args->sector]);
   delete(@issue[args->sector]);
+  delete(@who[args->sector]);
 }
-END { clear(@start); clear(@issue); }
+END { clear(@start); clear(@issue); clear(@who); }
 ";
+
+/// bpftrace, measuring requests.
+pub struct Tracing(Counting);
+
+impl Tracing {
+    /// Ends it; what it saw.
+    pub fn stop(self) -> Traced {
+        Traced(self.0.stop())
+    }
+}
+
+/// What bpftrace measured.
+pub struct Traced(HashMap<String, u64>);
+
+impl Traced {
+    /// Fails unless a process's requests took as long, with the time between two readings of a clock
+    /// for each of them.
+    pub fn check(&self, pid: u32, counts: &BlockCounts, what: &str) {
+        let of = |name: &str| self.0.get(&format!("{name}[{pid}]")).copied().unwrap_or_default();
+        assert_eq!(counts.operations, of("count"), "{what}");
+        assert_eq!(counts.queue.count(), counts.operations, "{what}");
+        for (name, latency) in [("queue", &counts.queue), ("device", &counts.device)] {
+            let (ours, expected) = (latency.sum as f64, of(name) as f64);
+            let n = counts.operations as f64;
+            println!("{what}: {name} {:.0} ns, by bpftrace {:.0} ns", ours / n, expected / n);
+            let allowed = expected * 0.02 + n * BETWEEN_READINGS;
+            assert!((ours - expected).abs() <= allowed, "{what}: {name} {ours} for {expected}");
+        }
+    }
+}
+
+/// Nanoseconds that may lie between two readings of a clock at one event.
+const BETWEEN_READINGS: f64 = 3000.0;

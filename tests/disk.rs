@@ -61,8 +61,19 @@ impl Loop {
 
     /// Has the kernel order its requests by this scheduler.
     pub fn set_scheduler(&self, scheduler: &str) {
-        let file = format!("/sys/block/{}/queue/scheduler", self.name);
-        fs::write(&file, scheduler).unwrap_or_else(|error| panic!("cannot set {file}: {error}"));
+        self.set("scheduler", scheduler);
+    }
+
+    /// The schedulers that the kernel has.
+    pub fn schedulers(&self) -> Vec<String> {
+        let names = read(&format!("/sys/block/{}/queue/scheduler", self.name));
+        names.split_whitespace().map(|name| name.trim_matches(['[', ']']).to_owned()).collect()
+    }
+
+    /// Sets a property of its queue, which is its own again when this is dropped.
+    pub fn set(&self, property: &str, value: &str) {
+        let file = format!("/sys/block/{}/queue/{property}", self.name);
+        fs::write(&file, value).unwrap_or_else(|error| panic!("cannot set {file}: {error}"));
     }
 
     /// What the kernel counts of it.
@@ -74,8 +85,9 @@ impl Loop {
 impl Drop for Loop {
     fn drop(&mut self) {
         // The next user of the device finds it as it was.
-        let scheduler = format!("/sys/block/{}/queue/scheduler", self.name);
-        let _ = fs::write(scheduler, "none");
+        for (property, value) in [("scheduler", "none"), ("wbt_lat_usec", "-1"), ("iostats", "1")] {
+            let _ = fs::write(format!("/sys/block/{}/queue/{property}", self.name), value);
+        }
         let _ = Command::new("losetup").args(["--detach", &self.path]).status();
         if let Some(mount) = &self.mount {
             let _ = Command::new("umount").arg("--lazy").arg(mount).status();

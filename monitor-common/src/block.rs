@@ -76,18 +76,18 @@ pub const fn major_minor(device: u32) -> (u32, u32) {
 
 const MINOR_BITS: u32 = 20;
 
-/// A place for a request that has been started and has not ended.
+/// A slot for a request that has been made and has not ended.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug)]
 pub struct Pending {
-    /// Address of the request that has the place; 0 when free.
+    /// Address of the request that has the slot, or of its bio; 0 when free.
     pub request: u64,
     /// Whose it is, and what it does.
     pub key: Key,
-    /// Where to look for its entry first.
-    pub hash: u64,
-    /// When it was last issued, in monotonic nanoseconds; 0 where that is not needed, as the kernel
-    /// notes it.
+    /// When it was made, in monotonic nanoseconds.
+    pub started: u64,
+    /// When it was last issued as far as programs noted it, in monotonic nanoseconds; else 0. The
+    /// kernel's own timestamp is later where the request was issued again since.
     pub issued: u64,
 }
 
@@ -100,6 +100,10 @@ pub const LATENCIES: usize = 2;
 pub const QUEUE: usize = 0;
 /// The place of device latency: from issue to completion.
 pub const DEVICE: usize = 1;
+
+/// In place of an [`Operation`]: a command that only the driver understands. It has no latencies and
+/// moves no bytes that anybody counts.
+pub const PASSTHROUGH: u16 = Operation::COUNT as u16;
 
 /// What was counted for one key in one bank.
 #[repr(C)]
@@ -149,7 +153,7 @@ named! {
     /// Why something was not recorded, or not recorded where it belongs.
     /// The names are the values of the attribute `monitor.loss.reason`.
     pub enum Loss {
-        /// A request ended whose start was not seen, so it was added to `(other)`.
+        /// A request ended whose start was not seen, so it was added to `(other)`, without latencies.
         Unmatched = "unmatched",
         /// The kernel did not note when a request was made, so it has no latencies.
         NoStartTime = "no_start_time",
@@ -161,8 +165,6 @@ named! {
         TableFull = "table_full",
         /// The table was full even for `(other)`, so a request was not recorded at all.
         OtherFull = "other_full",
-        /// A command that is no read, write, flush or discard ended.
-        Passthrough = "passthrough",
         /// There was no room to tell of a slow request.
         RingFull = "ring_full",
     }

@@ -285,10 +285,22 @@ offsets! {
         end_io_data: u64, "request.end_io_data";
         /// The disk of a queue.
         disk: Pointer, "request_queue.disk";
+        /// `QUEUE_FLAG_*` bits of a queue.
+        queue_flags: u64, "request_queue.queue_flags";
         /// Its major number.
         major: u32, "gendisk.major";
         /// Its first minor number.
         first_minor: u32, "gendisk.first_minor";
+        /// Requests that a task holds back to submit them together.
+        plug: u64, "task_struct.plug";
+        /// Operation and `REQ_*` flags of a part.
+        bi_opf: u32, "bio.bi_opf";
+        /// Its bytes.
+        bi_size: u32, "bio.bi_iter.bi_size";
+        /// The device that it is for.
+        bi_bdev: Pointer, "bio.bi_bdev";
+        /// The disk of a device.
+        bd_disk: Pointer, "block_device.bd_disk";
         /// Whom a part is charged to.
         bi_blkg: Pointer, "bio.bi_blkg" | "-";
         /// The cgroup of that, as the controller of block devices sees it.

@@ -14,6 +14,6 @@ pub use iter::{FileIter, SockIter, TaskIter};
 pub use memory::{CgroupDirectory, Memory};
 pub use message::Message;
 pub use process::Argv;
-pub use request::{Purpose, Request};
+pub use request::{Bio, Purpose, Request};
 pub use sock::{Endpoint, Sock, TcpSock, Transport};
 pub use task::{Task, low_half};

@@ -4,7 +4,7 @@ use std::{process::Command, thread, time::Duration};
 
 use monitor_tests::{
     Hist,
-    block::{BlockRecorder, recorded, trace_queue},
+    block::{BlockRecorder, recorded, trace_requests},
     cgroup,
     command::{run, spawn},
     disk::{DiskStats, Fio, Loop, Mounted, Throttle, fio_result, number},
@@ -194,7 +194,7 @@ fn time_in_the_queue() {
         disk.set_scheduler("mq-deadline");
         let throttle = Throttle::operations(&below, 400, 400);
         let mut recorder = BlockRecorder::start(&kernel());
-        let tracer = trace_queue(&disk);
+        let tracer = trace_requests(&disk);
         // None where another is: bpftrace tells requests apart by where they are.
         let args = ["--rw=read:60k", "--bs=4k", "--number_ios=1000", "--ioengine=libaio"];
         let args = [&args[..], &["--iodepth=224"]].concat();
@@ -205,13 +205,81 @@ fn time_in_the_queue() {
         let totals = recorder.tick();
         println!("lost: {:?}", totals.lost);
         let counts = totals.of_pid(&disk, "read", pid);
-        assert_eq!((counts.operations, traced["count"]), (1000, 1000));
-        for (name, sum) in [("queue", counts.queue.sum), ("device", counts.device.sum)] {
-            let expected = traced[name];
-            println!("{name}: {sum} ns, by bpftrace {expected} ns");
-            assert!((sum as f64 / expected as f64 - 1.0).abs() < 0.02, "{name}: {sum}, {expected}");
-        }
+        assert_eq!(counts.operations, 1000);
+        traced.check(pid, &counts, "reads");
         assert!(counts.queue.sum * 5 > counts.device.sum, "they did not wait: {counts:?}");
+    });
+}
+
+/// Requests that are submitted together, for which the kernel reads its clock once: each has its own
+/// times all the same, by every scheduler, with limits on writeback and without, and where the kernel
+/// keeps no counters of the device.
+#[test]
+fn times_of_batches() {
+    let _serial = serial();
+    let schedulers = Loop::in_memory(1).schedulers();
+    for scheduler in &schedulers {
+        for (property, value) in [("wbt_lat_usec", "2000"), ("wbt_lat_usec", "0"), ("iostats", "0")]
+        {
+            repeatable(|| times_of_batches_with(scheduler, (property, value)));
+        }
+    }
+}
+
+fn times_of_batches_with(scheduler: &str, (property, value): (&str, &str)) {
+    let disk = Loop::in_memory(256);
+    disk.set_scheduler(scheduler);
+    disk.set(property, value);
+    let mut recorder = BlockRecorder::start(&kernel());
+    let tracer = trace_requests(&disk);
+    let mut runs = Vec::new();
+    for engine in ["io_uring", "libaio"] {
+        for batch in [1, 16, 128] {
+            let options = [
+                format!("--ioengine={engine}"),
+                format!("--iodepth={batch}"),
+                format!("--iodepth_batch_submit={batch}"),
+                format!("--iodepth_batch_complete_min={batch}"),
+            ];
+            let args: Vec<_> = options.iter().map(String::as_str).collect();
+            let args = [&args[..], &["--rw=read:60k", "--bs=4k", "--number_ios=1024"]].concat();
+            let fio = Fio { path: &disk.path, args: &args, throttle: None }.start();
+            let pid = fio.id();
+            recorder.wait(fio);
+            runs.push((pid, format!("{scheduler}, {property} {value}, {engine}, {batch} at once")));
+        }
+    }
+    let traced = tracer.stop();
+    let totals = recorder.tick();
+    for (pid, what) in &runs {
+        let counts = totals.of_pid(&disk, "read", *pid);
+        assert_eq!(counts.operations, 1024, "{what}; lost: {:?}", totals.lost);
+        traced.check(*pid, &counts, what);
+    }
+    totals.check_nothing_lost();
+}
+
+/// What is only written to memory, the kernel writes to the device in batches.
+#[test]
+fn times_of_writeback() {
+    let _serial = serial();
+    repeatable(|| {
+        let disk = Loop::in_memory(64);
+        let mut recorder = BlockRecorder::start(&kernel());
+        let tracer = trace_requests(&disk);
+        // Pages apart from each other, so that each is a request.
+        let args = ["--rw=write:60k", "--ioengine=psync", "--bs=4k", "--number_ios=800"];
+        let args = [&args[..], &["--end_fsync=1", "--direct=0"]].concat();
+        let fio = Fio { path: &disk.path, args: &args, throttle: None }.start();
+        let pid = fio.id();
+        recorder.wait(fio);
+        let traced = tracer.stop();
+        let totals = recorder.tick();
+        let mut counts = totals.of_pid(&disk, "write", pid);
+        assert_eq!(counts.operations, 800);
+        // The kernel may look at the device first.
+        counts.merge(&totals.of_pid(&disk, "read", pid));
+        traced.check(pid, &counts, "writeback");
     });
 }
 
@@ -240,7 +308,11 @@ fn requests_under_way_when_it_starts() {
     let ended = mine.operations + rest.operations;
     assert!((200 - attached..=200 - earlier).contains(&ended), "{ended} after {earlier} of 200");
     assert!((1..=8).contains(&rest.operations), "{rest:?}");
-    assert_eq!(rest.device.count(), rest.operations, "they have latencies all the same");
+    assert_eq!(
+        rest.device.count(),
+        0,
+        "the kernel's times may be readings of its clock from before"
+    );
     assert!(totals.lost["unmatched"] >= rest.operations);
     totals.check_sums();
 }

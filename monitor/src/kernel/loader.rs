@@ -170,6 +170,11 @@ impl Kernel {
         self.types.enumerator(name)
     }
 
+    /// Whether the kernel has a member, given as `struct.member`.
+    pub fn has_member(&self, path: &str) -> bool {
+        self.types.member(path).is_some()
+    }
+
     /// Constants that have the names and values of enumerators.
     pub fn enumerators(
         &self,

@@ -38,24 +38,39 @@ const NUMBERS: &[&str] = &[
     "REQ_OP_DISCARD",
     "REQ_OP_DRV_IN",
     "__REQ_FAILFAST_DEV",
+    "__REQ_PREFLUSH",
+    "__REQ_FUA",
 ];
 /// Numbers that not every kernel names; the programs do without.
-const OPTIONAL_NUMBERS: &[&str] = &["__RQF_FLUSH_SEQ"];
+const OPTIONAL_NUMBERS: &[&str] = &["__RQF_FLUSH_SEQ", "QUEUE_FLAG_STATS"];
 
 const ISSUE: Alternative =
     Alternative { program: "block_rq_issue", target: Target::TpBtf("block_rq_issue") };
 
-/// The kernel itself notes when requests are issued, but only for devices that something of its own
+/// What is lost where issues are not seen that the kernel notes no exact time for.
+const WITHOUT_ISSUES: Option<&str> = Some(
+    "latencies of devices for which the kernel keeps no statistics, and exact ones of batches",
+);
+
+const ISSUE_INEXACT: Alternative =
+    Alternative { program: "block_rq_issue_inexact", target: Target::TpBtf("block_rq_issue") };
+
+const ISSUE_TIME: Alternative =
+    Alternative { program: "block_rq_issue_time", target: Target::TpBtfOnDemand("block_rq_issue") };
+
+/// From 6.9 on the kernel notes an earlier reading of its clock in requests that a task issues in a
+/// batch: the program looks at every issue, and reads the clock where it has to.
+const ISSUES: Hook =
+    Hook { name: "block_rq_issue", alternatives: &[ISSUE_INEXACT], without: WITHOUT_ISSUES };
+
+/// Before, what the kernel notes is exact, but it does so only for devices that something of its own
 /// wants statistics of, such as its limits on writeback, which are there by default. As this costs more
 /// than all else, it is attached only once there are requests without.
-const ISSUE_TIME: Hook = Hook {
-    name: "block_rq_issue",
-    alternatives: &[Alternative {
-        program: "block_rq_issue_time",
-        target: Target::TpBtfOnDemand("block_rq_issue"),
-    }],
-    without: Some("latencies of devices for which the kernel keeps no statistics"),
-};
+const ISSUES_WITHOUT_STATISTICS: Hook =
+    Hook { name: "block_rq_issue", alternatives: &[ISSUE_TIME], without: WITHOUT_ISSUES };
+
+/// The member that holds the earlier reading.
+const CACHED_CLOCK: &str = "blk_plug.cur_ktime";
 
 /// In the order of attaching: where requests start before where they end, so that none ends without
 /// its start having been seen but those that are under way now.
@@ -73,15 +88,29 @@ const HOOKS: &[Hook] = &[
         without: Some("whose requests are: all are in (other)"),
     },
     tracepoint!("block_rq_complete", None),
-    ISSUE_TIME,
+    // One of the two above.
+    Hook {
+        name: "block_rq_issue",
+        alternatives: &[ISSUE_INEXACT, ISSUE_TIME],
+        without: WITHOUT_ISSUES,
+    },
 ];
 
 /// Wanted too where there is no `block_io_start`: requests that wait are issued by others than made
-/// them.
-const INSERT: Hook = tracepoint!(
-    "block_rq_insert",
-    Some("whose requests are that wait for the device: they are in the kernel's threads")
-);
+/// them, and those that have the device flushed by any.
+const BEFORE_IO_START: &[Hook] = &[
+    tracepoint!(
+        "block_rq_insert",
+        Some("whose requests are that wait for the device: they are in the kernel's threads")
+    ),
+    tracepoint!(
+        "block_getrq",
+        Some(
+            "whose requests are that have the device flushed: they are in (other) or in the kernel's \
+             threads"
+        )
+    ),
+];
 
 /// The entry in the table of probes.
 pub(super) const DESC: ProbeDesc = ProbeDesc {
@@ -103,6 +132,7 @@ struct Block {
     devices: Devices,
     snapshot: Snapshot,
     decoder: Decoder,
+    is_clock_cached: bool,
 }
 
 impl Block {
@@ -120,14 +150,22 @@ impl Block {
                 sizes: &[("FLUSHES", kernel.cpus)],
             },
         )?;
+        let is_clock_cached = kernel.has_member(CACHED_CLOCK);
         for hook in HOOKS {
+            let hook = match (hook.name, is_clock_cached) {
+                ("block_rq_issue", true) => &ISSUES,
+                ("block_rq_issue", false) => &ISSUES_WITHOUT_STATISTICS,
+                _ => hook,
+            };
             kernel.attach(&mut object, hook);
             let by_issue = object
                 .verdicts
                 .last()
                 .is_some_and(|verdict| verdict.state.is_attached_by(&ISSUE.target));
             if by_issue {
-                kernel.attach(&mut object, &INSERT);
+                for hook in BEFORE_IO_START {
+                    kernel.attach(&mut object, hook);
+                }
             }
         }
         super::require(NAME, HOOKS, &object.verdicts)?;
@@ -140,6 +178,7 @@ impl Block {
             devices: Devices::new(&kernel.sys),
             snapshot: Snapshot::default(),
             decoder: Decoder::default(),
+            is_clock_cached,
             object,
         })
     }
@@ -172,8 +211,8 @@ impl Probe for Block {
         let bank = self.banks.ended().into();
         self.take_entries(bank)?;
         self.snapshot.lost = self.lost.drain(bank)?;
-        if self.snapshot.lost[Loss::NoIssueTime as usize] > 0 {
-            self.object.attach_on_demand(&ISSUE_TIME);
+        if !self.is_clock_cached && self.snapshot.lost[Loss::NoIssueTime as usize] > 0 {
+            self.object.attach_on_demand(&ISSUES_WITHOUT_STATISTICS);
         }
         let counted = self.snapshot.entries.iter().map(|entry| entry.key.device);
         for device in counted.chain(self.events.subjects().map(|subject| subject.device)) {

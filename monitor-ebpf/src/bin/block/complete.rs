@@ -1,7 +1,9 @@
 //! What is recorded when a request ends.
 
 use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns};
-use monitor_common::block::{DEVICE, Entry, Key, Loss, Operation, Pending, QUEUE, Subject};
+use monitor_common::block::{
+    DEVICE, Entry, Key, Loss, Operation, PASSTHROUGH, Pending, QUEUE, Subject,
+};
 use monitor_ebpf::{
     atomic, histogram,
     kernel::{Purpose, Request},
@@ -10,6 +12,9 @@ use monitor_ebpf::{
 
 use crate::{EVENTS, FLUSHES, entry, lost, pending};
 
+/// More than what two ways to read the clock at one time differ by.
+const CLOCKS_DIFFER_NS: u64 = 1_000_000;
+
 /// A request has ended, or that many bytes of it.
 #[inline(always)]
 pub fn complete(request: Request, failed: bool, bytes: u32) {
@@ -17,14 +22,12 @@ pub fn complete(request: Request, failed: bool, bytes: u32) {
     let operation = match request.purpose() {
         Purpose::Operation(operation) => operation,
         Purpose::DeviceFlush => return remember_flush(request),
-        Purpose::Passthrough => return lost(Loss::Passthrough),
+        Purpose::Passthrough => return passthrough(request, bytes),
     };
     let place = pending::place_of(request);
     let (entry, operation) = match place {
         // SAFETY: a map value; `operation` is no longer known where nothing remains.
-        Some(place) => unsafe {
-            (entry::entry(&(*place).key, (*place).hash), (*place).key.operation)
-        },
+        Some(place) => unsafe { (entry::entry(&(*place).key), (*place).key.operation) },
         None => {
             let operation = without_start(request, operation) as u16;
             (entry::other(request.device(), operation), operation)
@@ -46,16 +49,31 @@ pub fn complete(request: Request, failed: bool, bytes: u32) {
         if bytes < request.remaining() {
             return;
         }
-        let started = request.started();
-        let mut issued = issued(request, place);
-        if operation == Operation::Flush as u16 {
-            issued = flush_issued(request, started);
-        }
-        match place {
-            Some(place) => (*place).request = 0,
-            None => lost(Loss::Unmatched),
-        }
+        let Some(place) = place else {
+            // What the kernel itself notes of it may be readings of its clock from before.
+            atomic::add(&raw mut (*entry).untimed, 1);
+            return lost(Loss::Unmatched);
+        };
+        let started = (*place).started;
+        let issued = if operation == Operation::Flush as u16 {
+            flush_issued(request, started)
+        } else {
+            issued(request, Some(place))
+        };
+        (*place).request = 0;
         record(entry, started, issued);
+    }
+}
+
+/// Counts a command that only the driver understands.
+#[inline(always)]
+fn passthrough(request: Request, bytes: u32) {
+    if bytes < request.remaining() {
+        return;
+    }
+    if let Some(entry) = entry::other(request.device(), PASSTHROUGH) {
+        // SAFETY: a map value.
+        unsafe { atomic::add(&raw mut (*entry).untimed, 1) };
     }
 }
 
@@ -77,9 +95,10 @@ fn without_start(request: Request, operation: Operation) -> Operation {
 unsafe fn record(entry: *mut Entry, started: u64, issued: u64) {
     // SAFETY: has no arguments.
     let now = unsafe { bpf_ktime_get_ns() };
-    // Who issues requests of others may note the time it read for its own before: then this one was
-    // issued as soon as it was made.
-    let issued = if issued < started && issued != 0 { started } else { issued };
+    // The kernel reads the clock in another way than programs, so that their readings can differ a
+    // little: a request that was issued at once may seem to have been issued before it was made.
+    let is_at_once = started.wrapping_sub(issued) < CLOCKS_DIFFER_NS;
+    let issued = if is_at_once { started } else { issued };
     let (queue_ns, device_ns) = (issued.wrapping_sub(started), now.wrapping_sub(issued));
     // SAFETY: a map value, which goes on behind the slots; and the slots are some.
     unsafe {
@@ -141,13 +160,17 @@ fn remember_flush(request: Request) {
     pending::end(request);
 }
 
-/// When a request was last issued, as the kernel noted it or else a program of ours; 0 if neither did.
+/// When a request was last issued; 0 if neither the kernel nor a program noted it. The later of both
+/// times is right: what a program noted of the last time is no earlier than the kernel's reading of a
+/// clock from before; and where no program noted the last time, the kernel did, exactly, and later than
+/// anything of earlier times.
 #[inline(always)]
 fn issued(request: Request, place: Option<*mut Pending>) -> u64 {
-    match (request.issued(), place) {
+    let noted = request.issued();
+    match place {
         // SAFETY: a map value, which this request owns.
-        (0, Some(place)) => unsafe { (*place).issued },
-        (issued, _) => issued,
+        Some(place) => unsafe { (*place).issued }.max(noted),
+        None => noted,
     }
 }
 

@@ -18,17 +18,21 @@ use crate::{COUNTED, USED, lost};
 const WORDS: usize = size_of::<Key>() / 8;
 const STATE_SHIFT: u32 = 32;
 
-/// Where keys differ that are used at the same time.
+/// 2^64 divided by the golden ratio: spreads what it is multiplied with.
+pub const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Where to look for a key first, by what differs in keys that are used at the same time.
 #[inline(always)]
-pub fn hash(key: &Key) -> u64 {
-    u64::from(key.tgid) ^ u64::from(key.device) << 32 ^ u64::from(key.operation) << 28
+fn hash(key: &Key) -> u32 {
+    let key = u64::from(key.tgid) ^ u64::from(key.device) << 32 ^ u64::from(key.operation) << 28;
+    (key.wrapping_mul(GOLDEN) >> 32) as u32
 }
 
 /// The entry of a key; if the table is full, that of nobody known.
 #[inline(always)]
-pub fn entry(key: &Key, hash: u64) -> Option<*mut Entry> {
+pub fn entry(key: &Key) -> Option<*mut Entry> {
     let bank = bank::active();
-    if let Some(found) = find(key, hash as u32, bank, (0, PROCESS_ENTRIES)) {
+    if let Some(found) = find(key, hash(key), bank, (0, PROCESS_ENTRIES)) {
         return Some(found);
     }
     lost(Loss::TableFull);
@@ -39,8 +43,8 @@ pub fn entry(key: &Key, hash: u64) -> Option<*mut Entry> {
 #[inline(always)]
 pub fn other(device: u32, operation: u16) -> Option<*mut Entry> {
     let key = Key::other(device, operation);
-    // Four operations to a device.
-    let hash = device << 2 ^ u32::from(operation);
+    // Up to eight operations to a device.
+    let hash = device << 3 ^ u32::from(operation);
     let found = find(&key, hash, bank::active(), (PROCESS_ENTRIES, OTHER_ENTRIES));
     if found.is_none() {
         lost(Loss::OtherFull);

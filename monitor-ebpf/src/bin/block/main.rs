@@ -1,9 +1,10 @@
 //! `block`: how long every request to a block device waits in its queue and for the device, whose it
 //! is, and what it moved.
 //!
-//! A request is made in the context of who asked for it, which is noted in a place found by the
-//! request's address. All else happens when it ends, from the times that the kernel itself notes in
-//! every request.
+//! A request is made in the context of who asked for it, which is noted in a slot found by the
+//! request's address, with the time. Where the kernel itself notes exact times in every request, these
+//! are taken; where it may take an earlier reading of its clock, it is read here. All else happens when
+//! the request ends.
 #![no_std]
 #![no_main]
 
@@ -13,7 +14,6 @@ mod pending;
 
 use aya_ebpf::{
     btf_maps::Array,
-    helpers::bpf_ktime_get_ns,
     macros::{btf_map, btf_tracepoint},
     programs::BtfTracePointContext,
 };
@@ -23,7 +23,7 @@ use monitor_common::{
 };
 use monitor_ebpf::{
     bank,
-    kernel::Request,
+    kernel::{Bio, Request, Task},
     ledger::{self, Ledger},
     slow::SlowRing,
 };
@@ -73,12 +73,31 @@ pub fn block_rq_issue(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// A request was given to the device that the kernel does not note the time for. It does so only for
-/// devices that something of its own wants statistics of, as its limits on writeback do by default.
+/// A request is about to be made for a bio. Only before 6.5, where one that has the device flushed is
+/// not seen again in the context of who asked for it.
+#[btf_tracepoint(function = "block_getrq")]
+pub fn block_getrq(ctx: BtfTracePointContext) -> i32 {
+    pending::start_with_flush(Bio::from_arg(&ctx, 0));
+    0
+}
+
+/// A request was given to the device, and the kernel does not note the exact time: it takes an earlier
+/// reading of its clock, from 6.9 on, or it does not keep statistics of the device.
+#[btf_tracepoint(function = "block_rq_issue")]
+pub fn block_rq_issue_inexact(ctx: BtfTracePointContext) -> i32 {
+    let request = Request::from_arg(&ctx, 0);
+    if Task::current().has_plug() || !request.is_issue_noted() {
+        pending::issue(request);
+    }
+    0
+}
+
+/// A request was given to the device. Attached when there are requests that the kernel did not note the
+/// time for: it does so only for devices that something of its own wants statistics of, as its limits
+/// on writeback do by default.
 #[btf_tracepoint(function = "block_rq_issue")]
 pub fn block_rq_issue_time(ctx: BtfTracePointContext) -> i32 {
-    // SAFETY: has no arguments.
-    pending::issue(Request::from_arg(&ctx, 0), unsafe { bpf_ktime_get_ns() });
+    pending::issue(Request::from_arg(&ctx, 0));
     0
 }
 

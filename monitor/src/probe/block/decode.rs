@@ -6,16 +6,16 @@ use std::{
 };
 
 use monitor_common::{
-    block::{DEVICE, Entry, LATENCIES, Loss, Losses, Operation, QUEUE, Subject},
+    block::{DEVICE, Entry, LATENCIES, Loss, Losses, Operation, PASSTHROUGH, QUEUE, Subject},
     hist::COARSE_SHIFT,
 };
 
 use crate::{
     event::Among,
     metric::{
-        BLOCK_DEVICE_LATENCY, BLOCK_ERRORS, BLOCK_IO, BLOCK_OPERATIONS, BLOCK_QUEUE_LATENCY,
-        MetricDesc, PROCESS_BLOCK_DEVICE_LATENCY, PROCESS_BLOCK_ERRORS, PROCESS_BLOCK_IO,
-        PROCESS_BLOCK_OPERATIONS, PROCESS_BLOCK_QUEUE_LATENCY,
+        BLOCK_DEVICE_LATENCY, BLOCK_ERRORS, BLOCK_IO, BLOCK_OPERATIONS, BLOCK_PASSTHROUGH,
+        BLOCK_QUEUE_LATENCY, MetricDesc, PROCESS_BLOCK_DEVICE_LATENCY, PROCESS_BLOCK_ERRORS,
+        PROCESS_BLOCK_IO, PROCESS_BLOCK_OPERATIONS, PROCESS_BLOCK_QUEUE_LATENCY,
     },
     probe::{ledger::Ledger, room::Room},
     sample::{Attributes, Owner, Sample, Value},
@@ -91,6 +91,10 @@ impl Decoder {
         }
         let mut host: BTreeMap<(u32, u16), Entry> = BTreeMap::new();
         for entry in &snapshot.entries {
+            if entry.key.operation == PASSTHROUGH {
+                passthrough(entry, &snapshot.names, sink);
+                continue;
+            }
             let attributes =
                 self.attributes(&snapshot.names, (entry.key.device, entry.key.operation));
             self.entry(entry, (&OF_PROCESS, Owner::from(&entry.key.process())), &attributes, sink);
@@ -160,6 +164,15 @@ impl Decoder {
             sink(Sample { metric, owner, attributes, value: Value::Increase(increase) });
         }
     }
+}
+
+/// Commands that only drivers understand.
+fn passthrough(entry: &Entry, names: &Names, sink: &mut dyn FnMut(Sample<'_>)) {
+    let name = names.get(&entry.key.device).map_or("", String::as_str);
+    let attributes = Attributes::new([("system.device", name)]);
+    let value = Value::Increase(entry.untimed);
+    let metric = &BLOCK_PASSTHROUGH;
+    sink(Sample { metric, owner: Owner::Host, attributes: &attributes, value });
 }
 
 /// Adds what another entry counted.

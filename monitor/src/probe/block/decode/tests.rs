@@ -128,6 +128,16 @@ fn what_has_no_latencies_counts_all_the_same() {
 }
 
 #[test]
+fn driver_commands_are_no_operations_and_no_losses() {
+    let mut commands = entry(Key::other(DISK, PASSTHROUGH), &[]);
+    commands.untimed = 7;
+    let seen = decode(vec![commands], [0; _]);
+    assert_eq!(number(&seen, &BLOCK_PASSTHROUGH, "nvme0n1"), 7);
+    let lost = seen.iter().filter(|seen| seen.0 == AGENT_LOST.name);
+    assert!(lost.clone().all(|seen| seen.3 == 0) && lost.count() + 1 == seen.len(), "{seen:?}");
+}
+
+#[test]
 fn who_is_called_other_is_not_the_rest() {
     let mut key = key(5, Operation::Read);
     key.comm = Key::other(DISK, 0).comm;
