@@ -2,6 +2,7 @@
 
 pub mod attach;
 pub mod btf;
+pub mod disk;
 pub mod iter;
 pub mod loader;
 mod members;

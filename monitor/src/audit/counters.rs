@@ -7,7 +7,10 @@ use std::{
 };
 
 use super::comparison::COMPARISONS;
-use crate::host::{HostPaths, ProcFile};
+use crate::{
+    host::{HostPaths, ProcFile},
+    kernel::disk,
+};
 
 /// A counter of the kernel.
 pub(super) struct Counter {
@@ -176,7 +179,7 @@ impl Counters {
             take(&mut reading, *kind, text, |device| {
                 let is_accounted = || device.is_empty() || is_accounted(&self.block, device);
                 let known = accounted.entry(device.to_owned()).or_insert_with(is_accounted);
-                known.then(|| device.to_owned())
+                known.then(|| disk::visible(device).into_owned())
             });
         }
         for (namespace, pid) in &self.namespaces {

@@ -222,3 +222,25 @@ fn both_forms_of_the_network_counters_are_read() {
     };
     assert_eq!((value("retransmits"), value("udp_datagrams_sent")), (Some(37), Some(234)));
 }
+
+/// With native multipath a disk is made of hidden ones, one for each path to it.
+#[test]
+fn what_paths_to_a_disk_count_is_the_disks() {
+    let scratch = Scratch::new("audit-paths");
+    let mut disks = String::from(" 259 0 nvme0n1 9 0 72 0 90 0 0 0 0 0 0 0 0 0\n");
+    for (minor, name, writes) in [(1, "nvme0c0n1", 30), (3, "nvme0c1n1", 12)] {
+        scratch.write(&format!("sys/block/{name}/mq/0/tags"), "");
+        scratch.write(&format!("sys/block/{name}/queue/iostats"), "1\n");
+        disks += &format!(" 259 {minor} {name} 0 0 0 0 {writes} 0 0 0 0 0 0 0 0 0\n");
+    }
+    scratch.write("proc/diskstats", &disks);
+    let paths = HostPaths {
+        proc: scratch.path("proc"),
+        sys: scratch.path("sys"),
+        root: scratch.path("root"),
+    };
+    let reading = Counters::new(&paths).read();
+    let writes = COMPARISONS.iter().position(|comparison| comparison.name == "writes").unwrap();
+    let found = reading[writes].as_ref().unwrap();
+    assert_eq!(found.iter().collect::<Vec<_>>(), [(&"nvme0n1".to_owned(), &42)]);
+}

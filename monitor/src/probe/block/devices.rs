@@ -8,6 +8,8 @@ use std::{
 
 use monitor_common::block::major_minor;
 
+use crate::kernel::disk;
+
 /// How many names are remembered of devices that may be gone.
 const KNOWN: usize = 1024;
 
@@ -59,18 +61,8 @@ impl Devices {
             let number = [words.next()?, words.next()?].map(str::parse);
             (number == [Ok(major), Ok(minor)]).then(|| words.next())?
         })?;
-        Some(disk_of_path(name).unwrap_or_else(|| name.to_owned()))
+        Some(disk::visible(name).into_owned())
     }
-}
-
-/// The name of the disk that `nvme0c1n2` is a path to, which is `nvme0n2`: the kernel names paths by
-/// the subsystem, the controller and the namespace, and disks by the first and the last.
-fn disk_of_path(name: &str) -> Option<String> {
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let (subsystem, rest) = name.strip_prefix("nvme")?.split_once('c')?;
-    let (controller, namespace) = rest.split_once('n')?;
-    let is_path = [subsystem, controller, namespace].into_iter().all(is_number);
-    is_path.then(|| format!("nvme{subsystem}n{namespace}"))
 }
 
 #[cfg(test)]
@@ -105,8 +97,6 @@ mod tests {
         assert_eq!(devices.name(device(259, 4)), "nvme1n2");
         assert_eq!(devices.name(device(252, 7)), "dm-7");
         assert_eq!(devices.name(device(259, 5)), "259:5");
-        assert_eq!(disk_of_path("nvme1c0n2p1"), None);
-        assert_eq!(disk_of_path("nvme1n2"), None);
         fs::remove_dir_all(sys).unwrap();
     }
 }
