@@ -17,7 +17,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use self::{groups::Groups, kept::Kept, processes::Processes, series::SeriesSet, settle::Settled};
+use self::{
+    exemplar::Exemplars, groups::Groups, kept::Kept, processes::Processes, series::SeriesSet,
+    settle::Settled,
+};
 use crate::{
     attribution::Group,
     event::Among,
@@ -51,6 +54,9 @@ pub struct Aggregate {
     booted: SystemTime,
     /// When the tick under way began.
     since: SystemTime,
+    /// The latest start of a series.
+    latest_start: SystemTime,
+    exemplars: Exemplars,
 }
 
 impl Aggregate {
@@ -71,7 +77,31 @@ impl Aggregate {
             ]),
             booted,
             since: start,
+            latest_start: start,
+            exemplars: Exemplars::default(),
         }
+    }
+
+    /// Begins a tick that ended at `now`, by a clock that may have been set, and took `interval`, on a
+    /// host that was booted at `booted` by the same clock. A start never moves while its series counts on,
+    /// and never lies after the series' own time: where the clock was set to a time before the start of a
+    /// series, all series restart together, and count what happened in this tick and later. Returns
+    /// whether they do.
+    pub fn begin(&mut self, now: SystemTime, interval: Duration, booted: SystemTime) -> bool {
+        self.booted = booted.min(now);
+        self.since = self.since.min(now.checked_sub(interval).unwrap_or(now));
+        let since = self.since;
+        self.groups.set_since(since);
+        self.places.set_since(since);
+        let restarts = self.latest_start > now;
+        if restarts {
+            self.groups.restart(since);
+            self.places.restart(since);
+            self.host.restart(since);
+            self.kept.restart(since);
+            self.settled.iter_mut().flatten().for_each(|settled| settled.restart(since));
+        }
+        restarts
     }
 
     /// From now on at most `top` groups are exported.
@@ -133,6 +163,9 @@ impl Aggregate {
 
     /// Has the series that count a slow latency, of a process of this group, show it as an example.
     pub fn exemplify(&mut self, group: &Arc<Group>, among: &Among, exemplar: &Arc<Exemplar>) {
+        if !self.exemplars.take(exemplar) {
+            return;
+        }
         self.groups.exemplify(group, &among.group, exemplar);
         match self.sum_of(among.host.metric, |(host, _)| host) {
             Some(settled) => settled.exemplify(exemplar),
@@ -173,7 +206,7 @@ impl Aggregate {
         now: SystemTime,
         interval: Duration,
     ) -> (Vec<Series>, Vec<ProcessRow>) {
-        let mut series = self.kept.series().to_vec();
+        let mut series: Vec<_> = self.kept.series().collect();
         self.host.collect(&mut series);
         for ((metric, _), settled) in SUMS.iter().zip(&mut self.settled) {
             let Some(settled) = settled else { continue };
@@ -200,6 +233,10 @@ impl Aggregate {
         series.sort_by_cached_key(|series| {
             places.iter().position(|metric| std::ptr::eq(*metric, series.metric))
         });
+        let retired = [&self.groups, &self.places].map(Groups::retired_since);
+        let starts = series.iter().map(|series| series.start).chain(retired);
+        self.latest_start = starts.max().unwrap_or(now);
+        self.exemplars.end_tick();
         self.groups.choose(now, interval);
         self.places.choose(now, interval);
         self.since = now;

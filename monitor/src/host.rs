@@ -22,7 +22,7 @@ mod temperature;
 use std::fmt::{self, Display, Formatter};
 use std::io;
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use thiserror::Error;
 
@@ -133,10 +133,16 @@ impl Emit<'_> {
     }
 }
 
-/// When the host was booted; now, where that is not known.
-pub fn booted() -> SystemTime {
-    let seconds = sysinfo::System::boot_time().map(Duration::from_secs);
-    seconds.map_or_else(|_| SystemTime::now(), |seconds| UNIX_EPOCH + seconds)
+/// When the host was booted, by a wall clock that says `now`.
+pub fn booted(now: SystemTime) -> SystemTime {
+    let mut since = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    #[expect(unsafe_code, reason = "the standard library does not know the time since boot")]
+    // SAFETY: the pointer is valid, and the clock always exists.
+    unsafe {
+        libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut since);
+    }
+    let since = Duration::new(since.tv_sec.cast_unsigned(), since.tv_nsec as u32);
+    now.checked_sub(since).unwrap_or(now)
 }
 
 /// The host's gauges.

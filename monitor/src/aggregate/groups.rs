@@ -141,6 +141,24 @@ impl Groups {
         }
     }
 
+    /// Has series that begin in the tick under way count since `since`.
+    pub(super) fn set_since(&mut self, since: SystemTime) {
+        self.chosen = since;
+    }
+
+    /// Has all series count from zero again, since `since`.
+    pub(super) fn restart(&mut self, since: SystemTime) {
+        let exported = self.exported.values_mut();
+        exported.chain([&mut self.other, &mut self.retired]).for_each(|it| it.restart(since));
+        self.start = since;
+        self.removed.clear();
+    }
+
+    /// The latest time since which a series of `(retired)` counts, or would.
+    pub(super) fn retired_since(&self) -> SystemTime {
+        self.removed.iter().map(|(_, at)| *at).fold(self.start, SystemTime::max)
+    }
+
     /// Begins a tick.
     pub(super) fn begin_tick(&mut self) {
         self.exported.values_mut().for_each(SeriesSet::begin_tick);

@@ -14,14 +14,26 @@ const REMEMBERED: usize = 4096;
 /// The series of this tick, and those before to tell since when each counts.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
-    series: Vec<Series>,
+    series: Vec<Entry>,
     /// Those of the tick before that were not added yet in this one.
-    before: Vec<Option<Series>>,
+    before: Vec<Option<Entry>>,
     /// Where in `before` the next series probably is: they come in the same order in each tick.
     next: usize,
     /// Counters that are gone, and may come back and go on: a CPU that is offline, a file that could
     /// not be read. The last one went last.
-    gone: VecDeque<Series>,
+    gone: VecDeque<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    metric: &'static MetricDesc,
+    attributes: Attributes,
+    /// Since when it counts.
+    start: SystemTime,
+    /// As it was read.
+    value: f64,
+    /// What it had counted at `start`.
+    base: f64,
 }
 
 impl Kept {
@@ -34,19 +46,34 @@ impl Kept {
     /// Ends it.
     pub(super) fn end(&mut self) {
         let gone = self.before.drain(..).flatten();
-        self.gone.extend(gone.filter(|series| series.metric.kind == Kind::Counter));
+        self.gone.extend(gone.filter(Entry::is_counter));
         let excess = self.gone.len().saturating_sub(REMEMBERED);
         self.gone.drain(..excess);
     }
 
     /// The series of the last tick.
-    pub(super) fn series(&self) -> &[Series] {
-        &self.series
+    pub(super) fn series(&self) -> impl Iterator<Item = Series> {
+        self.series.iter().map(|entry| Series {
+            metric: entry.metric,
+            attributes: entry.attributes.clone(),
+            start: entry.start,
+            value: Point::Number(entry.value - entry.base),
+        })
+    }
+
+    /// Has all counters count from zero again, since `since`.
+    pub(super) fn restart(&mut self, since: SystemTime) {
+        for entry in self.series.iter_mut().chain(&mut self.gone) {
+            entry.start = since;
+            if entry.is_counter() {
+                entry.base = entry.value;
+            }
+        }
     }
 
     /// Forgets the series that `is_gone` says so of: should they come back, they are others.
     pub(super) fn remove(&mut self, is_gone: &dyn Fn(&MetricDesc, &Attributes) -> bool) {
-        let stays = |series: &Series| !is_gone(series.metric, &series.attributes);
+        let stays = |entry: &Entry| !is_gone(entry.metric, &entry.attributes);
         self.series.retain(stays);
         self.gone.retain(stays);
     }
@@ -61,33 +88,33 @@ impl Kept {
         first: SystemTime,
         since: SystemTime,
     ) {
-        let start = match self.take(metric, attributes) {
-            Some(Series { value: Point::Number(last), .. })
-                if metric.kind == Kind::Counter && value < last =>
-            {
-                since
-            }
-            Some(last) => last.start,
-            None => first,
+        let (start, base) = match self.take(metric, attributes) {
+            Some(last) if last.is_counter() && value < last.value => (since, 0.0),
+            Some(last) => (last.start, last.base),
+            None => (first, 0.0),
         };
-        let (attributes, value) = (attributes.clone(), Point::Number(value));
-        self.series.push(Series { metric, attributes, start, value });
+        self.series.push(Entry { metric, attributes: attributes.clone(), start, value, base });
     }
 
     /// The same series when it was there last.
-    fn take(&mut self, metric: &MetricDesc, attributes: &Attributes) -> Option<Series> {
-        let is_it = |series: &Series| {
-            std::ptr::eq(series.metric, metric) && series.attributes == *attributes
-        };
+    fn take(&mut self, metric: &MetricDesc, attributes: &Attributes) -> Option<Entry> {
+        let is_it =
+            |entry: &Entry| std::ptr::eq(entry.metric, metric) && entry.attributes == *attributes;
         let (earlier, later) = self.before.split_at(self.next);
         let mut probable = later.iter().chain(earlier);
-        let Some(place) = probable.position(|series| series.as_ref().is_some_and(is_it)) else {
+        let Some(place) = probable.position(|entry| entry.as_ref().is_some_and(is_it)) else {
             let place = self.gone.iter().position(is_it)?;
             return self.gone.remove(place);
         };
         let place = (self.next + place) % self.before.len();
         self.next = place + 1;
         self.before[place].take()
+    }
+}
+
+impl Entry {
+    fn is_counter(&self) -> bool {
+        self.metric.kind == Kind::Counter
     }
 }
 
@@ -111,8 +138,8 @@ mod tests {
         }
         kept.end();
         let seconds =
-            |series: &Series| series.start.duration_since(at(0)).unwrap_or_default().as_secs();
-        kept.series().iter().map(seconds).collect()
+            |series: Series| series.start.duration_since(at(0)).unwrap_or_default().as_secs();
+        kept.series().map(seconds).collect()
     }
 
     #[test]
@@ -156,7 +183,7 @@ mod tests {
             kept.begin();
             kept.add(&HOST_LOAD_1M, &Attributes::default(), value, at(1), at(2));
             kept.end();
-            assert_eq!(kept.series()[0].start, at(1));
+            assert!(kept.series().all(|series| series.start == at(1)));
         }
         kept.begin();
         kept.end();

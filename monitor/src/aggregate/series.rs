@@ -139,6 +139,17 @@ impl SeriesSet {
         }));
     }
 
+    /// Counts from zero again, since `since`.
+    pub(super) fn restart(&mut self, since: SystemTime) {
+        for entry in &mut self.series {
+            entry.start = since;
+            match &mut entry.total {
+                Total::Count(total) | Total::Level(total) => *total = 0,
+                Total::Histogram(total) => *total = Histogram::empty(total.shift),
+            }
+        }
+    }
+
     /// Begins a tick: nothing is known yet of how much there is.
     pub(super) fn begin_tick(&mut self) {
         for entry in &mut self.series {

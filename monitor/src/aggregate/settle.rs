@@ -34,6 +34,8 @@ pub(super) struct Settled {
     ticks: u32,
     /// Durations that no group was given.
     lost: u64,
+    /// How many of them were lost before `start`.
+    lost_before: u64,
     /// One of those that were measured.
     exemplar: Option<Arc<Exemplar>>,
 }
@@ -53,6 +55,7 @@ impl Settled {
             least: None,
             ticks: 0,
             lost: 0,
+            lost_before: 0,
             exemplar: None,
         }
     }
@@ -95,9 +98,20 @@ impl Settled {
         }
     }
 
+    /// Counts from zero again, since `since`, as the groups do. What is held back is published when a
+    /// group is given it.
+    pub(super) fn restart(&mut self, since: SystemTime) {
+        self.start = since;
+        self.published.clear();
+        self.owed.clear();
+        self.sum_ns = 0;
+        self.lost_before = self.lost;
+        self.exemplar = None;
+    }
+
     /// Durations that were measured and that no group was given for a long time.
     pub(super) fn lost(&self) -> u64 {
-        self.lost
+        self.lost - self.lost_before
     }
 
     /// What is published.

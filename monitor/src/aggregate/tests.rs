@@ -1,5 +1,7 @@
 //! The groups always add up to the host.
 
+mod clock;
+
 use std::collections::BTreeMap;
 
 use monitor_common::{
@@ -10,7 +12,10 @@ use monitor_common::{
 use super::*;
 use crate::{
     event::SeriesKey,
-    metric::{Kind, PROCESS_CONTEXT_SWITCHES, PROCESS_CPU_TIME, PROCESS_FORKS, SYSTEM_DISK_IO},
+    metric::{
+        HOST_LOAD_1M, Kind, PROCESS_CONTEXT_SWITCHES, PROCESS_CPU_TIME, PROCESS_FORKS,
+        SYSTEM_DISK_IO,
+    },
     sample::Process,
     view::{Histogram, Point},
 };
@@ -197,18 +202,11 @@ fn groups_of_the_same_cost_do_not_take_turns() {
 
 #[test]
 fn values_kept_by_others_vanish_with_their_source() {
-    static GAUGE: MetricDesc = MetricDesc {
-        name: "test",
-        unit: "1",
-        kind: Kind::Gauge,
-        attributes: &[],
-        help: "",
-        source: "",
-    };
     let none = Attributes::default();
     let mut feed = Feed::new(1);
-    feed.0.refresh(|sink| sink(sample(&GAUGE, None, &none, Value::Gauge(2.0))));
-    let has = |series: &[Series]| series.iter().any(|series| std::ptr::eq(series.metric, &GAUGE));
+    feed.0.refresh(|sink| sink(sample(&HOST_LOAD_1M, None, &none, Value::Gauge(2.0))));
+    let has =
+        |series: &[Series]| series.iter().any(|series| std::ptr::eq(series.metric, &HOST_LOAD_1M));
     assert!(has(&feed.finish(1)));
     assert!(has(&feed.finish(2)), "until it is refreshed");
     feed.0.refresh(|_| {});

@@ -60,6 +60,7 @@ pub(super) struct Ticker {
 impl Ticker {
     /// Loads everything. What does not work is reported in the view, and the rest goes on.
     pub(super) fn new(config: &Config, records: Arc<Records>) -> Self {
+        let now = SystemTime::now();
         let paths = config.host.paths();
         let mut problems = Vec::new();
         or_problem(namespace::check(), &mut problems);
@@ -68,7 +69,7 @@ impl Ticker {
         Self {
             probes,
             attributor: Attributor::new(config.groups.by, &paths, mount.clone()),
-            aggregate: Aggregate::new(config.groups.top, SystemTime::now(), host::booted()),
+            aggregate: Aggregate::new(config.groups.top, now, host::booted(now)),
             cgroups: Cgroups::new(&paths, mount.as_ref()),
             host: or_problem(Host::new(&paths), &mut problems),
             agent: Agent::default(),
@@ -143,6 +144,13 @@ impl Ticker {
     fn tick(&mut self) -> View {
         let begin = Instant::now();
         let taken = self.take_snapshots();
+        let (now, elapsed) = (SystemTime::now(), taken - self.last);
+        self.last = taken;
+        if self.aggregate.begin(now, elapsed, host::booted(now)) {
+            tracing::warn!(
+                "the wall clock was set back to before the start of some series; all series restart at 0"
+            );
+        }
         for loaded in &mut self.probes {
             let Some(probe) = loaded.probe_mut() else { continue };
             probe.decode(&mut |sample| {
@@ -169,10 +177,8 @@ impl Ticker {
         });
         let probes = self.statuses();
         self.refresh(&probes);
-        let elapsed = taken - self.last;
-        self.last = taken;
         self.tick += 1;
-        let (series, processes) = self.aggregate.finish(SystemTime::now(), elapsed);
+        let (series, processes) = self.aggregate.finish(now, elapsed);
         let probes_run = |name: &str| {
             self.probes.iter().any(|loaded| loaded.desc.name == name && loaded.probe().is_some())
         };
@@ -183,6 +189,7 @@ impl Ticker {
         let known = self.problems.iter().cloned();
         let view = View {
             tick: self.tick,
+            time: now,
             interval: elapsed,
             series,
             processes,

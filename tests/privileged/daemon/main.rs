@@ -5,6 +5,7 @@ mod bad_input;
 mod bpf_log;
 mod btf;
 mod cgroups;
+mod clock;
 mod events;
 mod forks;
 mod groups;

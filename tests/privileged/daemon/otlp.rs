@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
+    process::Command,
     sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -27,13 +28,13 @@ const STOP: Duration = Duration::from_secs(2);
 type Requests = Mutex<Vec<(String, Vec<u8>)>>;
 
 /// A receiver that takes all. Its thread ends with the tests.
-struct Receiver {
+pub(super) struct Receiver {
     address: SocketAddr,
     requests: Arc<Requests>,
 }
 
 impl Receiver {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("there are free ports");
         let address = listener.local_addr().expect("it is bound");
         let requests = Arc::<Requests>::default();
@@ -49,6 +50,13 @@ impl Receiver {
 
     /// A daemon that sends here each second.
     fn daemon(&self, args: &[&str]) -> Daemon {
+        let daemon = Daemon::launch(self.program(), args.iter().copied());
+        daemon.wait_ready();
+        daemon
+    }
+
+    /// Its program.
+    pub(super) fn program(&self) -> Command {
         let mut program = clean(executable());
         program
             .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{}", self.address))
@@ -56,20 +64,18 @@ impl Receiver {
             .env("OTEL_EXPORTER_OTLP_COMPRESSION", "none")
             .env("OTEL_METRIC_EXPORT_INTERVAL", "1000")
             .env("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test");
-        let daemon = Daemon::launch(program, args.iter().copied());
-        daemon.wait_ready();
-        daemon
+        program
     }
 
     /// The requests to a path so far.
-    fn bodies(&self, path: &str) -> Vec<Vec<u8>> {
+    pub(super) fn bodies(&self, path: &str) -> Vec<Vec<u8>> {
         let requests = self.requests.lock().expect("nobody panics with it");
         let matching = requests.iter().filter(|(to, _)| to == path);
         matching.map(|(_, body)| body.clone()).collect()
     }
 
     /// All log records so far, with their attributes.
-    fn records(&self) -> Vec<(LogRecord, BTreeMap<String, String>)> {
+    pub(super) fn records(&self) -> Vec<(LogRecord, BTreeMap<String, String>)> {
         let bodies = self.bodies("/v1/logs");
         let requests = bodies.iter().map(|body| {
             ExportLogsServiceRequest::decode(body.as_slice()).expect("it is a message")
@@ -127,7 +133,7 @@ fn converse(stream: &TcpStream, taken: &Requests) {
     }
 }
 
-fn texts(pairs: &[KeyValue]) -> BTreeMap<String, String> {
+pub(super) fn texts(pairs: &[KeyValue]) -> BTreeMap<String, String> {
     let text = |value: &Value| match value {
         Value::StringValue(text) => text.clone(),
         Value::IntValue(number) => number.to_string(),
