@@ -100,6 +100,18 @@ fn a_unit_that_is_restarted_goes_on_counting() {
 }
 
 #[test]
+fn a_controller_that_is_turned_off_and_on_goes_on_counting() {
+    let mut tree = Tree::new("controller", false);
+    tree.collect();
+    for (written, counted) in [([3, 3, 30], 30_000), ([1, 1, 5], 35_000), ([4, 1, 5], 35_000)] {
+        // The file stays the same: it is overwritten.
+        tree.stat("system.slice/web.service", written);
+        tree.collect();
+        assert_eq!(tree.throttled("web.service"), Some(counted));
+    }
+}
+
+#[test]
 fn pressure_has_every_resource_and_both_kinds() {
     let mut tree = Tree::new("pressure", true);
     tree.collect();

@@ -82,6 +82,14 @@ struct Reading {
     values: Values,
 }
 
+impl Reading {
+    /// Whether a later one is of the same counters.
+    fn goes_on(&self, later: &Self) -> bool {
+        let has_grown = self.values.iter().zip(later.values).all(|(before, now)| now >= *before);
+        self.inode == later.inode && has_grown
+    }
+}
+
 impl Watch {
     pub(super) fn new(mount: CgroupMount, source: Source) -> Self {
         Self {
@@ -236,8 +244,9 @@ impl File {
         sink: &mut dyn FnMut(&'static MetricDesc, &Attributes, u64),
     ) {
         let base = match before {
-            Some(Reading { inode, values }) if inode == now.inode => values,
-            // Another cgroup of the same name, as of a unit that was restarted.
+            Some(before) if before.goes_on(&now) => before.values,
+            // Another cgroup of the same name, as of a unit that was restarted, or a controller that was
+            // turned off and on.
             Some(_) => Values::default(),
             None if new => Values::default(),
             None => now.values,

@@ -7,6 +7,7 @@ use crate::sample::Attributes;
 
 pub(super) struct Paging {
     vmstat: ProcFile,
+    minor: u64,
     faults: u64,
     major: u64,
     swapped_in: u64,
@@ -20,6 +21,7 @@ impl Paging {
         let direction = |direction| Attributes::new([("system.paging.direction", direction)]);
         Self {
             vmstat: ProcFile::new(paths.proc.join("vmstat")),
+            minor: 0,
             faults: 0,
             major: 0,
             swapped_in: 0,
@@ -45,11 +47,14 @@ impl Part for Paging {
                 "pswpout" => &mut self.swapped_out,
                 _ => continue,
             };
-            if let Ok(value) = value.parse() {
-                *field = value;
+            if let Ok(value) = value.parse::<u64>() {
+                // The sum lacks a CPU for a moment while it goes offline. Nothing sets it back.
+                *field = value.max(*field);
                 found += 1;
             }
         }
+        // Major ones are read later, and some more are among them.
+        self.minor = self.minor.max(self.faults.saturating_sub(self.major));
         match found {
             4 => Ok(()),
             _ => Err(self.vmstat.lacks("pgfault, pgmajfault, pswpin and pswpout")),
@@ -58,8 +63,7 @@ impl Part for Paging {
 
     fn emit(&self, emit: &mut Emit<'_>) {
         let [minor, major, swapped_in, swapped_out] = &self.attributes;
-        let minor_faults = self.faults.saturating_sub(self.major);
-        emit.total(&metric::SYSTEM_PAGING_FAULTS, minor, minor_faults as f64);
+        emit.total(&metric::SYSTEM_PAGING_FAULTS, minor, self.minor as f64);
         emit.total(&metric::SYSTEM_PAGING_FAULTS, major, self.major as f64);
         emit.total(&metric::SYSTEM_PAGING_OPERATIONS, swapped_in, self.swapped_in as f64);
         emit.total(&metric::SYSTEM_PAGING_OPERATIONS, swapped_out, self.swapped_out as f64);

@@ -185,3 +185,22 @@ fn load_and_uptime_are_those_of_the_host() {
     let load = value(&values, &metric::HOST_LOAD_15M, "");
     assert!((load - field("/proc/loadavg", 2)).abs() < 0.2);
 }
+
+#[test]
+fn page_faults_do_not_go_down_while_a_cpu_goes_offline() {
+    let scratch = Scratch::new("host-paging");
+    let mut paging = paging::Paging::new(&elsewhere(&scratch));
+    let mut minor_and_major = |faults, major| {
+        let rest = "pswpin 0\npswpout 0\n";
+        scratch.write("proc/vmstat", &format!("pgfault {faults}\npgmajfault {major}\n{rest}"));
+        let values = read(&mut paging);
+        let fault = |kind| format!("system.paging.fault.type={kind}");
+        ["minor", "major"].map(|it| value(&values, &metric::SYSTEM_PAGING_FAULTS, &fault(it)))
+    };
+    assert_eq!(minor_and_major(1000, 10), [990.0, 10.0]);
+    // What the CPU counted is added to those of another after it is offline.
+    assert_eq!(minor_and_major(700, 8), [990.0, 10.0]);
+    assert_eq!(minor_and_major(1002, 11), [991.0, 11.0]);
+    // Major ones that came while the file was written.
+    assert_eq!(minor_and_major(1002, 13), [991.0, 13.0]);
+}

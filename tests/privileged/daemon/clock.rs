@@ -53,9 +53,9 @@ impl Clock {
 
 /// A series as a receiver sees it.
 #[derive(Default)]
-struct Received {
+pub(super) struct Received {
     /// Each start it had, and the last value since then.
-    runs: Vec<(u64, f64)>,
+    pub(super) runs: Vec<(u64, f64)>,
 }
 
 impl Received {
@@ -70,13 +70,13 @@ impl Received {
     }
 
     /// What it counted: a new start is a reset.
-    fn total(&self) -> f64 {
+    pub(super) fn total(&self) -> f64 {
         self.runs.iter().map(|(_, last)| last).sum()
     }
 }
 
 /// All that was received of counters and histograms, by metric and attributes.
-fn series(receiver: &Receiver) -> BTreeMap<String, Received> {
+pub(super) fn series(receiver: &Receiver) -> BTreeMap<String, Received> {
     let mut series = BTreeMap::<_, Received>::new();
     let mut exemplars = BTreeMap::new();
     for body in receiver.bodies("/v1/metrics") {
@@ -116,12 +116,16 @@ fn series(receiver: &Receiver) -> BTreeMap<String, Received> {
     series
 }
 
-/// The only series of a metric with an attribute of this value.
-fn find<'a>(series: &'a BTreeMap<String, Received>, metric: &str, value: &str) -> &'a Received {
-    let is_it = |key: &String| key.starts_with(&format!("{metric} ")) && key.contains(value);
+/// The only series of a metric with attributes that contain `part`.
+pub(super) fn find<'a>(
+    series: &'a BTreeMap<String, Received>,
+    metric: &str,
+    part: &str,
+) -> Option<&'a Received> {
+    let is_it = |key: &str| key.starts_with(&format!("{metric} ")) && key.contains(part);
     let mut found = series.iter().filter(|(key, _)| is_it(key));
-    let (_, first) = found.next().unwrap_or_else(|| panic!("no {metric} of {value}"));
-    assert!(found.next().is_none(), "{metric} of {value} is more than one series");
+    let first = found.next().map(|(_, received)| received);
+    assert!(found.next().is_none(), "{metric} of {part} is more than one series");
     first
 }
 
@@ -129,13 +133,11 @@ fn find<'a>(series: &'a BTreeMap<String, Received>, metric: &str, value: &str) -
 fn run(receiver: &Receiver, count: usize, total: usize) {
     (0..count).for_each(|_| Workload::start("mt-clock", ["nothing"]).end());
     let known = || {
-        series(receiver).into_iter().any(|(key, it)| {
-            key.starts_with("monitor.process.exits ")
-                && key.contains("mt-clock")
-                && it.total() >= total as f64
-        })
+        let series = series(receiver);
+        let ends = find(&series, "monitor.process.exits", "mt-clock")?.total();
+        (ends >= total as f64).then_some(())
     };
-    eventually(|| known().then_some(())).unwrap_or_else(|| panic!("{total} ends do not arrive"));
+    eventually(known).unwrap_or_else(|| panic!("{total} ends do not arrive"));
 }
 
 fn now() -> Duration {
@@ -154,9 +156,9 @@ fn a_wall_clock_that_was_ahead_at_the_start_is_set_back() {
     // That what is sent shows what the last ticks counted.
     thread::sleep(Duration::from_secs(2));
     let before = series(&receiver);
-    let cpu =
-        find(&before, "system.cpu.time", "\"cpu.logical_number\": \"0\", \"cpu.mode\": \"user\"");
-    let waits = find(&before, "monitor.sched.runqueue.latency", "");
+    let of = |metric, part| find(&before, metric, part).expect("it is measured");
+    let cpu = of("system.cpu.time", r#""cpu.logical_number": "0", "cpu.mode": "user""#);
+    let waits = of("monitor.sched.runqueue.latency", "");
     assert_eq!((cpu.runs.len(), waits.runs.len()), (1, 1), "each began once");
     assert!(waits.runs[0].0 > (now() + Duration::from_secs(1800)).as_nanos() as u64);
 
@@ -164,9 +166,10 @@ fn a_wall_clock_that_was_ahead_at_the_start_is_set_back() {
     run(&receiver, 4, 7);
     assert_eq!(daemon.log().matches("the wall clock was set back").count(), 1, "{}", daemon.log());
     let (after, end) = (series(&receiver), now().as_nanos() as u64);
-    let exits = find(&after, "monitor.process.exits", "mt-clock");
+    let of = |metric, part| find(&after, metric, part).expect("it is measured");
+    let exits = of("monitor.process.exits", "mt-clock");
     assert_eq!(exits.total(), 7.0, "{:?}", exits.runs);
-    let restart = find(&after, "monitor.sched.runqueue.latency", "").runs[1].0;
+    let restart = of("monitor.sched.runqueue.latency", "").runs[1].0;
     assert!(restart < end);
     for (key, received) in &after {
         let starts: Vec<_> = received.runs.iter().map(|(start, _)| *start).collect();
@@ -192,7 +195,8 @@ fn starts_stay_where_they_are_when_the_wall_clock_is_set_ahead() {
     clock.set(0);
     run(&receiver, 2, 4);
     let series = series(&receiver);
-    assert_eq!(find(&series, "monitor.process.exits", "mt-clock").total(), 4.0);
+    let exits = find(&series, "monitor.process.exits", "mt-clock").expect("it is measured");
+    assert_eq!(exits.total(), 4.0);
     for (key, received) in &series {
         assert_eq!(received.runs.len(), 1, "{key} began again: {:?}", received.runs);
     }

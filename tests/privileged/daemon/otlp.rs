@@ -49,7 +49,7 @@ impl Receiver {
     }
 
     /// A daemon that sends here each second.
-    fn daemon(&self, args: &[&str]) -> Daemon {
+    pub(super) fn daemon(&self, args: &[&str]) -> Daemon {
         let daemon = Daemon::launch(self.program(), args.iter().copied());
         daemon.wait_ready();
         daemon

@@ -73,8 +73,8 @@ fn the_cpus_are_those_that_are_online() {
 fn utilisation_adds_up_to_one_and_shows_who_is_busy() {
     let mut cpu = Cpu::new(&HostPaths::default());
     assert!(sums(&read(&mut cpu)).is_empty(), "one reading makes no utilisation");
-    let end = std::time::Instant::now() + Duration::from_millis(400);
-    while std::time::Instant::now() < end {
+    let end = Instant::now() + Duration::from_millis(400);
+    while Instant::now() < end {
         std::hint::black_box(end);
     }
     let values = read(&mut cpu);
@@ -125,6 +125,48 @@ fn made_up_files() {
     let threads = |state| value(&values, &metric::HOST_THREADS, state);
     assert_eq!(threads("monitor.thread.state=runnable"), 1.0);
     assert_eq!(threads("monitor.thread.state=blocked"), 0.0);
+}
+
+#[test]
+fn a_cpu_that_was_offline_counts_on_from_what_the_kernel_has_now() {
+    let scratch = Scratch::new("cpu-hotplug");
+    let mut cpu = Cpu::new(&elsewhere(&scratch));
+    let mut times = |stat: &str| {
+        scratch.write("proc/stat", stat);
+        let values = read(&mut cpu);
+        ["user", "idle", "iowait"].map(|mode| {
+            let key = (metric::SYSTEM_CPU_TIME.name, attributes("1", mode));
+            values.get(&key).copied()
+        })
+    };
+    let other = "cpu0 1 0 0 1 0 0 0 0\n";
+    let of = |columns: &str| format!("{other}cpu1 {columns}\n");
+    assert_eq!(times(&of("500 0 0 90000 700 0 0 0")), [Some(5.0), Some(900.0), Some(7.0)]);
+    // As before Linux 6.9: idle and iowait time begin at zero again, the rest goes on.
+    assert_eq!(times(other), [None; 3]);
+    assert_eq!(times(&of("500 0 0 0 0 0 0 0")), [Some(5.0), Some(0.0), Some(0.0)]);
+    assert_eq!(times(&of("510 0 0 60 3 0 0 0")), [Some(5.1), Some(0.6), Some(0.03)]);
+    // Online again before anybody has looked.
+    assert_eq!(times(&of("520 0 0 1 0 0 0 0")), [Some(5.2), Some(0.01), Some(0.0)]);
+    // As since Linux 6.9.
+    assert_eq!(times(&of("530 0 0 2000 40 0 0 0")), [Some(5.3), Some(20.0), Some(0.4)]);
+    assert_eq!(times(other), [None; 3]);
+    assert_eq!(times(&of("530 0 0 2000 40 0 0 0")), [Some(5.3), Some(20.0), Some(0.4)]);
+}
+
+#[test]
+fn time_that_is_taken_back_waits_until_it_is_spent() {
+    let wait = "cpu0 1000 0 0 9000 60 0 0 0\n";
+    // What had been iowait is idle time after all, and a jiffy of idle time is gone.
+    let (mut cpu, values) = two_ticks(wait, "cpu0 1000 0 0 8999 0 0 0 0\n");
+    let time =
+        |values: &Values, mode| value(values, &metric::SYSTEM_CPU_TIME, &attributes("0", mode));
+    assert_eq!([time(&values, "idle"), time(&values, "iowait")], [90.0, 0.6]);
+    let scratch = Scratch::new("cpu-back");
+    scratch.write("proc/stat", "cpu0 1000 0 0 9070 61 0 0 0\n");
+    cpu.stat = ProcFile::new(scratch.path("proc/stat"));
+    let values = read(&mut cpu);
+    assert_eq!([time(&values, "idle"), time(&values, "iowait")], [90.7, 0.61]);
 }
 
 #[test]
