@@ -90,6 +90,8 @@ impl Kept {
     ) {
         let (start, base) = match self.take(metric, attributes) {
             Some(last) if last.is_counter() && value < last.value => (since, 0.0),
+            // The wall clock was set back while it was gone.
+            Some(last) if last.is_counter() && last.start > since => (since, last.value),
             Some(last) => (last.start, last.base),
             None => (first, 0.0),
         };
@@ -157,6 +159,20 @@ mod tests {
         assert_eq!(starts(kept, 15, &[("c", 2.0)]), [1]);
         // Set back in the gap.
         assert_eq!(starts(kept, 16, &[("a", 8.0), ("b", 6.0)]), [16, 12]);
+    }
+
+    #[test]
+    fn counters_that_come_back_do_not_begin_later_than_now() {
+        let kept = &mut Kept::default();
+        let values = |kept: &Kept| kept.series().map(|it| it.value).collect::<Vec<_>>();
+        starts(kept, 9, &[("a", 5.0)]);
+        // As it is set back in tick 20, and the clock before tick 11.
+        assert_eq!(starts(kept, 20, &[("a", 3.0)]), [20]);
+        starts(kept, 21, &[]);
+        assert_eq!(starts(kept, 11, &[("a", 7.0)]), [11]);
+        assert!(matches!(values(kept)[..], [Point::Number(4.0)]));
+        assert_eq!(starts(kept, 12, &[("a", 8.0)]), [11]);
+        assert!(matches!(values(kept)[..], [Point::Number(5.0)]));
     }
 
     #[test]
