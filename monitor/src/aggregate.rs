@@ -17,10 +17,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use self::{
-    exemplar::Exemplars, groups::Groups, kept::Kept, processes::Processes, series::SeriesSet,
-    settle::Settled,
-};
+use self::{groups::Groups, kept::Kept, processes::Processes, series::SeriesSet, settle::Settled};
 use crate::{
     attribution::Group,
     event::Among,
@@ -56,7 +53,6 @@ pub struct Aggregate {
     since: SystemTime,
     /// The latest start of a series.
     latest_start: SystemTime,
-    exemplars: Exemplars,
 }
 
 impl Aggregate {
@@ -78,7 +74,6 @@ impl Aggregate {
             booted,
             since: start,
             latest_start: start,
-            exemplars: Exemplars::default(),
         }
     }
 
@@ -163,9 +158,6 @@ impl Aggregate {
 
     /// Has the series that count a slow latency, of a process of this group, show it as an example.
     pub fn exemplify(&mut self, group: &Arc<Group>, among: &Among, exemplar: &Arc<Exemplar>) {
-        if !self.exemplars.take(exemplar) {
-            return;
-        }
         self.groups.exemplify(group, &among.group, exemplar);
         match self.sum_of(among.host.metric, |(host, _)| host) {
             Some(settled) => settled.exemplify(exemplar),
@@ -236,7 +228,6 @@ impl Aggregate {
         let retired = [&self.groups, &self.places].map(Groups::retired_since);
         let starts = series.iter().map(|series| series.start).chain(retired);
         self.latest_start = starts.max().unwrap_or(now);
-        self.exemplars.end_tick();
         self.groups.choose(now, interval);
         self.places.choose(now, interval);
         self.since = now;

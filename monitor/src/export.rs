@@ -2,6 +2,7 @@
 //!
 //! An exporter knows the view and nothing of where its numbers come from.
 
+mod exemplars;
 mod files;
 pub mod http;
 mod instruments;

@@ -55,6 +55,14 @@ impl View {
             absent: Vec::new(),
         }
     }
+
+    /// The exemplars of all series.
+    pub fn exemplars(&self) -> impl Iterator<Item = &Exemplar> {
+        self.series.iter().filter_map(|series| match &series.value {
+            Point::Histogram(histogram) => histogram.exemplar.as_deref(),
+            Point::Number(_) => None,
+        })
+    }
 }
 
 /// One time series.

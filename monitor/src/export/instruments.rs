@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use crate::{
     metric::{Kind, MetricDesc, catalogue},
     sample::Attributes,
-    view::{Point, Series, View},
+    view::{Exemplar, Point, Series, View},
 };
 
 /// How many series one instrument may have. The SDK folds what is more into one series with the
@@ -79,6 +79,11 @@ impl Pinned {
             start = end;
         }
         Self { view, ranges }
+    }
+
+    /// The exemplars of all series.
+    pub(super) fn exemplars(&self) -> impl Iterator<Item = &Exemplar> {
+        self.view.exemplars()
     }
 
     /// The series of a metric.

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use super::{
     ExportError,
+    exemplars::Newest,
     instruments::{self, Source},
     name,
 };
@@ -29,8 +30,8 @@ use accept::Format;
 pub struct Prometheus {
     registry: Registry,
     source: Arc<Source>,
-    /// Held while the registry is read: one scrape, one view.
-    scrape: Mutex<()>,
+    /// Held while the registry is read: one scrape, one view. What of exemplars was shown.
+    scrape: Mutex<Newest>,
     /// The instruments work only as long as it lives.
     _provider: SdkMeterProvider,
 }
@@ -48,19 +49,23 @@ impl Prometheus {
         let provider = instruments::provider(resource, exporter, &source, name::instrument);
         // With the first reading the SDK gives back the room for MAX_SERIES series that it took.
         drop(registry.gather());
-        Ok(Self { registry, source, scrape: Mutex::new(()), _provider: provider })
+        Ok(Self { registry, source, scrape: Mutex::default(), _provider: provider })
     }
 
     /// The latest view in the form that an `Accept` header asks for, and what form that is.
     pub fn render(&self, accept: &str) -> Result<(&'static str, Vec<u8>), ExportError> {
         let format = Format::negotiate(accept);
-        let (view, families) = {
-            let _scrape = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
-            (self.source.pin(), self.registry.gather())
+        let (view, families, newest) = {
+            let mut scrape = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
+            let (view, newest) = (self.source.pin(), *scrape);
+            if format == Format::Protobuf {
+                scrape.note(view.exemplars());
+            }
+            (view, self.registry.gather(), newest)
         };
         let body = match format {
             Format::Text => TextEncoder::new().encode_to_string(&families)?.into_bytes(),
-            Format::Protobuf => wire::encode(&families, &view),
+            Format::Protobuf => wire::encode(&families, &view, newest),
         };
         Ok((format.content_type(), body))
     }

@@ -16,14 +16,15 @@ use monitor_common::hist;
 use opentelemetry_proto::tonic::{
     common::v1::{KeyValue, any_value::Value},
     metrics::v1::{
-        AggregationTemporality, ExponentialHistogramDataPoint, Metric, NumberDataPoint, exemplar,
-        metric::Data, number_data_point,
+        AggregationTemporality, Exemplar as Sent, ExponentialHistogramDataPoint, Metric,
+        NumberDataPoint, exemplar, metric::Data, number_data_point,
     },
 };
 use prost::Message;
+use tonic::Status;
 
 use crate::{
-    receiver::{Payload, Received, Receiver},
+    receiver::{Answer, Payload, Received, Receiver},
     setup::{self, Exporter, PROTOCOLS, START, target},
 };
 
@@ -201,18 +202,23 @@ async fn a_view_is_sent_once_and_the_last_one_at_the_end() {
     assert_eq!(counters, [1.0, 2.0, 3.0]);
 }
 
-#[tokio::test]
-async fn an_example_is_sent_once() {
-    let receiver = Receiver::start([]).await;
+/// Has a receiver that gives these answers sent views, after a first without an example: of each the tick, and
+/// of the example that it shows the tick and how many seconds after [`START`] it was. Returns the examples of
+/// each request.
+async fn examples(
+    answers: impl IntoIterator<Item = Answer>,
+    views: impl IntoIterator<Item = (u64, u64, u64)>,
+) -> Vec<Vec<Sent>> {
+    let receiver = Receiver::start(answers).await;
     let target = target(&receiver.endpoint(), Protocol::Grpc);
-    // The slow one came in the second tick, and is shown until there is another.
-    let view = |tick, shown: Option<u64>| {
+    let view = |tick, shown: Option<(u64, u64)>| {
         let Point::Histogram(histogram) = setup::histogram(&[1_500_000_000], 0) else {
             panic!("it is one")
         };
-        let exemplar = shown.map(|tick| {
+        let exemplar = shown.map(|(tick, seconds)| {
             let attributes = Attributes::new([("process.pid", "42")]);
-            let (time, latency) = (SystemTime::UNIX_EPOCH + START, Duration::from_millis(1500));
+            let time = SystemTime::UNIX_EPOCH + START + Duration::from_secs(seconds);
+            let latency = Duration::from_millis(1500);
             Arc::new(Exemplar { tick, time, latency, attributes })
         });
         let value = Point::Histogram(Histogram { exemplar, ..histogram });
@@ -220,8 +226,8 @@ async fn an_example_is_sent_once() {
     };
     let mut exporter = Exporter::start(view(1, None), &[Signal::Metrics], &target);
     receiver.inbox.wait(1).await;
-    for (tick, shown) in [(2, 2), (3, 2), (4, 4)] {
-        exporter.publish(view(tick, Some(shown)));
+    for (tick, shown, seconds) in views {
+        exporter.publish(view(tick, Some((shown, seconds))));
         receiver.inbox.wait(tick as usize).await;
     }
     exporter.stop().await;
@@ -230,10 +236,27 @@ async fn an_example_is_sent_once() {
         let Some(Data::ExponentialHistogram(histogram)) = metric.data else { panic!("{metric:?}") };
         histogram.data_points[0].exemplars.clone()
     });
-    let sent: Vec<_> = sent.collect();
+    sent.collect()
+}
+
+#[tokio::test]
+async fn an_example_is_sent_once() {
+    // The slow one came in the second tick, and is shown until there is another.
+    let sent = examples([], [(2, 2, 0), (3, 2, 0), (4, 4, 0)]).await;
     assert_eq!(sent.iter().map(Vec::len).collect::<Vec<_>>(), [0, 1, 0, 1]);
     let exemplar = &sent[1][0];
     assert_eq!(exemplar.value, Some(exemplar::Value::AsDouble(1.5)));
     assert_eq!(exemplar.time_unix_nano, START.as_nanos() as u64);
     assert_eq!(texts(&exemplar.filtered_attributes), BTreeMap::from([("process.pid", "42")]));
+}
+
+#[tokio::test]
+async fn an_example_older_than_what_the_receiver_has_is_left_out() {
+    // The clock is set back by an hour in the third tick, and has caught up in the fifth.
+    let views = [(2, 2, 3600), (3, 3, 1), (4, 4, 2), (5, 5, 3600)];
+    let counts = |sent: Vec<Vec<_>>| sent.iter().map(Vec::len).collect::<Vec<_>>();
+    assert_eq!(counts(examples([], views).await), [0, 1, 0, 0, 1]);
+    // A receiver that refused what was ahead has nothing that is newer.
+    let refused = Answer::Status(Status::invalid_argument("too far in the future"));
+    assert_eq!(counts(examples([Answer::Taken, refused], views).await), [0, 1, 1, 1, 1]);
 }

@@ -179,37 +179,3 @@ fn counters_that_were_away_restart_when_they_come_back() {
     assert_eq!(tick(at(500_000) + second(7), Some(9.0)), Some((restart, 2.0)));
     assert_eq!(tick(at(500_000) + second(8), Some(1.0)), Some((at(500_000) + second(7), 1.0)));
 }
-
-#[test]
-fn examples_older_than_those_shown_are_left_out() {
-    let mut host = Host::new(at(500_001));
-    let key = |metric| SeriesKey { metric, attributes: Attributes::default() };
-    let among = Among {
-        subject: Attributes::default(),
-        group: key(&PROCESS_RUNQUEUE_LATENCY),
-        host: key(&SCHED_RUNQUEUE_LATENCY),
-    };
-    // When the example was that the host shows.
-    let mut shown = |wall: SystemTime, tick, times: &[SystemTime]| {
-        host.feed.0.begin(wall, Duration::from_secs(1), wall);
-        host.feed.host(1_000);
-        host.feed.process("a", 1_000);
-        for (latency, time) in times.iter().enumerate() {
-            let latency = Duration::from_secs(latency as u64);
-            let exemplar =
-                Exemplar { tick, time: *time, latency, attributes: Attributes::default() };
-            host.feed.0.exemplify(&group("a"), &among, &Arc::new(exemplar));
-        }
-        let (series, _) = host.feed.0.finish(wall, Duration::from_secs(1));
-        let histograms = histograms(&series, &SCHED_RUNQUEUE_LATENCY);
-        histograms[0].exemplar.as_ref().map(|exemplar| exemplar.time)
-    };
-    let second = |minute, count| at(minute) + Duration::from_secs(count);
-    // In any order within a tick.
-    let times = [second(500_001, 3), second(500_001, 2)];
-    assert_eq!(shown(second(500_001, 4), 1, &times), Some(times[1]));
-    assert_eq!(shown(second(500_000, 5), 2, &[second(500_000, 5)]), None);
-    assert_eq!(shown(second(500_000, 6), 3, &[second(500_000, 6)]), None);
-    let late = second(500_001, 3);
-    assert_eq!(shown(late, 4, &[late]), Some(late));
-}

@@ -17,7 +17,10 @@ use opentelemetry_proto::tonic::{
 };
 use prost::Message;
 
-use super::value::{attributes, nanoseconds, scope};
+use super::{
+    super::exemplars::Newest,
+    value::{attributes, nanoseconds, scope},
+};
 use crate::{
     metric::{Kind, MetricDesc},
     view::{self, Histogram, Point, Series, View},
@@ -31,14 +34,33 @@ pub(super) struct Request {
     pub(super) points: u64,
 }
 
+/// What a receiver has.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sent {
+    /// The last tick that was sent.
+    pub(super) tick: u64,
+    exemplars: Newest,
+}
+
+impl Sent {
+    /// Notes that a view was taken.
+    pub(super) fn taken(&mut self, view: &View) {
+        self.exemplars.note(view.exemplars());
+    }
+
+    fn lacks(&self, exemplar: &view::Exemplar) -> bool {
+        exemplar.tick > self.tick && self.exemplars.admits(exemplar)
+    }
+}
+
 /// What one more length and tag around a message takes at most.
 const FRAME: usize = 6;
 
 /// Requests with all series of a view, none of which is larger than `limit` bytes, and with the examples
-/// that came after the tick `sent`. Made one by one, as they are asked for.
+/// that came after what was `sent`. Made one by one, as they are asked for.
 pub(super) fn requests(
     view: &View,
-    sent: u64,
+    sent: Sent,
     resource: Resource,
     limit: usize,
 ) -> impl Iterator<Item = Request> {
@@ -104,7 +126,7 @@ enum DataPoint {
 }
 
 impl DataPoint {
-    fn new(series: &Series, times: (SystemTime, u64)) -> Self {
+    fn new(series: &Series, times: (SystemTime, Sent)) -> Self {
         match &series.value {
             Point::Number(value) => Self::Number(number(series, *value, times.0)),
             Point::Histogram(value) => Self::Histogram(histogram(series, value, times)),
@@ -149,7 +171,7 @@ fn number(series: &Series, value: f64, time: SystemTime) -> NumberDataPoint {
 fn histogram(
     series: &Series,
     histogram: &Histogram,
-    (time, sent): (SystemTime, u64),
+    (time, sent): (SystemTime, Sent),
 ) -> ExponentialHistogramDataPoint {
     let lowest = histogram.buckets().next().map(|(index, _)| index);
     let highest = histogram.buckets().last().map(|(index, _)| index);
@@ -168,7 +190,7 @@ fn histogram(
         exemplars: histogram
             .exemplar
             .iter()
-            .filter(|it| it.tick > sent)
+            .filter(|it| sent.lacks(it))
             .map(|it| example(it))
             .collect(),
         ..ExponentialHistogramDataPoint::default()

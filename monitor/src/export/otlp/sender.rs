@@ -13,7 +13,7 @@ use super::{
     backoff::Backoff,
     client::{Accepted, Client, Failure, Retry},
     ledger::Ledger,
-    metrics,
+    metrics::{self, Sent},
     records::{Batch, Records},
 };
 use crate::{config::Signal, view::View};
@@ -91,7 +91,7 @@ impl Sender {
             return;
         }
         let mut backoff = Backoff::default();
-        let (mut due, mut sent) = (Instant::now(), 0);
+        let (mut due, mut sent) = (Instant::now(), Sent::default());
         loop {
             let order = *orders.borrow();
             if order == Order::HandOver {
@@ -99,10 +99,13 @@ impl Sender {
             }
             let view = views.borrow().clone();
             due = Instant::now().max(due + interval);
-            if view.tick > sent {
+            if view.tick > sent.tick {
                 match self.view(&view, sent).await {
-                    Ok(()) => {
-                        sent = view.tick;
+                    Ok(is_taken) => {
+                        if is_taken {
+                            sent.taken(&view);
+                        }
+                        sent.tick = view.tick;
                         backoff.reset();
                     }
                     Err(retry) => due = Instant::now() + backoff.next(retry),
@@ -115,20 +118,24 @@ impl Sender {
         }
     }
 
-    /// Sends a view, with the examples that came after the tick `sent`; they are sent again when a later
+    /// Sends a view, with the examples that came after what was `sent`; they are sent again when a later
     /// request of the same view fails. The first request that may be sent again ends it; one that may
-    /// not is lost.
-    async fn view(&mut self, view: &View, sent: u64) -> Result<(), Retry> {
+    /// not is lost. Says whether none was.
+    async fn view(&mut self, view: &View, sent: Sent) -> Result<bool, Retry> {
+        let mut is_taken = true;
         for request in metrics::requests(view, sent, self.resource.clone(), MAX_REQUEST) {
             let points = request.points;
             let Err(failure) = self.send(request.message, points).await else { continue };
             match failure.retry {
-                None => self.lose(&failure, points),
+                None => {
+                    is_taken = false;
+                    self.lose(&failure, points);
+                }
                 Some(retry) => return Err(retry),
             }
         }
         self.ledger.settle(self.signal);
-        Ok(())
+        Ok(is_taken)
     }
 
     /// Sends log records as they come.

@@ -7,7 +7,7 @@ use prometheus::proto;
 use prost::Message;
 
 use super::{
-    super::{instruments::Pinned, name::metric_name},
+    super::{exemplars::Newest, instruments::Pinned, name::metric_name},
     histogram,
 };
 use crate::{
@@ -131,13 +131,13 @@ pub(super) struct Timestamp {
 }
 
 /// The exposition: the counters and gauges that were gathered, and the histograms of the view with
-/// all their buckets.
-pub(super) fn encode(gathered: &[proto::MetricFamily], view: &Pinned) -> Vec<u8> {
+/// all their buckets. Of exemplars, those that `newest` admits.
+pub(super) fn encode(gathered: &[proto::MetricFamily], view: &Pinned, newest: Newest) -> Vec<u8> {
     let numbers = gathered
         .iter()
         .filter(|family| family.get_field_type() != proto::MetricType::HISTOGRAM)
         .map(number_family);
-    let histograms = histogram::metrics().map(|metric| histogram_family(metric, view));
+    let histograms = histogram::metrics().map(|metric| histogram_family(metric, view, newest));
     let mut body = Vec::new();
     for family in numbers.chain(histograms).filter(|family| !family.metric.is_empty()) {
         body.extend(family.encode_length_delimited_to_vec());
@@ -167,12 +167,12 @@ fn number_family(family: &proto::MetricFamily) -> MetricFamily {
     }
 }
 
-fn histogram_family(metric: &MetricDesc, view: &Pinned) -> MetricFamily {
+fn histogram_family(metric: &MetricDesc, view: &Pinned, newest: Newest) -> MetricFamily {
     let points = histogram::series(metric, view).map(|(series, histogram)| Metric {
         label: labels(&series.attributes),
         gauge: None,
         counter: None,
-        histogram: Some(both_forms(series, histogram)),
+        histogram: Some(both_forms(series, histogram, newest)),
     });
     MetricFamily {
         name: metric_name(metric),
@@ -189,7 +189,7 @@ fn labels(attributes: &Attributes) -> Vec<LabelPair> {
 
 /// A native histogram with the classic buckets beside it: which of them is kept is up to the
 /// Prometheus that scrapes.
-fn both_forms(series: &Series, histogram: &view::Histogram) -> Histogram {
+fn both_forms(series: &Series, histogram: &view::Histogram, newest: Newest) -> Histogram {
     let bucket = histogram::cumulative(histogram)
         .map(|(upper_bound, cumulative_count)| Bucket { cumulative_count, upper_bound });
     let (positive_span, positive_delta) = histogram::native(histogram);
@@ -203,7 +203,12 @@ fn both_forms(series: &Series, histogram: &view::Histogram) -> Histogram {
         positive_span,
         positive_delta,
         created_timestamp: timestamp(series.start),
-        exemplars: histogram.exemplar.iter().map(|it| example(it)).collect(),
+        exemplars: histogram
+            .exemplar
+            .iter()
+            .filter(|it| newest.admits(it))
+            .map(|it| example(it))
+            .collect(),
     }
 }
 
