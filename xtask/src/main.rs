@@ -1,5 +1,4 @@
-//! The project's tasks, `cargo xtask TASK`: the only entry point for people and for CI, so that both
-//! do the same.
+//! The project's tasks, `cargo xtask TASK`: the same entry point for people and for CI.
 
 mod arch;
 mod bench;
@@ -7,6 +6,7 @@ mod build;
 mod ci;
 mod command;
 mod docs;
+mod host;
 mod pipeline;
 mod privilege;
 mod run;
@@ -47,6 +47,8 @@ enum Task {
     Docs(docs::Args),
     /// Run the daemon on other kernels, in virtual machines, and compare with what those say
     Vm(vm::Args),
+    /// Run the daemon on a realistic host with systemd and Docker, in virtual machines
+    Host(host::Args),
     /// Start or stop a Collector with Prometheus, VictoriaLogs and a stand-in for AWS behind it
     Pipeline(pipeline::Args),
     /// Check the sources against the rules of CONTRIBUTING.md
@@ -71,6 +73,7 @@ fn run(task: Task) -> Result<()> {
         Task::Bench(args) => bench::run(&args),
         Task::Docs(args) => docs::run(&args),
         Task::Vm(args) => vm::run(&args),
+        Task::Host(args) => host::run(&args),
         Task::Pipeline(args) => pipeline::run(&args),
         Task::Tidy => tidy::run(),
     }

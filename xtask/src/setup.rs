@@ -25,7 +25,7 @@ use crate::workspace;
 pub(crate) use self::{
     backends::ensure_all as backends, compiler::BPF_TARGET, cross::cargo_for, tools::emulator,
     tools::ensure as test_tools, tools::ensure_load as bench_tools,
-    tools::ensure_unit as unit_test_tools,
+    tools::ensure_unit as unit_test_tools, tools::host_tools,
 };
 
 /// The release of bpf-linker that objects are made with.

@@ -4,13 +4,13 @@
 //! The machines have empty disks and no network. Their processors are emulated, so that none of this
 //! depends on what the hardware below offers.
 
-mod checks;
-mod exposition;
+pub(crate) mod checks;
+pub(crate) mod exposition;
 mod facts;
 mod initramfs;
 mod machine;
-mod package;
-mod transcript;
+pub(crate) mod package;
+pub(crate) mod transcript;
 
 use std::{fs, path::PathBuf, time::Duration};
 
@@ -147,7 +147,7 @@ fn read(path: PathBuf) -> Result<Vec<u8>> {
 }
 
 /// Where the daemon and the workloads are, each in one file: the machines have no libraries.
-fn programs(arch: Arch) -> Result<PathBuf> {
+pub(crate) fn programs(arch: Arch) -> Result<PathBuf> {
     build::bpf_objects(&setup::toolchain()?)?;
     println!("building the daemon and workloads for virtual machines");
     let mut cargo = setup::cargo_for(arch)?;
@@ -161,7 +161,8 @@ fn programs(arch: Arch) -> Result<PathBuf> {
     Ok(folder().join(arch.target()).join("vm"))
 }
 
-fn report(checks: &[Check]) {
+/// Prints what came of checks.
+pub(crate) fn report(checks: &[Check]) {
     for check in checks {
         match &check.result {
             Ok(found) => println!("ok      {:<28}{found}", check.name),
@@ -171,7 +172,7 @@ fn report(checks: &[Check]) {
 }
 
 /// How many checks a machine passed, or what it did not.
-fn verdict(result: &Result<Vec<Check>>) -> Result<usize, String> {
+pub(crate) fn verdict(result: &Result<Vec<Check>>) -> Result<usize, String> {
     let checks = result.as_ref().map_err(|error| format!("{error:#}"))?;
     let failed: Vec<_> =
         checks.iter().filter(|check| check.result.is_err()).map(|check| &*check.name).collect();
@@ -179,7 +180,7 @@ fn verdict(result: &Result<Vec<Check>>) -> Result<usize, String> {
 }
 
 /// One line for each kernel; fails when one of them did.
-fn summary(rows: &[(String, Result<usize, String>)]) -> Result<()> {
+pub(crate) fn summary(rows: &[(String, Result<usize, String>)]) -> Result<()> {
     println!();
     let width = rows.iter().map(|(kernel, _)| kernel.len()).max().unwrap_or(0);
     for (kernel, verdict) in rows {

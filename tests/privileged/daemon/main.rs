@@ -1,7 +1,7 @@
 //! The whole daemon, as it is installed: `monitor run` and the commands beside it.
 
-mod audit;
 mod again;
+mod audit;
 mod bad_input;
 mod bpf_log;
 mod btf;

@@ -39,6 +39,10 @@ const EMULATORS: [(Arch, Tool); 2] = [
     (Arch::Arm64, ("qemu-system-aarch64", "qemu-system-arm")),
 ];
 
+/// What makes the disk of a virtual machine.
+const HOST: [Tool; 3] =
+    [("debootstrap", "debootstrap"), ("mke2fs", "e2fsprogs"), ("sfdisk", "fdisk")];
+
 /// Packages that would start a service, of which only the programs are wanted, and that service.
 const SERVICES: [(&str, &str); 3] = [
     ("nginx-light", "nginx"),
@@ -66,6 +70,11 @@ pub(crate) fn emulator(arch: Arch) -> Result<PathBuf> {
     let tool = EMULATORS.iter().find(|(emulated, _)| *emulated == arch).map(|(_, tool)| *tool);
     let tools = ensure_all(tool.as_slice())?;
     Ok(tools.into_iter().map(|(_, path)| path).next().expect("every architecture has one"))
+}
+
+/// Finds what makes the disk of a virtual machine, after installing what is missing.
+pub(crate) fn host_tools() -> Result<()> {
+    ensure_all(&HOST).map(drop)
 }
 
 type Tool = (&'static str, &'static str);

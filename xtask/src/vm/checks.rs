@@ -19,9 +19,9 @@ use super::{
 };
 
 /// What was looked at, and what was found or is wrong.
-pub(super) struct Check {
-    pub(super) name: String,
-    pub(super) result: Result<String, String>,
+pub(crate) struct Check {
+    pub(crate) name: String,
+    pub(crate) result: Result<String, String>,
 }
 
 /// Processes that are alone under their names, and lived from after the daemon's start to the end.
@@ -110,7 +110,7 @@ fn counts(part: &Part) -> Result<(Exposition, f64)> {
     Ok((Exposition::parse(metrics)?, ctxt.trim().parse()?))
 }
 
-fn check(name: impl Into<String>, holds: bool, found: String) -> Check {
+pub(crate) fn check(name: impl Into<String>, holds: bool, found: String) -> Check {
     Check { name: name.into(), result: if holds { Ok(found) } else { Err(found) } }
 }
 
@@ -264,7 +264,8 @@ fn stop(stop: &Part, log: &Part) -> Check {
     check("stop", holds, found)
 }
 
-fn console(console: &str) -> Check {
+/// The kernel never raised an alarm.
+pub(crate) fn console(console: &str) -> Check {
     let alarms: Vec<&str> =
         console.lines().filter(|line| ALARMS.iter().any(|alarm| line.contains(alarm))).collect();
     let found = if alarms.is_empty() { "nothing".to_owned() } else { alarms.join("\n") };

@@ -10,11 +10,11 @@ struct Sample {
 }
 
 /// All samples of a scrape.
-pub(super) struct Exposition(Vec<Sample>);
+pub(crate) struct Exposition(Vec<Sample>);
 
 impl Exposition {
     /// Reads lines such as `name{label="value"} 1`.
-    pub(super) fn parse(text: &str) -> Result<Self> {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         let lines =
             text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         lines
@@ -24,7 +24,7 @@ impl Exposition {
     }
 
     /// The samples of a name whose labels are among others these.
-    pub(super) fn values<'a>(
+    pub(crate) fn values<'a>(
         &'a self,
         name: &'a str,
         labels: &'a [(&'a str, &'a str)],
@@ -34,13 +34,13 @@ impl Exposition {
     }
 
     /// The sum of those; none is 0.
-    pub(super) fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+    pub(crate) fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         // A sum of nothing would be -0.
         self.values(name, labels).fold(0.0, |sum, value| sum + value)
     }
 
     /// Each value of a label of a name, with the sample's own.
-    pub(super) fn by_label<'a>(
+    pub(crate) fn by_label<'a>(
         &'a self,
         name: &'a str,
         label: &'a str,

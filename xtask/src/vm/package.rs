@@ -29,16 +29,18 @@ const MODULES: [&str; 9] = [
 const ENDINGS: [&str; 2] = [".ko", ".ko.xz"];
 
 /// A kernel from a package.
-pub(super) struct Kernel {
+pub(crate) struct Kernel {
     /// Its release, as `uname -r` says it.
-    pub(super) name: String,
-    pub(super) image: PathBuf,
+    pub(crate) name: String,
+    pub(crate) image: PathBuf,
+    /// The folder of its modules.
+    pub(crate) tree: PathBuf,
     /// Those of [`MODULES`] that it has.
-    pub(super) modules: Vec<PathBuf>,
+    pub(crate) modules: Vec<PathBuf>,
 }
 
 /// The newest kernel of a series such as `6.1`; `6.1-rt` is that with PREEMPT_RT.
-pub(super) fn kernel(suites: &mut Suites, series: &str, arch: Arch) -> Result<Kernel> {
+pub(crate) fn kernel(suites: &mut Suites, series: &str, arch: Arch) -> Result<Kernel> {
     let pattern = pattern(series, arch)?;
     for name in suite::OF_KERNELS {
         let suite = suites.open(name)?;
@@ -76,10 +78,9 @@ fn unpack(suite: &Suite, release: &str) -> Result<Kernel> {
     let images = [format!("boot/vmlinuz-{release}"), format!("usr/lib/modules/{release}/vmlinuz")];
     let modules = modules.as_ref().unwrap_or(&image);
     let trees = ["lib/modules", "usr/lib/modules"].map(|tree| modules.join(tree).join(release));
+    let tree = trees.into_iter().find(|tree| tree.is_dir()).context("the kernel has no modules")?;
     let mut files = Vec::new();
-    for tree in trees.iter().filter(|tree| tree.is_dir()) {
-        list(tree, &mut files)?;
-    }
+    list(&tree, &mut files)?;
     let modules = MODULES.iter().filter_map(|module| {
         let names = ENDINGS.map(|ending| format!("{module}{ending}"));
         files.iter().find(|file| names.iter().any(|name| file.ends_with(name))).cloned()
@@ -87,6 +88,7 @@ fn unpack(suite: &Suite, release: &str) -> Result<Kernel> {
     Ok(Kernel {
         name: release.to_owned(),
         image: first(&image, &images)?,
+        tree,
         modules: modules.collect(),
     })
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 /// How a line begins that names a part, and one that ends it.
 const BEGIN: &str = "@@@ ";
-const END: &str = "@@@ end ";
+pub(crate) const END: &str = "@@@ end ";
 
 pub(super) struct Transcript {
     pub(super) console: String,
@@ -15,10 +15,10 @@ pub(super) struct Transcript {
 }
 
 /// What a command printed.
-pub(super) struct Part {
-    pub(super) text: String,
+pub(crate) struct Part {
+    pub(crate) text: String,
     /// Its exit code.
-    pub(super) code: i32,
+    pub(crate) code: i32,
 }
 
 impl Transcript {
