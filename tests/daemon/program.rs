@@ -232,13 +232,15 @@ impl Daemon {
         })
     }
 
-    /// Gives it a configuration with another interval, and waits for the tick that shows it: the next one
-    /// comes after that interval.
+    /// Gives it a configuration with a long interval, and waits for the tick that this begins with: the next
+    /// one comes after the interval. It is told from others by a probe that is off.
     pub fn reload_interval(&self, seconds: u32, config: &str) {
-        self.reload(&format!("interval = \"{seconds}s\"\n{config}"));
-        self.wait("a tick with the new interval", || {
-            let interval = self.get("/health").json()["interval_seconds"].as_f64();
-            (interval == Some(seconds.into())).then_some(())
+        self.reload(&format!("interval = \"{seconds}s\"\nprobes.memory = false\n{config}"));
+        self.wait("the first tick of the new interval", || {
+            let health = self.get("/health").json();
+            let probes = health["probes"].as_array().expect("it is a list");
+            let memory = probes.iter().find(|probe| probe["probe"] == "memory");
+            memory.is_some_and(|probe| probe["state"] == "disabled").then_some(())
         });
     }
 
