@@ -43,7 +43,7 @@ fn steps(args: &Args, times: &mut Vec<(&str, Duration)>) -> Result<()> {
         &[
             ("format", &format),
             ("tidy", &tidy::run),
-            ("setup", &test::prepare),
+            ("setup", &|| test::prepare().and_then(|()| setup::cargo_deny().map(drop))),
             ("build", &|| build::daemon(Profile::Dev).map(drop)),
             ("docs", &|| docs::run(&docs::Args { check: true })),
         ],
