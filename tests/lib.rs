@@ -23,13 +23,14 @@ pub mod running;
 pub mod scenario;
 mod session;
 pub mod sys;
+pub mod tcp;
 pub mod truth;
 pub mod workload;
 
 use std::panic;
 
 pub use self::{
-    collector::{Collected, Collector},
+    collector::{Collected, Collector, Level},
     counts::{Counts, Hist},
     recorder::{Recorder, Totals},
     reference::{Blind, Events, Intervals, Tracer},

@@ -280,16 +280,26 @@ pub fn receive_no_more(socket: &UdpSocket) {
 /// Has the connection be reset when it is closed, by a time of zero to linger.
 pub fn cut_off(stream: &TcpStream) {
     let linger = libc::linger { l_onoff: 1, l_linger: 0 };
-    #[expect(unsafe_code, reason = "the standard library does not set this option")]
+    set_option(stream, libc::SO_LINGER, &linger);
+}
+
+/// Has the kernel take so many bytes at once, beyond the limit that the host has.
+pub fn enlarge_send_buffer(stream: &TcpStream, bytes: i32) {
+    set_option(stream, libc::SO_SNDBUFFORCE, &bytes);
+}
+
+fn set_option<T>(stream: &TcpStream, option: i32, value: &T) {
+    #[expect(unsafe_code, reason = "the standard library does not set these options")]
     // SAFETY: the option's value, with its size.
     let result = unsafe {
         libc::setsockopt(
             stream.as_raw_fd(),
             libc::SOL_SOCKET,
-            libc::SO_LINGER,
-            (&raw const linger).cast(),
-            size_of_val(&linger) as u32,
+            option,
+            ptr::from_ref(value).cast(),
+            size_of_val(value) as u32,
         )
     };
-    assert_eq!(result, 0, "cannot set SO_LINGER: {}", io::Error::last_os_error());
+    let error = io::Error::last_os_error();
+    assert_eq!(result, 0, "cannot set option {option} of a socket: {error}");
 }

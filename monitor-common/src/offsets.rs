@@ -375,6 +375,10 @@ offsets! {
         total_retrans: u32, "tcp_sock.total_retrans";
         /// Smoothed round-trip time, in eighths of a microsecond.
         srtt_us: u32, "tcp_sock.srtt_us";
+        /// Sequence number behind the last byte that the process has handed over.
+        write_seq: u32, "tcp_sock.write_seq";
+        /// Sequence number behind the last byte that was sent.
+        snd_nxt: u32, "tcp_sock.snd_nxt";
     }
 }
 

@@ -52,7 +52,7 @@ impl ServiceKey {
 
 /// What the kernel counts for each socket by itself: the places of what of it has been reported.
 pub mod counter {
-    /// Bytes sent, without those sent again.
+    /// Bytes that the process has handed to the kernel to send.
     pub const TRANSMIT: usize = 0;
     /// Bytes received.
     pub const RECEIVE: usize = 1;
@@ -66,14 +66,20 @@ pub mod counter {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Connection {
-    /// The process that connects, listens, sends or receives.
+    /// The process that connects, listens, accepts, sends or receives, under its latest name.
     pub owner: ProcessKey,
+    /// Start time of that process in monotonic nanoseconds: with the id, its identity.
+    pub start_ns: u64,
     /// The listening end.
     pub service: ServiceKey,
     /// When it began to connect, or was open and could be accepted. Monotonic nanoseconds.
     pub stamp: u64,
     /// The kernel's counters as far as they have been reported.
     pub reported: [u64; counter::COUNT],
+    /// Sequence number of the first byte that is sent.
+    pub first: u64,
+    /// Reference to the [`Flow`] of the current tick; see [`flow`].
+    pub flow: u64,
     /// Bits of [`flag`].
     pub flags: u64,
 }
@@ -82,22 +88,48 @@ pub struct Connection {
 pub mod flag {
     /// It is, or was, open since the hooks were attached.
     pub const OPEN: u64 = 1;
-    /// Its owner has used it. Until then it is that of its listener.
+    /// Its owner has accepted or used it. Until then it is that of its listener.
     pub const CLAIMED: u64 = 2;
-    /// Its round-trip time was recorded.
-    pub const SAMPLED: u64 = 4;
     /// It was there before the hooks were attached.
     pub const ADOPTED: u64 = 8;
+    /// One CPU changes the owner; all others leave the connection as it is.
+    pub const MOVING: u64 = 16;
+    /// It was closed while its owner changed: whoever changes the owner reports the end.
+    pub const CLOSED: u64 = 32;
 }
 
-/// A socket and the process that was the last to use it, and so owns it.
+/// Traffic of one connection in one tick. Userspace adds it to its process and its service.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Settled {
-    /// Address of the socket.
-    pub sock: u64,
-    /// Process id; 0 for none.
-    pub tgid: u64,
+pub struct Flow {
+    /// The owner of the connection.
+    pub owner: ProcessKey,
+    /// The listening end.
+    pub service: ServiceKey,
+    /// Bytes by direction.
+    pub bytes: [u64; DIRECTIONS],
+    /// Retransmitted segments.
+    pub retransmits: u64,
+    /// The last smoothed round-trip time of the tick in nanoseconds; 0 for none.
+    pub rtt_ns: u64,
+}
+
+/// References to a [`Flow`]: the tick above, the position below.
+pub mod flow {
+    /// Flows of one bank. More connections than these are added to the tables one message at a time.
+    pub const PER_BANK: usize = 4096;
+    /// Position of a connection that found no free flow in its tick.
+    pub const FULL: u32 = u32::MAX;
+
+    /// Reference to a position in a tick. No tick has the reference 0.
+    pub const fn reference(tick: u64, position: u32) -> u64 {
+        (tick + 1) << 32 | position as u64
+    }
+
+    /// Whether a reference is one to a flow of this tick.
+    pub const fn is_of(reference: u64, tick: u64) -> bool {
+        reference >> 32 == (tick + 1) & 0xffff_ffff
+    }
 }
 
 /// A port that is listened on.
@@ -114,8 +146,8 @@ pub struct Listener {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Traffic {
-    /// Connections that are open, by side.
-    pub active: [u64; SIDES],
+    /// Change of the number of open connections, by side.
+    pub active: [i64; SIDES],
     /// Connections opened, by side.
     pub opened: [u64; SIDES],
     /// Connections closed, by side.
@@ -184,21 +216,22 @@ named! {
         /// The table of ports that were listened on at the start was full, so connections that were open
         /// then may count as a client's.
         ListenersFull = "listeners_full",
-        /// Several CPUs reported one connection at once and this one gave up.
+        /// Several CPUs reported or closed one connection at once and this one gave up.
         Contended = "contended",
         /// There was no room to tell of a slow connection or answer.
         RingFull = "ring_full",
     }
 }
 
-crate::pod!(ServiceKey, Listener, Traffic);
+crate::pod!(ServiceKey, Listener, Traffic, Flow);
 
 /// What the storage of one socket takes in the kernel, which rounds it, with 72 bytes of its own, up
 /// to a power of two.
 pub const CONNECTION_BYTES: u64 = (size_of::<Connection>() as u64 + 72).next_power_of_two();
 
 const _: () = assert!(size_of::<ServiceKey>() == 24);
-const _: () = assert!(size_of::<Connection>() == 32 + 24 + 8 + 8 * counter::COUNT + 8);
+const _: () = assert!(size_of::<Connection>() == 32 + 8 + 24 + 8 + 8 * counter::COUNT + 24);
+const _: () = assert!(size_of::<Flow>() == 32 + 24 + 8 * DIRECTIONS + 16);
 const _: () = assert!(CONNECTION_BYTES == 256);
 const _: () = assert!(
     size_of::<Traffic>()

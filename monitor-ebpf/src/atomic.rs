@@ -12,6 +12,24 @@ pub unsafe fn add(target: *mut u64, value: u64) {
     unsafe { asm!("lock *(u64 *)({} + 0) += {}", in(reg) target, in(reg) value, options(nostack)) }
 }
 
+/// Adds to a value that other CPUs add to as well, and returns what it was.
+///
+/// # Safety
+/// `target` points into a map value and is 8-byte aligned.
+#[inline(always)]
+pub unsafe fn fetch_add(target: *mut u64, value: u64) -> u64 {
+    let was;
+    // SAFETY: as above.
+    unsafe {
+        asm!(
+            "{0} = atomic_fetch_add((u64 *)({1} + 0), {0})",
+            inlateout(reg) value => was, in(reg) target,
+            options(nostack)
+        );
+    }
+    was
+}
+
 /// Sets bits of a value in which other CPUs set bits as well.
 ///
 /// # Safety

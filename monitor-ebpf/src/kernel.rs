@@ -10,10 +10,10 @@ mod sock;
 mod task;
 mod thread;
 
-pub use iter::{FileIter, SockIter, TaskIter};
+pub use iter::{FileIter, TaskIter};
 pub use memory::{CgroupDirectory, Memory};
 pub use message::Message;
 pub use process::Argv;
 pub use request::{Bio, Purpose, Request};
-pub use sock::{Endpoint, Sock, TcpSock, Transport};
+pub use sock::{Endpoint, Sock, TcpSock, Transport, state};
 pub use task::{Task, low_half};

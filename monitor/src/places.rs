@@ -64,6 +64,11 @@ impl<K: Clone + Eq + Hash, V> Places<K, V> {
         self.0.insert(key, place);
     }
 
+    /// Who has which place.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &Place<V>)> {
+        self.0.iter()
+    }
+
     /// What is in all places.
     pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
         self.0.values().map(|place| &place.value)

@@ -14,17 +14,43 @@ use crate::{done, step_done};
 /// Serves connections until the input ends; reports its port. A request is the number of bytes that
 /// follow and the number of bytes that are wanted in return; who wants none of either is cut off.
 pub(super) fn serve(namespace: &str, address: &str) {
+    let (listener, port) = listen(namespace, address);
+    thread::spawn(move || accept(&listener));
+    done(&[port]);
+}
+
+/// Listens and accepts nobody.
+pub(super) fn only_listen(namespace: &str, address: &str) {
+    let (_listener, port) = listen(namespace, address);
+    done(&[port]);
+}
+
+/// Serves by a child of another name, which inherits the listener.
+pub(super) fn inherit(namespace: &str, address: &str) {
+    let (listener, port) = listen(namespace, address);
+    let child = sys::fork(None, || {
+        sys::set_comm("mt-worker");
+        accept(&listener);
+    });
+    let child = child.expect("a child");
+    done(&[port]);
+    sys::kill(child, libc::SIGKILL);
+    sys::reap(child);
+}
+
+fn listen(namespace: &str, address: &str) -> (TcpListener, u64) {
     sys::enter_network(namespace);
     let address: IpAddr = address.parse().expect("an address");
     let listener = TcpListener::bind((address, 0)).expect("a free port");
     let port = listener.local_addr().expect("it has one").port();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let stream = stream.expect("somebody connected");
-            thread::spawn(move || answer(stream));
-        }
-    });
-    done(&[port.into()]);
+    (listener, port.into())
+}
+
+fn accept(listener: &TcpListener) {
+    for stream in listener.incoming() {
+        let stream = stream.expect("somebody connected");
+        thread::spawn(move || answer(stream));
+    }
 }
 
 fn answer(mut stream: TcpStream) {
@@ -137,5 +163,43 @@ pub(super) fn hand_on(namespace: &str, server: Server<'_>, times: u64) {
     let child = child.expect("a child");
     sys::wait_until_ended(child).expect("it is a child");
     sys::reap(child);
+    done(&[]);
+}
+
+/// Makes requests under two names, some ticks apart.
+pub(super) fn rename(namespace: &str, server: Server<'_>, times: u64) {
+    sys::enter_network(namespace);
+    let stream = server.connect();
+    (0..times).for_each(|_| request(&stream, 1000, 3000));
+    thread::sleep(Duration::from_millis(500));
+    sys::set_comm("mt-after");
+    (0..times).for_each(|_| request(&stream, 500, 7000));
+    done(&[]);
+}
+
+/// Has two children make requests by one connection, of which the second has the process id of the first.
+pub(super) fn reuse(namespace: &str, server: Server<'_>, times: u64) {
+    sys::enter_network(namespace);
+    let stream = server.connect();
+    let child = |name: &str, sent, wanted| {
+        sys::set_comm(name);
+        (0..times).for_each(|_| request(&stream, sent, wanted));
+    };
+    let first = sys::fork(None, || child("mt-first", 1000, 3000)).expect("a child");
+    sys::wait_until_ended(first).expect("it is a child");
+    sys::reap(first);
+    let second = sys::fork(Some(first), || child("mt-second", 500, 7000));
+    let second = second.expect("a process id that nobody else has got since");
+    sys::wait_until_ended(second).expect("it is a child");
+    sys::reap(second);
+    done(&[]);
+}
+
+/// Hands over that many bytes at once, and waits while the kernel sends them.
+pub(super) fn burst(namespace: &str, server: Server<'_>, bytes: u64) {
+    sys::enter_network(namespace);
+    let stream = server.connect();
+    sys::enlarge_send_buffer(&stream, 4 * bytes as i32);
+    request(&stream, bytes - 8, 0);
     done(&[]);
 }

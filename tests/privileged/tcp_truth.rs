@@ -5,41 +5,22 @@ use std::{thread, time::Duration};
 
 use monitor::metric::{
     PROCESS_TCP_ACTIVE, PROCESS_TCP_CLOSED, PROCESS_TCP_CONNECT_LATENCY, PROCESS_TCP_FAILED,
-    PROCESS_TCP_IO, PROCESS_TCP_OPENED, PROCESS_TCP_RESETS, PROCESS_TCP_RETRANSMITS,
-    PROCESS_TCP_RTT, TCP_CONNECT_LATENCY, TCP_IO, TCP_RETRANSMITS, TCP_RTT,
+    PROCESS_TCP_OPENED, PROCESS_TCP_RESETS, PROCESS_TCP_RETRANSMITS, PROCESS_TCP_RTT,
+    TCP_CONNECT_LATENCY, TCP_IO, TCP_RETRANSMITS, TCP_RTT,
 };
 use monitor_tests::{
+<<<<<<< HEAD
     Collected, Collector, Workload,
     daemon::program::eventually,
     kernel,
+=======
+    Collector, Workload, kernel,
+>>>>>>> 4804106 (tcp: count at messages instead of a pass over all sockets)
     network::{End, Network},
-    serial, shown, truth,
+    serial, shown,
+    tcp::{CLIENT, SERVER, check_nothing_lost, client, io, server},
+    truth,
 };
-
-const SERVER: &str = "mt-server";
-const CLIENT: &str = "mt-client";
-
-/// A server at the far end, and its port.
-fn server(network: &Network, address: &str) -> (Workload, String) {
-    let server = Workload::start(SERVER, ["tcp-serve", network.name(End::Far), address]);
-    let port = server.done()[0].to_string();
-    (server, port)
-}
-
-/// A client at the near end of a server at the far end.
-fn client(name: &str, mode: &str, network: &Network, server: [&str; 2], args: &[&str]) -> Workload {
-    let all = [&[mode, network.name(End::Near)][..], &server, args].concat();
-    Workload::start(name, all)
-}
-
-/// Bytes transmitted and received.
-fn io(collected: &Collected, name: &str) -> [u64; 2] {
-    ["transmit", "receive"].map(|way| collected.count(&PROCESS_TCP_IO, name, &[way]))
-}
-
-fn check_nothing_lost(collected: &Collected) {
-    assert!(collected.lost.values().all(|&lost| lost == 0), "{:?}", collected.lost);
-}
 
 /// Within a tenth.
 fn near(name: &str, value: f64, expected: f64) {

@@ -66,21 +66,3 @@ impl FileIter {
         Some((task, Sock::from_file(self.file)?))
     }
 }
-
-/// `struct bpf_iter__bpf_sk_storage_map`: what an `iter/bpf_sk_storage_map` program is called with,
-/// once for each socket that has storage in the map and once more at the end.
-#[repr(C)]
-pub struct SockIter {
-    meta: *mut Meta,
-    map: *mut c_void,
-    sock: *mut c_void,
-    value: *mut c_void,
-}
-
-impl SockIter {
-    /// The socket; `None` at the end of the pass.
-    #[inline(always)]
-    pub fn sock(&self) -> Option<Sock> {
-        Sock::from_ptr(self.sock)
-    }
-}

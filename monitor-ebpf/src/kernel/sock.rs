@@ -21,6 +21,18 @@ const IPPROTO_UDP: u16 = 17;
 #[unsafe(no_mangle)]
 static SOCK_DONE: u32 = ABSENT;
 
+/// States of a connection, by the numbers of the kernel.
+pub mod state {
+    pub const ESTABLISHED: u8 = 1;
+    pub const SYN_SENT: u8 = 2;
+    pub const SYN_RECV: u8 = 3;
+    pub const FIN_WAIT1: u8 = 4;
+    pub const CLOSE: u8 = 7;
+    pub const CLOSE_WAIT: u8 = 8;
+    pub const LAST_ACK: u8 = 9;
+    pub const LISTEN: u8 = 10;
+}
+
 /// The bit that says that a socket receives no more. It is part of the kernel's ABI: `unix_diag` shows
 /// these bits of a socket as they are (`UNIX_DIAG_SHUTDOWN`).
 const RCV_SHUTDOWN: u8 = 1;
@@ -216,6 +228,28 @@ impl TcpSock {
     pub fn bytes_sent(self) -> u64 {
         let all = self.read(offset!(bytes_sent));
         all.wrapping_sub(self.read(offset!(bytes_retrans)))
+    }
+
+    /// Sequence number of the first byte that is sent. It never changes once the connection is open.
+    #[inline(always)]
+    pub fn first(self) -> u32 {
+        self.read::<u32>(offset!(snd_nxt)).wrapping_sub(self.bytes_sent() as u32)
+    }
+
+    /// Bytes that the process has handed to the kernel to send on a connection with this first byte:
+    /// unlike [`Self::bytes_sent`], nothing but a call of the process changes it. Once no more can follow,
+    /// only what was sent.
+    #[inline(always)]
+    pub fn bytes_written(self, first: u32) -> u64 {
+        let sent = self.bytes_sent();
+        let state = self.sock.state();
+        if state != state::ESTABLISHED && state != state::CLOSE_WAIT {
+            return sent;
+        }
+        // The sequence number has the lower half. What is sent meanwhile does not change the result.
+        let written = self.read::<u32>(offset!(write_seq)).wrapping_sub(first);
+        let waiting = written.wrapping_sub(sent as u32) as i32;
+        sent.wrapping_add(i64::from(waiting) as u64)
     }
 
     /// Bytes received in order.

@@ -15,31 +15,32 @@ const BSS: &str = ".bss";
 pub(super) struct Banks {
     word: Array<MapData, u64>,
     probe: &'static str,
-    active: u16,
+    /// The number of the tick; its lowest bit is the bank.
+    tick: u64,
 }
 
 impl Banks {
     /// Takes the word; bank 0 is active.
     pub(super) fn take(object: &mut Object, probe: &'static str) -> Result<Self, ProbeError> {
         let word = maps::take(object, (probe, BSS))?;
-        Ok(Self { word, probe, active: 0 })
+        Ok(Self { word, probe, tick: 0 })
     }
 
     /// Has programs write to the other bank from now on.
     pub(super) fn flip(&mut self) -> Result<(), ProbeError> {
-        let active = self.active ^ 1;
-        self.word.set(0, u64::from(active), 0).map_err(|source| ProbeError::Map {
+        let tick = self.tick + 1;
+        self.word.set(0, tick, 0).map_err(|source| ProbeError::Map {
             probe: self.probe,
             map: BSS,
             source,
         })?;
-        self.active = active;
+        self.tick = tick;
         Ok(())
     }
 
     /// The bank that programs do not write to.
     pub(super) fn ended(&self) -> u16 {
-        self.active ^ 1
+        (self.tick & 1) as u16 ^ 1
     }
 }
 

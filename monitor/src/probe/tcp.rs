@@ -1,21 +1,21 @@
 //! The `tcp` probe: what the connections of every process, and those to every service, do; datagrams by
 //! UDP, and how long questions of names take. See `monitor-ebpf/src/bin/tcp` for the kernel's half.
 
+mod active;
 mod decode;
 mod services;
 mod udp;
 
 use std::{
     mem,
-    os::fd::AsFd,
     time::{Duration, Instant},
 };
 
-use aya::maps::{Map, MapData, MapError};
+use aya::maps::{Array, MapData};
 use monitor_common::{
     key::ProcessKey,
-    offsets::{MessageOffsets, SockOffsets, TaskOffsets},
-    tcp::{CONNECTION_BYTES, DIRECTIONS, Losses, ServiceKey, Traffic},
+    offsets::{MessageOffsets, ProcessOffsets, SockOffsets, TaskOffsets},
+    tcp::{CONNECTION_BYTES, DIRECTIONS, Flow, Losses, ServiceKey, Traffic, flow::PER_BANK},
 };
 
 use self::{
@@ -27,6 +27,7 @@ use super::{
     banked::Banked,
     banks::Banks,
     events::Events,
+    maps,
     table::{Key, Table},
 };
 use crate::{
@@ -34,7 +35,7 @@ use crate::{
     kernel::{
         attach::{Alternative, Hook, Target, tracepoint},
         iter::{self, PassError},
-        loader::{Kernel, Object, Setup},
+        loader::{Kernel, Object, Raw, Setup},
     },
     sample::Sample,
 };
@@ -42,8 +43,7 @@ use crate::{
 const NAME: &str = "tcp";
 /// Finds out who owns the sockets that were there before.
 const ADOPTION: &str = "adopt_sockets";
-/// Reports what each socket has counted.
-const PASS: &str = "report_sockets";
+const FLOWS: &str = "FLOWS";
 
 /// The tracepoints for all sockets.
 const SENT: Target = Target::TpBtf("sock_send_length");
@@ -53,11 +53,6 @@ const RECEIVED: Target = Target::TpBtf("sock_recv_length");
 /// count; and sockets that were there before are taken in last, so that none is missed.
 const HOOKS: &[Hook] = &[
     tracepoint!("inet_sock_set_state", None),
-    Hook {
-        name: "iter_sk_storage_map",
-        alternatives: &[Alternative { program: PASS, target: Target::Iter("bpf_sk_storage_map") }],
-        without: None,
-    },
     udp::SENT_V4,
     udp::SENT_V6,
     udp::RECEIVED_V4,
@@ -66,17 +61,21 @@ const HOOKS: &[Hook] = &[
         name: "send",
         alternatives: &[
             Alternative { program: "sock_send_length", target: SENT },
-            Alternative { program: "tcp_sendmsg", target: Target::FEntry("tcp_sendmsg") },
+            Alternative { program: "tcp_sendmsg", target: Target::FExit("tcp_sendmsg") },
         ],
-        without: Some("that another process sends by a socket than had it before"),
+        without: Some(
+            "what a connection sends until it receives or ends; that another process sends by it",
+        ),
     },
     Hook {
         name: "receive",
         alternatives: &[
             Alternative { program: "sock_recv_length", target: RECEIVED },
-            Alternative { program: "tcp_recvmsg", target: Target::FEntry("tcp_recvmsg") },
+            Alternative { program: "tcp_recvmsg", target: Target::FExit("tcp_recvmsg") },
         ],
-        without: Some("that another process receives by a socket than had it before"),
+        without: Some(
+            "what a connection receives until it sends or ends; that another process receives by it",
+        ),
     },
     Hook {
         name: "accept",
@@ -90,6 +89,10 @@ const HOOKS: &[Hook] = &[
     },
     tracepoint!("tcp_receive_reset", Some("resets received")),
     tracepoint!("tcp_send_reset", Some("resets sent")),
+    tracepoint!(
+        "tcp_retransmit_skb",
+        Some("retransmissions of a connection until it is used or ends")
+    ),
     tracepoint!("tcp_retransmit_synack", Some("retransmissions before a connection is open")),
     Hook {
         name: "iter_task_file",
@@ -122,12 +125,12 @@ impl Key for ServiceKey {
 struct Tcp {
     object: Object,
     banks: Banks,
-    connections: MapData,
     processes: Table<ProcessKey, Traffic>,
     services: Table<ServiceKey, Traffic>,
     udp: Udp,
     events: Events<ServiceKey>,
-    sockets: Banked<u64>,
+    flows: Array<MapData, Raw<Flow>>,
+    flows_used: Banked<u64>,
     lost: Banked<Losses>,
     /// What was lost while the sockets were taken in that were there before.
     lost_before: Losses,
@@ -145,19 +148,24 @@ impl Tcp {
             NAME,
             aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tcp.o")),
             &Setup {
-                offsets: &[TaskOffsets::TABLE, SockOffsets::TABLE, MessageOffsets::TABLE],
+                offsets: &[
+                    TaskOffsets::TABLE,
+                    ProcessOffsets::TABLE,
+                    SockOffsets::TABLE,
+                    MessageOffsets::TABLE,
+                ],
                 constants: &constants,
                 ..Setup::default()
             },
         )?;
         let mut tcp = Self {
             banks: Banks::take(&mut object, NAME)?,
-            connections: connections(&mut object)?,
             processes: Table::take(&mut object, (NAME, "PROCESSES"), Traffic::EMPTY)?,
             services: Table::take(&mut object, (NAME, "SERVICES"), Traffic::EMPTY)?,
             udp: Udp::take(&mut object)?,
             events: Events::take(&mut object, (NAME, "EVENTS"))?,
-            sockets: Banked::take(&mut object, (NAME, "SOCKETS"), 0)?,
+            flows: maps::take(&mut object, (NAME, FLOWS))?,
+            flows_used: Banked::take(&mut object, (NAME, "FLOWS_USED"), 0)?,
             lost: Banked::take(&mut object, (NAME, "LOST"), Losses::default())?,
             lost_before: Losses::default(),
             object,
@@ -180,13 +188,30 @@ impl Tcp {
         }
         super::require(NAME, HOOKS, &tcp.object.verdicts)?;
         tcp.decoder = Decoder::new(udp::measured(&tcp.object.verdicts, [SENT, RECEIVED]));
-        // What was recorded while some hooks were missing is not reported, but what was lost.
+        // What was recorded while some hooks were missing is not reported, but what was lost and what
+        // is open.
         tcp.end_tick()?;
         super::wait_for_programs();
         tcp.snapshot()?;
         tcp.lost_before = tcp.snapshot.lost;
+        tcp.decoder.begin(&tcp.snapshot);
         tcp.snapshot.clear();
         Ok(tcp)
+    }
+
+    /// What single connections moved in the tick of a bank.
+    fn take_flows(&mut self, bank: u16) -> Result<Vec<Flow>, ProbeError> {
+        let used = self.flows_used.drain(bank.into())?.min(PER_BANK as u64) as usize;
+        let first = usize::from(bank) * PER_BANK;
+        let flow = |position| {
+            let Raw(mut flow) = self.flows.get(&(position as u32), 0)?;
+            (flow.owner.bank, flow.service.bank) = (bank, bank);
+            Ok(flow)
+        };
+        (first..first + used)
+            .map(flow)
+            .collect::<Result<_, _>>()
+            .map_err(|source| ProbeError::Map { probe: NAME, map: FLOWS, source })
     }
 }
 
@@ -206,12 +231,11 @@ impl Probe for Tcp {
         // before it took, nor give it out twice.
         self.snapshot.clear();
         self.events.snapshot();
-        iter::over_map(&mut self.object, PASS, self.connections.fd().as_fd())
-            .map_err(|source| pass_error(PASS, source))?;
         self.processes.drain(ended, &mut self.snapshot.processes)?;
         self.services.drain(ended, &mut self.snapshot.services)?;
         self.udp.drain(ended, &mut self.snapshot)?;
-        self.snapshot.sockets = self.sockets.drain(ended.into())?;
+        let flows = self.take_flows(ended)?;
+        self.snapshot.add_flows(&flows);
         self.snapshot.lost = self.lost.drain(ended.into())?;
         add_up(&mut self.snapshot.lost, &mem::take(&mut self.lost_before));
         self.snapshot.elapsed = self.taken.elapsed();
@@ -234,30 +258,20 @@ impl Probe for Tcp {
             ("SERVICES", self.snapshot.services.len()),
             ("DATAGRAMS", self.snapshot.datagrams.len()),
             ("SERVERS", self.snapshot.servers.len()),
+            (FLOWS, self.snapshot.flows as usize),
         ];
         let tables = tables.map(|(map, entries)| MapEntries {
             map,
             entries: entries as u64,
             storage_bytes: 0,
         });
+        let open = self.decoder.open();
         let connections = MapEntries {
             map: "CONNECTIONS",
-            entries: self.snapshot.sockets,
-            storage_bytes: self.snapshot.sockets * CONNECTION_BYTES,
+            entries: open,
+            storage_bytes: open * CONNECTION_BYTES,
         };
         tables.into_iter().chain([connections]).collect()
-    }
-}
-
-/// Takes the map of sockets' storage, which is only ever named to the kernel.
-fn connections(object: &mut Object) -> Result<MapData, ProbeError> {
-    const MAP: &str = "CONNECTIONS";
-    match object.ebpf.take_map(MAP) {
-        Some(Map::SkStorage(map)) => Ok(map),
-        _ => {
-            let source = MapError::InvalidName { name: MAP.to_owned() };
-            Err(ProbeError::Map { probe: NAME, map: MAP, source })
-        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! A connection from its first segment to its end.
 
+use core::ptr;
+
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use monitor_common::{
     key::ProcessKey,
@@ -7,14 +9,13 @@ use monitor_common::{
 };
 use monitor_ebpf::{
     atomic, bank,
-    kernel::{Endpoint, Sock},
+    kernel::{Endpoint, Sock, Task, state},
     slow::Measured,
 };
 
 use crate::{
     CONNECTIONS, owner,
-    record::{self, Entries, flush, lost, skip},
-    state,
+    record::{self, ATTEMPTS, Entries, flush, lost, skip},
 };
 
 /// Errors, by the numbers of the kernel.
@@ -47,8 +48,8 @@ fn begin(sock: Sock, side: usize) {
     let connection = connection.as_ptr();
     // SAFETY: the socket's storage.
     unsafe {
-        owner::unsettle(sock);
         (*connection).owner = owner::current();
+        (*connection).start_ns = Task::current().leader().start_time();
         (*connection).service = service(sock, side);
         (*connection).flags = flag::CLAIMED;
         if let Some(tcp) = sock.tcp() {
@@ -71,9 +72,13 @@ pub fn opened(sock: Sock, before: u8) {
         unsafe {
             let ended = bpf_ktime_get_ns();
             let ns = ended.wrapping_sub((*connection).stamp);
+            if let Some(tcp) = sock.tcp() {
+                (*connection).first = tcp.first().into();
+            }
             atomic::or(&raw mut (*connection).flags, flag::OPEN);
             let entries = Entries::of((*connection).owner, (*connection).service, bank);
             entries.add(|traffic| &raw mut (*traffic).opened[CLIENT], 1);
+            entries.change_active(CLIENT, 1);
             entries.record(bank, CONNECT, ns);
             let measured = Measured { latency: CONNECT, ns, ended };
             record::tell_slow((*connection).owner, (*connection).service, measured);
@@ -88,15 +93,17 @@ pub fn opened(sock: Sock, before: u8) {
             if is_unknown(connection) {
                 (*connection).owner = ProcessKey::other(0);
             }
-            owner::unsettle(sock);
             (*connection).service = service(sock, SERVER);
             (*connection).flags = flag::OPEN;
             if let Some(tcp) = sock.tcp() {
                 skip(tcp, connection);
             }
             (*connection).stamp = bpf_ktime_get_ns();
-            let entries = Entries::of((*connection).owner, (*connection).service, bank);
-            entries.add(|traffic| &raw mut (*traffic).opened[SERVER], 1);
+            // Which process accepts it is not known yet.
+            let (owner, service) = ((*connection).owner, (*connection).service);
+            let opened = Entries::of_service(service, bank);
+            opened.add(|traffic| &raw mut (*traffic).opened[SERVER], 1);
+            Entries::of(owner, service, bank).change_active(SERVER, 1);
         }
     }
 }
@@ -104,26 +111,80 @@ pub fn opened(sock: Sock, before: u8) {
 /// There is no connection any more, or it has never come to be.
 #[inline(always)]
 pub fn closed(sock: Sock, before: u8) {
-    owner::unsettle(sock);
     let Some(connection) = CONNECTIONS.get(sock) else { return };
-    let (bank, connection) = (bank::active(), connection.as_ptr());
+    let (tick, connection) = (bank::tick(), connection.as_ptr());
     // SAFETY: the socket's storage.
     unsafe {
-        let open = (*connection).flags & flag::OPEN != 0;
-        if !open && before != state::SYN_SENT {
-            return;
+        let flags = &raw mut (*connection).flags;
+        for _ in 0..ATTEMPTS {
+            let was = ptr::read_volatile(flags);
+            if was & flag::OPEN == 0 {
+                if before == state::SYN_SENT {
+                    failed(sock, connection, tick);
+                }
+                return;
+            }
+            // Whoever changes the owner at this moment reports the end too.
+            let is_moving = was & flag::MOVING != 0;
+            let now = if is_moving { was | flag::CLOSED } else { was & !flag::OPEN };
+            if atomic::compare_exchange(flags, was, now) == was {
+                if !is_moving {
+                    ended(sock, connection, was, tick);
+                }
+                return;
+            }
         }
-        flush(sock, connection, [0; DIRECTIONS], bank);
-        atomic::and(&raw mut (*connection).flags, !(flag::OPEN | flag::SAMPLED));
-        let service = (*connection).service;
-        let entries = Entries::of((*connection).owner, service, bank);
-        if !open {
-            let reason = failure(sock.error()) as usize;
-            entries.add(|traffic| &raw mut (*traffic).failed[reason], 1);
-        } else if service.side == SERVER as u16 {
-            entries.add(|traffic| &raw mut (*traffic).closed[SERVER], 1);
-        } else {
-            entries.add(|traffic| &raw mut (*traffic).closed[CLIENT], 1);
+    }
+    lost(bank::of(tick), Loss::Contended);
+}
+
+/// A connection has not come to be.
+///
+/// # Safety
+/// `connection` is the socket's storage.
+#[inline(always)]
+unsafe fn failed(sock: Sock, connection: *mut Connection, tick: u64) {
+    let reason = failure(sock.error()) as usize;
+    // SAFETY: by the caller's promise; every reason has a place.
+    unsafe {
+        flush(sock, connection, [0; DIRECTIONS], tick);
+        let entries = Entries::of((*connection).owner, (*connection).service, bank::of(tick));
+        entries.add(|traffic| &raw mut (*traffic).failed[reason], 1);
+    }
+}
+
+/// Reports the end of a connection that had these `flags`.
+///
+/// # Safety
+/// `connection` is the socket's storage, and nobody else reports its end.
+#[inline(always)]
+pub unsafe fn ended(sock: Sock, connection: *mut Connection, flags: u64, tick: u64) {
+    // SAFETY: by the caller's promise; the sides are all there are.
+    unsafe {
+        flush(sock, connection, [0; DIRECTIONS], tick);
+        let (bank, side) = (bank::of(tick), side_of(connection));
+        let (owner, service) = ((*connection).owner, (*connection).service);
+        let entries = Entries::of(owner, service, bank);
+        entries.change_active(side, -1);
+        entries.add(|traffic| &raw mut (*traffic).closed[side], 1);
+        if flags & flag::CLAIMED == 0 {
+            // Nobody has accepted it.
+            let opened = Entries::of_process(owner, bank);
+            opened.add(|traffic| &raw mut (*traffic).opened[side], 1);
+        }
+    }
+}
+
+/// A segment is sent again. Nobody knows which process runs now.
+#[inline(always)]
+pub fn retransmitted(sock: Sock) {
+    let Some(connection) = CONNECTIONS.get(sock) else { return };
+    let (tick, connection) = (bank::tick(), connection.as_ptr());
+    // SAFETY: the socket's storage.
+    unsafe {
+        // Whoever changes the owner reports all that happened before.
+        if ptr::read_volatile(&raw const (*connection).flags) & flag::MOVING == 0 {
+            flush(sock, connection, [0; DIRECTIONS], tick);
         }
     }
 }
@@ -162,6 +223,17 @@ pub fn answered_again(listener: Sock, request: Sock) {
 pub fn service(sock: Sock, side: usize) -> ServiceKey {
     let Endpoint { address, port } = if side == SERVER { sock.local() } else { sock.remote() };
     ServiceKey { address, port, side: side as u16, bank: 0, unused: 0 }
+}
+
+/// The side of a connection that this is.
+///
+/// # Safety
+/// `connection` is a socket's storage.
+#[inline(always)]
+pub unsafe fn side_of(connection: *const Connection) -> usize {
+    // SAFETY: by the caller's promise.
+    let side = unsafe { (*connection).service.side };
+    if side == SERVER as u16 { SERVER } else { CLIENT }
 }
 
 /// Whether nothing is known yet of what a storage belongs to.

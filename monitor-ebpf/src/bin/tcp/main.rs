@@ -2,17 +2,17 @@
 //! processes send and receive by UDP, and how long servers of names take to answer them.
 //!
 //! Each socket carries who owns it. That is set where a process acts: it connects, listens, accepts,
-//! sends or receives. Nothing else runs for each message, and nothing for each packet: bytes,
-//! retransmissions and the round-trip time are counted by the kernel in the socket, and are read by a
-//! pass over all sockets once a tick, and when a connection ends. Of UDP it counts nothing, so that is
-//! added up here for each datagram.
+//! sends or receives. Bytes, retransmissions and the round-trip time are counted by the kernel in the
+//! socket. At each message, each retransmission and at the end, what they grew since the last report is
+//! added to the connection's flow of the tick; nothing runs for each packet, and nothing for a connection
+//! that is idle. Of UDP the kernel counts nothing, so that is added up here for each datagram.
 #![no_std]
 #![no_main]
 
 mod connection;
 mod datagram;
+mod flow;
 mod owner;
-mod pass;
 mod question;
 mod record;
 
@@ -21,18 +21,18 @@ use core::ffi::c_void;
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
     btf_maps::{Array, HashMap},
-    macros::{btf_map, btf_tracepoint, fentry, fexit},
-    programs::{BtfTracePointContext, FEntryContext, FExitContext},
+    macros::{btf_map, btf_tracepoint, fexit},
+    programs::{BtfTracePointContext, FExitContext},
 };
 use monitor_common::{
     key::{BANKS, ProcessKey},
     tcp::{
-        Connection, DIRECTIONS, Listener, Loss, RECEIVE, ServiceKey, Settled, TRANSMIT, Traffic,
+        Connection, Flow, Listener, Loss, RECEIVE, ServiceKey, TRANSMIT, Traffic, flow::PER_BANK,
     },
     udp::{Answers, Datagrams, PLACES, Questions},
 };
 use monitor_ebpf::{
-    kernel::{FileIter, Message, Sock, SockIter, call},
+    kernel::{FileIter, Message, Sock, call, state},
     ledger::Ledger,
     local_storage::SockStorage,
     slow::SlowRing,
@@ -46,9 +46,12 @@ static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 
 #[btf_map]
 static CONNECTIONS: SockStorage<Connection> = SockStorage::new();
-/// How many sockets the pass has met that carry one, by bank.
+/// What each connection moved in the tick, by bank.
 #[btf_map]
-static SOCKETS: Array<u64, BANKS> = Array::new();
+static FLOWS: Array<Flow, { BANKS * PER_BANK }> = Array::new();
+/// How many flows were asked for, by bank; userspace empties it once a tick.
+#[btf_map]
+static FLOWS_USED: Array<u64, BANKS> = Array::new();
 /// What the connections of each process did; userspace empties it once a tick.
 #[btf_map]
 static PROCESSES: HashMap<ProcessKey, Traffic, 4096, { BPF_F_NO_PREALLOC as usize }> =
@@ -60,9 +63,6 @@ static SERVICES: HashMap<ServiceKey, Traffic, 4096, { BPF_F_NO_PREALLOC as usize
 /// The ports that were listened on when the probe was loaded.
 #[btf_map]
 static LISTENERS: HashMap<Listener, u64, 4096, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
-/// The last socket of each slot that a process used, and that process.
-#[btf_map]
-static SETTLED: Array<Settled, SETTLED_SLOTS> = Array::new();
 /// The last questions of each socket that asks.
 #[btf_map]
 static QUESTIONS: SockStorage<Questions> = SockStorage::new();
@@ -84,18 +84,6 @@ static EVENTS: SlowRing = SlowRing::new();
 #[btf_map]
 static LOST: Ledger<{ Loss::COUNT }> = Ledger::new();
 
-/// A power of two. Sockets that share a slot are looked up whenever it changes hands.
-const SETTLED_SLOTS: usize = 8192;
-
-/// States of a connection, by the numbers of the kernel.
-mod state {
-    pub const ESTABLISHED: u8 = 1;
-    pub const SYN_SENT: u8 = 2;
-    pub const SYN_RECV: u8 = 3;
-    pub const CLOSE: u8 = 7;
-    pub const LISTEN: u8 = 10;
-}
-
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
     let (before, after) = (ctx.arg::<i32>(1) as u8, ctx.arg::<i32>(2) as u8);
@@ -107,6 +95,7 @@ pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
             state::ESTABLISHED => connection::opened(sock, before),
             state::CLOSE => connection::closed(sock, before),
             state::LISTEN => connection::listening(sock),
+            state::FIN_WAIT1 | state::LAST_ACK => owner::closing(sock),
             _ => {}
         }
     }
@@ -116,7 +105,7 @@ pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
 /// A process has sent something, on kernels from 6.3.
 #[btf_tracepoint(function = "sock_send_length")]
 pub fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
-    let moved = owner::used(ctx.arg(0), || [bytes(&ctx), 0])
+    let moved = owner::used(ctx.arg(0), TRANSMIT, ctx.arg(1))
         .and_then(|sock| Moved::at_tracepoint(sock, ctx.arg(1), TRANSMIT));
     if let Some(moved) = moved {
         datagram::sent(moved);
@@ -127,7 +116,7 @@ pub fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
 /// A process has received something, on kernels from 6.3.
 #[btf_tracepoint(function = "sock_recv_length")]
 pub fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
-    let moved = owner::used(ctx.arg(0), || [0, bytes(&ctx)])
+    let moved = owner::used(ctx.arg(0), RECEIVE, ctx.arg(1))
         .and_then(|sock| Moved::at_tracepoint(sock, ctx.arg(1), RECEIVE));
     if let Some(moved) = moved {
         datagram::received(moved, ctx.arg(2));
@@ -135,23 +124,17 @@ pub fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// How many bytes were sent or received; an error is none.
-#[inline(always)]
-fn bytes(ctx: &BtfTracePointContext) -> u64 {
-    ctx.arg::<i32>(1).max(0) as u64
-}
-
-/// A process sends something, on older kernels.
-#[fentry(function = "tcp_sendmsg")]
-pub fn tcp_sendmsg(ctx: FEntryContext) -> i32 {
-    owner::used(ctx.arg(0), || [0; DIRECTIONS]);
+/// A process has sent something, on older kernels.
+#[fexit(function = "tcp_sendmsg")]
+pub fn tcp_sendmsg(ctx: FExitContext) -> i32 {
+    owner::used(ctx.arg(0), TRANSMIT, call::sendmsg_result(&ctx));
     0
 }
 
-/// A process receives something, on older kernels.
-#[fentry(function = "tcp_recvmsg")]
-pub fn tcp_recvmsg(ctx: FEntryContext) -> i32 {
-    owner::used(ctx.arg(0), || [0; DIRECTIONS]);
+/// A process has received something, on older kernels.
+#[fexit(function = "tcp_recvmsg")]
+pub fn tcp_recvmsg(ctx: FExitContext) -> i32 {
+    owner::used(ctx.arg(0), RECEIVE, call::recvmsg_result(&ctx));
     0
 }
 
@@ -222,6 +205,14 @@ pub fn tcp_send_reset(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
+#[btf_tracepoint(function = "tcp_retransmit_skb")]
+pub fn tcp_retransmit_skb(ctx: BtfTracePointContext) -> i32 {
+    if let Some(sock) = Sock::from_ptr(ctx.arg(0)) {
+        connection::retransmitted(sock);
+    }
+    0
+}
+
 /// The answer to a client's first segment is sent again: there is only the listener's socket yet.
 #[btf_tracepoint(function = "tcp_retransmit_synack")]
 pub fn tcp_retransmit_synack(ctx: BtfTracePointContext) -> i32 {
@@ -239,16 +230,6 @@ pub fn tcp_retransmit_synack(ctx: BtfTracePointContext) -> i32 {
 pub fn adopt_sockets(ctx: &FileIter) -> i32 {
     if let Some((task, sock)) = ctx.socket() {
         owner::adopt_open_file(task, sock);
-    }
-    0
-}
-
-/// Reports what the kernel has counted in each socket.
-#[unsafe(no_mangle)]
-#[unsafe(link_section = "iter/bpf_sk_storage_map")]
-pub fn report_sockets(ctx: &SockIter) -> i32 {
-    if let Some(sock) = ctx.sock() {
-        pass::report(sock);
     }
     0
 }

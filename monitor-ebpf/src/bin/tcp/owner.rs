@@ -1,24 +1,27 @@
 //! Which process owns a socket: the last that used it.
+//!
+//! A process is its id and its start time; its names follow. The id is compared at each message, the rest
+//! at the first message of a tick.
 
-use core::ffi::c_void;
+use core::{ffi::c_void, ptr};
 
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
 use monitor_common::{
     key::ProcessKey,
-    tcp::{ACCEPT, CLIENT, Connection, DIRECTIONS, Listener, Loss, SERVER, Settled, flag},
+    tcp::{ACCEPT, CLIENT, Connection, DIRECTIONS, Listener, Loss, SERVER, flag},
 };
 use monitor_ebpf::{
     atomic, bank,
-    kernel::{Sock, Task, Transport, low_half},
+    kernel::{Sock, Task, Transport, state},
     process,
     slow::Measured,
 };
 
 use crate::{
-    CONNECTIONS, LISTENERS, SETTLED, SETTLED_SLOTS,
-    connection::{is_unknown, service},
-    record::{self, Entries, flush, lost, skip},
-    state,
+    CONNECTIONS, LISTENERS,
+    connection::{self, is_unknown, service, side_of},
+    flow,
+    record::{self, ATTEMPTS, Entries, flush, flush_direction, lost, skip},
 };
 
 /// The process that runs now. Not to be asked for where an interrupt may be.
@@ -30,101 +33,140 @@ pub fn current() -> ProcessKey {
 /// A process uses a socket, by which it has just sent or received as many `bytes`. Returns the socket
 /// if it is one for UDP.
 #[inline(always)]
-pub fn used(sock: *const c_void, bytes: impl FnOnce() -> [u64; DIRECTIONS]) -> Option<Sock> {
-    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
+pub fn used(sock: *const c_void, direction: usize, bytes: i32) -> Option<Sock> {
     let sock = Sock::from_ptr(sock)?;
-    if is_settled(sock, tgid) {
-        return None;
-    }
     match sock.transport()? {
         Transport::Tcp => {
-            used_connection(sock, tgid, bytes());
+            used_connection(sock, direction, bytes);
             None
         }
         Transport::Udp => Some(sock),
     }
 }
 
-/// A process uses a connection that it is not known to own.
+/// A process uses a connection.
 #[inline(always)]
-fn used_connection(sock: Sock, tgid: u32, bytes: [u64; DIRECTIONS]) {
-    let is_known = match CONNECTIONS.get(sock) {
-        // SAFETY: the socket's storage.
-        Some(connection) => unsafe {
-            let connection = connection.as_ptr();
-            if (*connection).owner.tgid != tgid || (*connection).flags & flag::CLAIMED == 0 {
-                claim(sock, connection, tgid, bytes);
-            }
-            true
-        },
+fn used_connection(sock: Sock, direction: usize, bytes: i32) {
+    let tick = bank::tick();
+    let Some(connection) = CONNECTIONS.get(sock) else {
         // It waited to be accepted when the hooks were attached.
-        None => adopt(sock, Task::current()),
+        return adopt(sock, Task::current());
     };
-    // What is closed is used no more, and another socket may be made in its place.
-    if is_known && sock.state() != state::CLOSE {
-        settle(sock, tgid);
-    }
-}
-
-/// Whether a process is known to own a socket: nothing is to be done then, and nothing is found as
-/// fast as this.
-#[inline(always)]
-fn is_settled(sock: Sock, tgid: u32) -> bool {
-    // SAFETY: a map value.
-    slot(sock).is_some_and(|slot| unsafe {
-        (*slot).sock == sock.address() && (*slot).tgid == u64::from(tgid)
-    })
-}
-
-/// Notes that a process owns a socket. Should two do so at once, one may be taken for the owner of the
-/// other's until the next message.
-#[inline(always)]
-fn settle(sock: Sock, tgid: u32) {
-    if let Some(slot) = slot(sock) {
-        // SAFETY: a map value.
-        unsafe {
-            (*slot).tgid = tgid.into();
-            (*slot).sock = sock.address();
-        }
-    }
-}
-
-/// Has the next process looked at that uses a socket, or one that is made in its place.
-#[inline(always)]
-pub fn unsettle(sock: Sock) {
-    if let Some(slot) = slot(sock) {
-        // SAFETY: a map value.
-        unsafe {
-            if (*slot).sock == sock.address() {
-                (*slot).tgid = 0;
+    let connection = connection.as_ptr();
+    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    // SAFETY: the socket's storage.
+    unsafe {
+        let flags = ptr::read_volatile(&raw const (*connection).flags);
+        let is_owned = flags & (flag::OPEN | flag::CLAIMED | flag::MOVING)
+            == flag::OPEN | flag::CLAIMED
+            && (*connection).owner.tgid == tgid;
+        match flow::of(connection, tick) {
+            Some(flow) if is_owned => flush_direction(sock, (connection, flow), direction, tick),
+            _ => {
+                let mut kept = [0; DIRECTIONS];
+                // An error moves nothing.
+                kept[direction] = bytes.max(0) as u64;
+                claim(sock, connection, kept, tick);
+                if ptr::read_volatile(&raw const (*connection).flags) & flag::MOVING == 0 {
+                    flush(sock, connection, [0; DIRECTIONS], tick);
+                }
             }
         }
     }
 }
 
-#[inline(always)]
-fn slot(sock: Sock) -> Option<*mut Settled> {
-    // The bits in which sockets differ most.
-    SETTLED.get_ptr_mut(low_half(sock.address()) >> 6 & (SETTLED_SLOTS as u32 - 1))
-}
-
-/// Gives a socket to the process that runs now. What it carried so far, but for the last `bytes`, was
-/// its last owner's; but not its listener's, which has only waited.
+/// Gives an open connection to the process that runs now, under the name that it has now. What it
+/// carried so far, but for the bytes that are `kept`, was its last owner's; but not its listener's, which
+/// has only waited.
 ///
 /// # Safety
 /// `connection` is the socket's storage.
 #[inline(always)]
-unsafe fn claim(sock: Sock, connection: *mut Connection, tgid: u32, bytes: [u64; DIRECTIONS]) {
+unsafe fn claim(
+    sock: Sock,
+    connection: *mut Connection,
+    kept: [u64; DIRECTIONS],
+    tick: u64,
+) -> bool {
+    let task = Task::current();
+    let (owner, start_ns) = (process::of(task), task.leader().start_time());
     // SAFETY: by the caller's promise.
     unsafe {
-        if (*connection).flags & flag::CLAIMED != 0 {
-            flush(sock, connection, bytes, bank::active());
+        let flags = &raw mut (*connection).flags;
+        let before = ptr::read_volatile(flags);
+        let is_claimed = before & flag::CLAIMED != 0;
+        if before & (flag::OPEN | flag::MOVING) != flag::OPEN {
+            return false;
         }
-        if (*connection).owner.tgid != tgid {
-            (*connection).owner = current();
+        let is_same = start_ns == (*connection).start_ns && is_same(&owner, connection);
+        if is_same && is_claimed {
+            return true;
         }
-        atomic::or(&raw mut (*connection).flags, flag::CLAIMED);
+        let moving = before | flag::MOVING | flag::CLAIMED;
+        if atomic::compare_exchange(flags, before, moving) != before {
+            return false;
+        }
+        let (bank, side) = (bank::of(tick), side_of(connection));
+        if is_claimed {
+            flush(sock, connection, kept, tick);
+        }
+        let to = Entries::of_process(owner, bank);
+        if !is_claimed {
+            to.add(|traffic| &raw mut (*traffic).opened[side], 1);
+        }
+        if !is_same {
+            Entries::of_process((*connection).owner, bank).change_active(side, -1);
+            to.change_active(side, 1);
+        }
+        (*connection).owner = owner;
+        (*connection).start_ns = start_ns;
+        flow::end(connection);
+        moved(sock, connection, tick);
+        true
     }
+}
+
+/// Whether a process has the id and the names of a connection's owner.
+///
+/// # Safety
+/// `connection` is a socket's storage.
+#[inline(always)]
+unsafe fn is_same(process: &ProcessKey, connection: *const Connection) -> bool {
+    const WORDS: usize = size_of::<ProcessKey>() / 8;
+    let process = ptr::from_ref(process).cast::<u64>();
+    // SAFETY: by the caller's promise; both are as long. The compiler has no `memcmp` here.
+    unsafe {
+        let owner = (&raw const (*connection).owner).cast::<u64>();
+        let mut differ = 0;
+        for word in 0..WORDS {
+            differ |= ptr::read_volatile(owner.add(word)) ^ ptr::read(process.add(word));
+        }
+        differ == 0
+    }
+}
+
+/// The owner has changed. If the connection was closed meanwhile, that is reported now.
+///
+/// # Safety
+/// `connection` is the storage of the socket, and this CPU has changed the owner.
+#[inline(always)]
+unsafe fn moved(sock: Sock, connection: *mut Connection, tick: u64) {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        let flags = &raw mut (*connection).flags;
+        for _ in 0..ATTEMPTS {
+            let before = ptr::read_volatile(flags);
+            let is_closed = before & flag::CLOSED != 0;
+            let gone = if is_closed { flag::OPEN | flag::CLOSED } else { 0 };
+            if atomic::compare_exchange(flags, before, before & !(flag::MOVING | gone)) == before {
+                if is_closed {
+                    connection::ended(sock, connection, before, tick);
+                }
+                return;
+            }
+        }
+    }
+    lost(bank::of(tick), Loss::Contended);
 }
 
 /// A process has accepted a connection.
@@ -134,21 +176,34 @@ pub fn accepted(sock: Sock) {
         return;
     }
     let Some(connection) = CONNECTIONS.get(sock) else { return };
-    let connection = connection.as_ptr();
+    let (connection, tick) = (connection.as_ptr(), bank::tick());
     // SAFETY: the socket's storage.
     unsafe {
         let ended = bpf_ktime_get_ns();
         let ns = ended.wrapping_sub((*connection).stamp);
-        (*connection).owner = current();
-        atomic::or(&raw mut (*connection).flags, flag::CLAIMED);
-        unsettle(sock);
+        claim(sock, connection, [0; DIRECTIONS], tick);
         // It may have been closed by the other end meanwhile, and still is accepted.
         if (*connection).stamp != 0 {
-            let bank = bank::active();
-            let entries = Entries::of((*connection).owner, (*connection).service, bank);
+            let bank = bank::of(tick);
+            let owner = current();
+            let entries = Entries::of(owner, (*connection).service, bank);
             entries.record(bank, ACCEPT, ns);
             let measured = Measured { latency: ACCEPT, ns, ended };
-            record::tell_slow((*connection).owner, (*connection).service, measured);
+            record::tell_slow(owner, (*connection).service, measured);
+        }
+    }
+}
+
+/// A process closes or shuts down a connection: if nobody has used it, it is this process that accepted it.
+#[inline(always)]
+pub fn closing(sock: Sock) {
+    let Some(connection) = CONNECTIONS.get(sock) else { return };
+    let connection = connection.as_ptr();
+    // SAFETY: the socket's storage.
+    unsafe {
+        let is_claimed = ptr::read_volatile(&raw const (*connection).flags) & flag::CLAIMED != 0;
+        if !is_claimed && !Task::current().is_kernel_thread() {
+            claim(sock, connection, [0; DIRECTIONS], bank::tick());
         }
     }
 }
@@ -169,33 +224,44 @@ pub fn adopt_open_file(task: Task, sock: Sock) {
     adopt(sock, task);
 }
 
-/// Takes in a socket of a process; whether it is measured from now on.
+/// Takes in a socket of a process.
 #[inline(always)]
-fn adopt(sock: Sock, task: Task) -> bool {
+fn adopt(sock: Sock, task: Task) {
     let now = sock.state();
     if now == state::CLOSE || now == state::SYN_SENT {
-        return false;
+        return;
     }
     let Some(connection) = CONNECTIONS.get_or_create(sock) else {
-        lost(bank::active(), Loss::NoStorage);
-        return false;
+        return lost(bank::active(), Loss::NoStorage);
     };
     let connection = connection.as_ptr();
     let port = Listener { net: sock.net(), port: sock.local().port.into() };
     let side = if LISTENERS.get_ptr(port).is_some() { SERVER } else { CLIENT };
+    let bank = bank::active();
     // SAFETY: the socket's storage.
     unsafe {
-        if is_unknown(connection) {
+        let is_new = is_unknown(connection);
+        if is_new {
             (*connection).owner = process::of(task);
+            (*connection).start_ns = task.leader().start_time();
             if let Some(tcp) = sock.tcp() {
                 skip(tcp, connection);
             }
             let open = if now == state::LISTEN { 0 } else { flag::OPEN };
             (*connection).flags = flag::CLAIMED | flag::ADOPTED | open;
         }
-        if (*connection).flags & flag::ADOPTED != 0 {
-            (*connection).service = service(sock, side);
+        let flags = (*connection).flags;
+        if flags & flag::ADOPTED == 0 {
+            return;
         }
+        let before = side_of(connection);
+        if flags & flag::OPEN != 0 && (is_new || before != side) {
+            let owner = (*connection).owner;
+            if !is_new {
+                Entries::of(owner, (*connection).service, bank).change_active(before, -1);
+            }
+            Entries::of(owner, service(sock, side), bank).change_active(side, 1);
+        }
+        (*connection).service = service(sock, side);
     }
-    true
 }

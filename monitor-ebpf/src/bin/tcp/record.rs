@@ -6,7 +6,8 @@ use monitor_common::{
     hist,
     key::ProcessKey,
     tcp::{
-        Connection, DIRECTIONS, Loss, RECEIVE, RTT, ServiceKey, TRANSMIT, Traffic, counter, flag,
+        Connection, DIRECTIONS, Flow, Loss, RECEIVE, RTT, ServiceKey, TRANSMIT, Traffic, counter,
+        flag,
     },
 };
 use monitor_ebpf::{
@@ -17,13 +18,13 @@ use monitor_ebpf::{
     table,
 };
 
-use crate::{EVENTS, LOST, PROCESSES, SERVICES};
+use crate::{EVENTS, LOST, PROCESSES, SERVICES, flow};
 
 /// The first value of an entry.
 static NOTHING: Traffic = Traffic::EMPTY;
 
-/// How often it is tried to be the one who reports what a socket counted.
-const ATTEMPTS: usize = 4;
+/// How often it is tried to change a word that other CPUs change too.
+pub const ATTEMPTS: usize = 4;
 
 /// Where something is added to: what a process's connections did, and what those to a service did.
 pub struct Entries([Option<*mut Traffic>; 2]);
@@ -31,18 +32,20 @@ pub struct Entries([Option<*mut Traffic>; 2]);
 impl Entries {
     /// For a process and a service.
     #[inline(always)]
-    pub fn of(mut owner: ProcessKey, mut service: ServiceKey, bank: usize) -> Self {
-        owner.bank = bank as u16;
-        service.bank = bank as u16;
-        let process = table::entry(&PROCESSES, &owner, &NOTHING, || {
-            lost(bank, Loss::ProcessesFull);
-            ProcessKey::other(bank as u16)
-        });
-        let service = table::entry(&SERVICES, &service, &NOTHING, || {
-            lost(bank, Loss::ServicesFull);
-            ServiceKey::other(bank as u16)
-        });
-        Self([process, service])
+    pub fn of(owner: ProcessKey, service: ServiceKey, bank: usize) -> Self {
+        Self([process(owner, bank), self::service(service, bank)])
+    }
+
+    /// For a process alone.
+    #[inline(always)]
+    pub fn of_process(owner: ProcessKey, bank: usize) -> Self {
+        Self([process(owner, bank), None])
+    }
+
+    /// For a service alone.
+    #[inline(always)]
+    pub fn of_service(service: ServiceKey, bank: usize) -> Self {
+        Self([None, self::service(service, bank)])
     }
 
     /// Adds to a counter.
@@ -52,6 +55,13 @@ impl Entries {
             // SAFETY: a map value, 8-byte aligned.
             unsafe { atomic::add(counter(*entry), increase) };
         }
+    }
+
+    /// Changes the number of open connections.
+    #[inline(always)]
+    pub fn change_active(&self, side: usize, change: i64) {
+        // SAFETY: a map value; the sides are all there are.
+        self.add(|traffic| unsafe { (&raw mut (*traffic).active[side]).cast() }, change as u64);
     }
 
     /// Adds a duration to a histogram.
@@ -75,6 +85,24 @@ impl Entries {
     }
 }
 
+#[inline(always)]
+fn process(mut owner: ProcessKey, bank: usize) -> Option<*mut Traffic> {
+    owner.bank = bank as u16;
+    table::entry(&PROCESSES, &owner, &NOTHING, || {
+        lost(bank, Loss::ProcessesFull);
+        ProcessKey::other(bank as u16)
+    })
+}
+
+#[inline(always)]
+fn service(mut service: ServiceKey, bank: usize) -> Option<*mut Traffic> {
+    service.bank = bank as u16;
+    table::entry(&SERVICES, &service, &NOTHING, || {
+        lost(bank, Loss::ServicesFull);
+        ServiceKey::other(bank as u16)
+    })
+}
+
 /// Tells what a process waited for with a service, if it was long.
 #[inline(always)]
 pub fn tell_slow(owner: ProcessKey, service: ServiceKey, measured: Measured) {
@@ -83,40 +111,76 @@ pub fn tell_slow(owner: ProcessKey, service: ServiceKey, measured: Measured) {
     }
 }
 
-/// Reports what a socket has counted since it was last asked for, but for the last bytes that are
-/// `kept`; and its round-trip time, if it had anything to report.
+/// Reports what a connection moved since its last report, but for the last bytes that are `kept`, and its
+/// round-trip time, as that of its owner.
 ///
 /// # Safety
 /// `connection` is the socket's storage.
 #[inline(always)]
-pub unsafe fn flush(sock: Sock, connection: *mut Connection, kept: [u64; DIRECTIONS], bank: usize) {
+pub unsafe fn flush(sock: Sock, connection: *mut Connection, kept: [u64; DIRECTIONS], tick: u64) {
     let Some(tcp) = sock.tcp() else { return };
+    let bank = bank::of(tick);
     // SAFETY: by the caller's promise.
     unsafe {
         let reported = &raw mut (*connection).reported;
-        let sent = tcp.bytes_sent().wrapping_sub(kept[TRANSMIT]);
+        let sent = tcp.bytes_written((*connection).first as u32).wrapping_sub(kept[TRANSMIT]);
         let sent = take(&raw mut (*reported)[counter::TRANSMIT], sent, bank);
         let received = tcp.bytes_received().wrapping_sub(kept[RECEIVE]);
         let received = take(&raw mut (*reported)[counter::RECEIVE], received, bank);
         let again = take(&raw mut (*reported)[counter::RETRANSMITS], tcp.retransmits(), bank);
-        let flags = ptr::read_volatile(&raw const (*connection).flags);
-        let sampled = flags & (flag::OPEN | flag::SAMPLED) != flag::OPEN;
-        if sent | received | again == 0 && sampled {
+        if sent | received | again == 0 {
+            return;
+        }
+        let is_open = ptr::read_volatile(&raw const (*connection).flags) & flag::OPEN != 0;
+        let rtt_ns = if is_open { tcp.rtt_ns() } else { 0 };
+        let (flow, is_first) = flow::open(connection, tick);
+        if let Some(flow) = flow {
+            atomic::add(&raw mut (*flow).bytes[TRANSMIT], sent);
+            atomic::add(&raw mut (*flow).bytes[RECEIVE], received);
+            atomic::add(&raw mut (*flow).retransmits, again);
+            if rtt_ns != 0 {
+                (*flow).rtt_ns = rtt_ns;
+            }
             return;
         }
         let entries = Entries::of((*connection).owner, (*connection).service, bank);
         entries.add(|traffic| &raw mut (*traffic).bytes[TRANSMIT], sent);
         entries.add(|traffic| &raw mut (*traffic).bytes[RECEIVE], received);
         entries.add(|traffic| &raw mut (*traffic).retransmits, again);
-        let rtt_ns = tcp.rtt_ns();
-        if flags & flag::OPEN != 0 && rtt_ns != 0 {
-            atomic::or(&raw mut (*connection).flags, flag::SAMPLED);
+        if is_first && rtt_ns != 0 {
             entries.record(bank, RTT, rtt_ns);
         }
     }
 }
 
-/// Takes a counter as it is for reported.
+/// Reports one direction of a connection that has a flow in the tick: what a message costs.
+///
+/// # Safety
+/// `connection` is the socket's storage, and `flow` its flow.
+#[inline(always)]
+pub unsafe fn flush_direction(
+    sock: Sock,
+    (connection, flow): (*mut Connection, *mut Flow),
+    direction: usize,
+    tick: u64,
+) {
+    let Some(tcp) = sock.tcp() else { return };
+    // SAFETY: by the caller's promise; the places of directions are those of their counters.
+    unsafe {
+        let now = if direction == TRANSMIT {
+            tcp.bytes_written((*connection).first as u32)
+        } else {
+            tcp.bytes_received()
+        };
+        let increase = take(&raw mut (*connection).reported[direction], now, bank::of(tick));
+        if increase != 0 {
+            atomic::add(&raw mut (*flow).bytes[direction], increase);
+            (*flow).rtt_ns = tcp.rtt_ns();
+        }
+    }
+}
+
+/// Takes the counters as they are for reported.
 ///
 /// # Safety
 /// `connection` is the socket's storage.
@@ -124,15 +188,17 @@ pub unsafe fn flush(sock: Sock, connection: *mut Connection, kept: [u64; DIRECTI
 pub unsafe fn skip(tcp: TcpSock, connection: *mut Connection) {
     // SAFETY: by the caller's promise.
     unsafe {
-        let reported = &raw mut (*connection).reported;
-        (*reported)[counter::TRANSMIT] = tcp.bytes_sent();
+        let (first, reported) = (tcp.first(), &raw mut (*connection).reported);
+        (*connection).first = first.into();
+        (*reported)[counter::TRANSMIT] = tcp.bytes_written(first);
         (*reported)[counter::RECEIVE] = tcp.bytes_received();
         (*reported)[counter::RETRANSMITS] = tcp.retransmits();
+        flow::end(connection);
     }
 }
 
-/// What a counter that is now at `now` has not reported yet. A pass and the end of a connection may
-/// ask at once: each increase is given to one of them.
+/// What a counter that is now at `now` has not reported yet. Several CPUs may report one connection at
+/// once: each increase is given to one of them.
 ///
 /// # Safety
 /// `reported` is a map value, 8-byte aligned.

@@ -2,20 +2,23 @@
 
 mod udp;
 
-use std::{ops::AddAssign, time::Duration};
+use std::{collections::HashMap, hash::Hash, ops::AddAssign, time::Duration};
 
 use monitor_common::{
-    hist::COARSE_SHIFT,
+    hist::{self, COARSE_SHIFT},
     key::ProcessKey,
     tcp::{
-        ACCEPT, CONNECT, DIRECTIONS, Failure, LATENCIES, Loss, Losses, NO_SIDE, RTT, ServiceKey,
-        Traffic,
+        ACCEPT, CONNECT, DIRECTIONS, Failure, Flow, LATENCIES, Loss, Losses, NO_SIDE, RTT, SIDES,
+        ServiceKey, Traffic,
     },
     udp::{Answers, Datagrams, NAMES},
 };
 
 use self::udp::UdpDecoder;
-use super::services::{Services, Sum, role};
+use super::{
+    active::Active,
+    services::{CONNECTION, Services, Sum, role, without_bank},
+};
 use crate::{
     event::Among,
     metric::{
@@ -26,7 +29,7 @@ use crate::{
         TCP_RETRANSMITS, TCP_RTT,
     },
     probe::{ledger::Ledger, room::Room},
-    sample::{Attributes, Owner, Sample, Value},
+    sample::{Attributes, Owner, Process, Sample, Value},
 };
 
 /// The raw contents of the maps at the end of one tick.
@@ -40,8 +43,8 @@ pub(super) struct Snapshot {
     pub(super) datagrams: Vec<(ProcessKey, Datagrams)>,
     /// What each server of names was asked.
     pub(super) servers: Vec<(ServiceKey, Answers)>,
-    /// Sockets that carry something.
-    pub(super) sockets: u64,
+    /// How many flows were added to these.
+    pub(super) flows: u64,
     /// What was not measured.
     pub(super) lost: Losses,
     /// How long the tick was.
@@ -55,8 +58,48 @@ impl Snapshot {
         self.services.clear();
         self.datagrams.clear();
         self.servers.clear();
-        self.sockets = 0;
+        self.flows = 0;
         self.lost = Losses::default();
+    }
+
+    /// Adds what single connections moved to their processes and services.
+    pub(super) fn add_flows(&mut self, flows: &[Flow]) {
+        self.flows = flows.len() as u64;
+        let mut processes = Index::of(&self.processes);
+        let mut services = Index::of(&self.services);
+        // Of two CPUs that began a connection's flow at once, one has left its own empty.
+        for flow in flows.iter().filter(|flow| (flow.bytes, flow.retransmits) != ([0; _], 0)) {
+            add_flow(processes.entry(flow.owner, &mut self.processes), flow);
+            add_flow(services.entry(flow.service, &mut self.services), flow);
+        }
+    }
+}
+
+/// Where keys are in a list.
+struct Index<K>(HashMap<K, usize>);
+
+impl<K: Copy + Eq + Hash> Index<K> {
+    fn of(list: &[(K, Traffic)]) -> Self {
+        Self(list.iter().enumerate().map(|(place, (key, _))| (*key, place)).collect())
+    }
+
+    /// The entry of a key, new if there is none.
+    fn entry<'a>(&mut self, key: K, list: &'a mut Vec<(K, Traffic)>) -> &'a mut Traffic {
+        let place = *self.0.entry(key).or_insert(list.len());
+        if place == list.len() {
+            list.push((key, Traffic::EMPTY));
+        }
+        &mut list[place].1
+    }
+}
+
+/// Adds what a connection moved. It has one round-trip time a tick.
+fn add_flow(traffic: &mut Traffic, flow: &Flow) {
+    add_up(&mut traffic.bytes, &flow.bytes);
+    traffic.retransmits += flow.retransmits;
+    if flow.rtt_ns != 0 {
+        traffic.sums[RTT] += flow.rtt_ns;
+        traffic.slots[RTT][hist::coarse(hist::slot(flow.rtt_ns))] += 1;
     }
 }
 
@@ -121,6 +164,8 @@ const _: () = assert!(CONNECT + ACCEPT + RTT == 3 && LATENCIES == 3);
 /// Decodes snapshots. It keeps what services are called, and room for a histogram.
 pub(super) struct Decoder {
     services: Services,
+    open_of_processes: Active<Process>,
+    open_to_services: Active<ServiceKey>,
     none: Attributes,
     /// By side.
     roles: [Attributes; 2],
@@ -139,6 +184,8 @@ impl Decoder {
             .map(|direction| Attributes::new([("network.io.direction", direction)]));
         Self {
             services: Services::new(true),
+            open_of_processes: Active::new(),
+            open_to_services: Active::new(),
             none: Attributes::default(),
             roles: [0, 1].map(|side| Attributes::new([("monitor.tcp.role", role(side))])),
             udp: UdpDecoder::new(measured, directions.clone()),
@@ -149,18 +196,49 @@ impl Decoder {
         }
     }
 
+    /// Takes note of the connections that were open before.
+    pub(super) fn begin(&mut self, snapshot: &Snapshot) {
+        for (key, traffic) in &snapshot.processes {
+            let process = Some(Process::from(key)).filter(|_| Owner::from(key) != Owner::Rest);
+            self.open_of_processes.change(process, traffic.active);
+        }
+        for (key, traffic) in &snapshot.services {
+            let service = Some(without_bank(*key)).filter(|key| key.side != NO_SIDE);
+            self.open_to_services.change(service, traffic.active);
+        }
+    }
+
+    /// How many connections are open.
+    pub(super) fn open(&self) -> u64 {
+        let (known, rest) = (self.open_of_processes.sum(), self.open_of_processes.rest());
+        known.iter().chain(&rest).sum()
+    }
+
     /// Calls `sink` with every sample of a snapshot.
     pub(super) fn decode(&mut self, snapshot: &Snapshot, sink: &mut dyn FnMut(Sample<'_>)) {
+        self.begin(snapshot);
         for (key, traffic) in &snapshot.processes {
             let (owner, none) = (Owner::from(key), self.none.clone());
             let zeros = owner == Owner::Rest;
             self.traffic(&PROCESSES, (owner, &none, zeros), traffic, sink);
         }
-        let services = snapshot.services.iter().map(|(key, traffic)| (*key, cost(traffic)));
-        self.services.meet(services, (&SERVICES.all(), snapshot.elapsed), sink);
+        for (process, open) in self.open_of_processes.iter() {
+            self.active(&PROCESSES, (Owner::Process(*process), &self.none, false), open, sink);
+        }
+        let rest = self.open_of_processes.rest();
+        self.active(&PROCESSES, (Owner::Rest, &self.none, true), &rest, sink);
+        let costs = snapshot.services.iter().map(|(key, traffic)| (*key, cost(traffic)));
+        let costs =
+            costs.chain(self.services.costs_of_open(&self.open_to_services, &snapshot.services));
+        let costs: Vec<_> = costs.collect();
+        self.services.meet(costs.into_iter(), (&SERVICES.all(), snapshot.elapsed), sink);
         for (side, attributes, traffic) in self.services.add_up(&snapshot.services) {
             let zeros = side == NO_SIDE;
             self.traffic(&SERVICES, (Owner::Host, &attributes, zeros), &traffic, sink);
+        }
+        for (side, attributes, open) in self.services.open(&self.open_to_services) {
+            let zeros = side == NO_SIDE;
+            self.active(&SERVICES, (Owner::Host, &attributes, zeros), &open, sink);
         }
         self.udp.decode(snapshot, sink);
         self.ledger.decode(&snapshot.lost, sink);
@@ -175,6 +253,29 @@ impl Decoder {
         Some(self.services.among(service, [metric(&PROCESSES)?, metric(&SERVICES)?]))
     }
 
+    /// How many connections of `owner` are open that have the attributes `common`; with `zeros` as in
+    /// [`Self::traffic`].
+    fn active(
+        &self,
+        metrics: &Metrics,
+        (owner, common, zeros): (Owner, &Attributes, bool),
+        open: &[u64; SIDES],
+        sink: &mut dyn FnMut(Sample<'_>),
+    ) {
+        for (role, open) in self.roles(metrics, zeros).into_iter().zip(open) {
+            if zeros || *open > 0 {
+                let (attributes, value) = (&common.with(role), Value::Level(*open));
+                sink(Sample { metric: metrics.active, owner, attributes, value });
+            }
+        }
+    }
+
+    /// The attributes by side that the owner does not have itself: what no service stands for may be of
+    /// either side.
+    fn roles(&self, metrics: &Metrics, is_rest: bool) -> [&Attributes; SIDES] {
+        if metrics.has_role && !is_rest { [&self.none; SIDES] } else { self.roles.each_ref() }
+    }
+
     /// What the connections of `owner` did that have the attributes `common`; with `zeros` for what
     /// did not happen, so that it is told from what is not measured.
     fn traffic(
@@ -185,7 +286,7 @@ impl Decoder {
         sink: &mut dyn FnMut(Sample<'_>),
     ) {
         let mut count = |metric: &'static MetricDesc, more: &Attributes, value: Value<'static>| {
-            if zeros || !matches!(value, Value::Increase(0) | Value::Level(0)) {
+            if zeros || !matches!(value, Value::Increase(0)) {
                 sink(Sample { metric, owner, attributes: &common.with(more), value });
             }
         };
@@ -194,10 +295,7 @@ impl Decoder {
             count(metrics.io, direction, Value::Increase(traffic.bytes[place]));
             count(metrics.resets, direction, Value::Increase(traffic.resets[place]));
         }
-        for (side, role) in self.roles.iter().enumerate() {
-            // What no service stands for may be of either side.
-            let role = if metrics.has_role && !zeros { &self.none } else { role };
-            count(metrics.active, role, Value::Level(traffic.active[side]));
+        for (side, role) in self.roles(metrics, zeros).into_iter().enumerate() {
             count(metrics.opened, role, Value::Increase(traffic.opened[side]));
             count(metrics.closed, role, Value::Increase(traffic.closed[side]));
         }
@@ -217,7 +315,6 @@ impl Decoder {
 
 impl Sum for Traffic {
     fn add(&mut self, more: &Self) {
-        add_up(&mut self.active, &more.active);
         add_up(&mut self.opened, &more.opened);
         add_up(&mut self.closed, &more.closed);
         add_up(&mut self.failed, &more.failed);
@@ -238,8 +335,7 @@ pub(super) fn add_up<T: Copy + AddAssign>(sums: &mut [T], more: &[T]) {
 
 /// How much connections to a service matter: the work to open one, and what they carry.
 fn cost(traffic: &Traffic) -> u64 {
-    const CONNECTION: u64 = 1000;
-    let connections = traffic.opened.iter().chain(&traffic.failed).chain(&traffic.active);
+    let connections = traffic.opened.iter().chain(&traffic.failed);
     connections.sum::<u64>() * CONNECTION + traffic.bytes.iter().sum::<u64>()
 }
 

@@ -2,8 +2,9 @@
 
 use std::{net::Ipv6Addr, time::Duration};
 
-use monitor_common::tcp::{NO_SIDE, SERVER, ServiceKey};
+use monitor_common::tcp::{NO_SIDE, SERVER, SIDES, ServiceKey, Traffic};
 
+use super::active::Active;
 use crate::{
     event::{Among, SeriesKey},
     metric::MetricDesc,
@@ -13,6 +14,12 @@ use crate::{
 
 /// How many services have series of their own.
 const TOP: usize = 50;
+
+/// What a connection costs in a tick, in bytes that are moved.
+pub(super) const CONNECTION: u64 = 1000;
+
+/// A service's side and attributes, and what it has or did.
+type Of<T> = (u16, Attributes, T);
 
 /// What a service did, to which that of another can be added.
 pub(super) trait Sum: Copy {
@@ -68,9 +75,9 @@ impl Services {
 
     /// What services did, with their sides and attributes: each that has a name for itself, and those of
     /// each side together that have none.
-    pub(super) fn add_up<T: Sum>(&self, services: &[(ServiceKey, T)]) -> Vec<(u16, Attributes, T)> {
+    pub(super) fn add_up<T: Sum>(&self, services: &[(ServiceKey, T)]) -> Vec<Of<T>> {
         let mut all = Vec::new();
-        let mut unnamed: Vec<(u16, Attributes, T)> = Vec::new();
+        let mut unnamed: Vec<Of<T>> = Vec::new();
         for (key, did) in services {
             if let Some(known) = self.known.get(&without_bank(*key)) {
                 all.push((key.side, known.value.clone(), *did));
@@ -83,6 +90,36 @@ impl Services {
         }
         all.extend(unnamed);
         all
+    }
+
+    /// What open connections cost: those to services that have names, and to those that `changed`.
+    pub(super) fn costs_of_open(
+        &self,
+        active: &Active<ServiceKey>,
+        changed: &[(ServiceKey, Traffic)],
+    ) -> Vec<(ServiceKey, u64)> {
+        let named = self.known.iter().map(|(key, _)| *key);
+        let unnamed = changed.iter().map(|(key, _)| without_bank(*key));
+        let unnamed = unnamed.filter(|key| self.known.get(key).is_none());
+        let cost = |key| (key, active.of(&key).iter().sum::<u64>() * CONNECTION);
+        named.chain(unnamed).map(cost).collect()
+    }
+
+    /// How many connections to services are open: to each that has a name for itself, and to those of
+    /// each side together that have none.
+    pub(super) fn open(&self, active: &Active<ServiceKey>) -> Vec<Of<[u64; SIDES]>> {
+        let named =
+            self.known.iter().map(|(key, known)| (key.side, known.value.clone(), active.of(key)));
+        let named: Vec<_> = named.collect();
+        let unnamed = (0..SIDES).map(|side| {
+            let mut open = [0; SIDES];
+            let names = named.iter().map(|(.., open)| open[side]).sum::<u64>();
+            open[side] = active.sum()[side] - names;
+            (side as u16, self.unnamed(OTHER, side as u16), open)
+        });
+        let rest = (NO_SIDE, self.unnamed(OTHER, NO_SIDE), active.rest());
+        let unnamed: Vec<_> = unnamed.chain([rest]).collect();
+        [named, unnamed].concat()
     }
 
     /// What a slow latency is among that a service had in common with a process: the `group`'s series has
@@ -127,7 +164,8 @@ impl Services {
     }
 }
 
-fn without_bank(key: ServiceKey) -> ServiceKey {
+/// A service, whichever bank it was recorded in.
+pub(super) fn without_bank(key: ServiceKey) -> ServiceKey {
     ServiceKey { bank: 0, ..key }
 }
 

@@ -19,7 +19,7 @@ fn decoder() -> Decoder {
     Decoder::new([false; DIRECTIONS])
 }
 
-/// Samples in words: metric, owner, attribute values, value. Without losses.
+/// Samples in words: metric, owner, attribute values, value. Without losses and empty levels.
 pub(super) fn decode(decoder: &mut Decoder, snapshot: &Snapshot) -> Vec<String> {
     let mut samples = Vec::new();
     decoder.decode(snapshot, &mut |sample| {
@@ -29,7 +29,8 @@ pub(super) fn decode(decoder: &mut Decoder, snapshot: &Snapshot) -> Vec<String> 
             Owner::Process(process) => format!("{}@{}", process.pid, process.cgroup_id),
         };
         let attributes: Vec<_> = sample.attributes.iter().map(|(_, value)| value).collect();
-        if !std::ptr::eq(sample.metric, &AGENT_LOST) {
+        let is_none = matches!(sample.value, Value::Level(0));
+        if !std::ptr::eq(sample.metric, &AGENT_LOST) && !is_none {
             let name = sample.metric.name.trim_start_matches("monitor.");
             samples.push(format!("{name} {owner} {} {:?}", attributes.join(","), sample.value));
         }
@@ -75,18 +76,18 @@ fn everything_has_its_metric_and_attributes() {
             "process.tcp.io 42@7 transmit Increase(7)".to_owned(),
             "process.tcp.resets 42@7 receive Increase(6)".to_owned(),
             "process.tcp.connections.opened 42@7 client Increase(2)".to_owned(),
-            "process.tcp.connections.active 42@7 server Level(1)".to_owned(),
             "process.tcp.connections.closed 42@7 server Increase(3)".to_owned(),
             "process.tcp.connections.failed 42@7 timed_out Increase(4)".to_owned(),
             format!("process.tcp.rtt 42@7  {histogram}"),
+            "process.tcp.connections.active 42@7 server Level(1)".to_owned(),
             "tcp.retransmits host 10.0.0.1,80,client Increase(5)".to_owned(),
             "tcp.io host 10.0.0.1,80,client,transmit Increase(7)".to_owned(),
             "tcp.resets host 10.0.0.1,80,client,receive Increase(6)".to_owned(),
             "tcp.connections.opened host 10.0.0.1,80,client Increase(2)".to_owned(),
-            "tcp.connections.active host 10.0.0.1,80,client Level(1)".to_owned(),
             "tcp.connections.closed host 10.0.0.1,80,client Increase(3)".to_owned(),
             "tcp.connections.failed host 10.0.0.1,80,client,timed_out Increase(4)".to_owned(),
             format!("tcp.rtt host 10.0.0.1,80,client {histogram}"),
+            "tcp.connections.active host 10.0.0.1,80,client Level(1)".to_owned(),
         ]
     );
 }
@@ -154,4 +155,45 @@ fn a_name_goes_to_a_service_that_matters_far_more() {
         assert!(sample.starts_with(&retired) && sample.contains("(retired)"), "{samples:?}");
     }
     assert!(samples[all.len() + 49].contains("10.0.0.2,99,client"), "{samples:?}");
+}
+
+#[test]
+fn open_connections_stay_until_they_are_closed() {
+    let mut traffic = Traffic::EMPTY;
+    traffic.active[SERVER] = 2;
+    let mut snapshot = Snapshot::default();
+    snapshot.processes.push((key("web", 1), traffic));
+    snapshot.services.push((service([10, 0, 0, 1], 80, SERVER, 1), traffic));
+    let mut decoder = decoder();
+    decoder.begin(&snapshot);
+    let active = |open| {
+        [
+            format!("process.tcp.connections.active 42@7 server Level({open})"),
+            format!("tcp.connections.active host (other),server Level({open})"),
+        ]
+    };
+    let idle = Snapshot::default();
+    assert_eq!(decode(&mut decoder, &idle), active(2));
+    assert_eq!((decode(&mut decoder, &idle), decoder.open()), (active(2).to_vec(), 2));
+    snapshot.services.clear();
+    snapshot.processes[0].0.bank = 0;
+    snapshot.processes[0].1.active[SERVER] = -2;
+    assert_eq!(decode(&mut decoder, &snapshot), active(2)[1..]);
+}
+
+#[test]
+fn flows_are_added_to_processes_and_services() {
+    let (owner, service) = (key("web", 1), service([10, 0, 0, 1], 80, CLIENT, 1));
+    let mut traffic = Traffic::EMPTY;
+    traffic.bytes[0] = 1;
+    let mut snapshot = Snapshot::default();
+    snapshot.processes.push((owner, traffic));
+    let flow = Flow { owner, service, bytes: [10, 5], retransmits: 1, rtt_ns: 1000 };
+    let empty = Flow { owner: key("late", 1), ..Flow::default() };
+    snapshot.add_flows(&[flow, empty, Flow { rtt_ns: 0, ..flow }]);
+    assert_eq!((snapshot.processes.len(), snapshot.services.len(), snapshot.flows), (1, 1, 3));
+    for (traffic, before) in [(&snapshot.processes[0].1, 1), (&snapshot.services[0].1, 0)] {
+        assert_eq!((traffic.bytes, traffic.retransmits), ([before + 20, 10], 2));
+        assert_eq!((traffic.sums[RTT], traffic.slots[RTT].iter().sum::<u32>()), (1000, 1));
+    }
 }

@@ -1,0 +1,180 @@
+//! Which process the `tcp` probe charges, and when, against what the workloads sent and received
+//! themselves, `ss` and `nstat`.
+
+use std::{thread, time::Duration};
+
+use monitor::metric::{
+    PROCESS_TCP_ACTIVE, PROCESS_TCP_CLOSED, PROCESS_TCP_OPENED, PROCESS_TCP_RETRANSMITS,
+    TCP_ACTIVE, TCP_CLOSED, TCP_OPENED,
+};
+use monitor_tests::{
+    Collected, Collector, Level, Workload, kernel,
+    network::{End, Network},
+    serial,
+    tcp::{CLIENT, SERVER, check_nothing_lost, client, io, serve, server},
+};
+
+/// Connections opened and closed, and those that were open in the last tick and at most.
+fn connections(collected: &Collected, name: &str, role: &str) -> [u64; 4] {
+    let count = |metric| collected.count(metric, name, &[role]);
+    let Level { last, most } = collected.level(&PROCESS_TCP_ACTIVE, name, &[role]);
+    [count(&PROCESS_TCP_OPENED), count(&PROCESS_TCP_CLOSED), last, most]
+}
+
+#[test]
+fn a_renamed_process_is_charged_by_its_new_name() {
+    let _serial = serial();
+    let network = Network::new();
+    let address = network.ipv4(End::Far);
+    let collector = Collector::start(&kernel(), "tcp");
+    let (server, port) = server(&network, address);
+    let client = client("mt-before", "tcp-rename", &network, [address, &port], &["50"]);
+    client.done();
+    thread::sleep(Duration::from_millis(500));
+    client.end();
+    thread::sleep(Duration::from_millis(100));
+    server.end();
+    let collected = collector.stop();
+    check_nothing_lost(&collected);
+    assert_eq!(io(&collected, "mt-before"), [50 * 1008, 50 * 3000]);
+    assert_eq!(io(&collected, "mt-after"), [50 * 508, 50 * 7000]);
+    assert_eq!(connections(&collected, "mt-before", "client"), [1, 0, 0, 1]);
+    assert_eq!(connections(&collected, "mt-after", "client"), [0, 1, 0, 1]);
+}
+
+#[test]
+fn a_reused_process_id_is_another_process() {
+    let _serial = serial();
+    let network = Network::new();
+    let address = network.ipv6(End::Far);
+    let collector = Collector::start(&kernel(), "tcp");
+    let (server, port) = server(&network, address);
+    let client = client(CLIENT, "tcp-reuse", &network, [address, &port], &["50"]);
+    client.done();
+    client.end();
+    thread::sleep(Duration::from_millis(100));
+    server.end();
+    let collected = collector.stop();
+    check_nothing_lost(&collected);
+    assert_eq!(io(&collected, CLIENT), [0, 0]);
+    assert_eq!(io(&collected, "mt-first"), [50 * 1008, 50 * 3000]);
+    assert_eq!(io(&collected, "mt-second"), [50 * 508, 50 * 7000]);
+}
+
+#[test]
+fn connections_of_an_inherited_listener_are_those_of_who_accepts() {
+    let _serial = serial();
+    let network = Network::new();
+    let address = network.ipv4(End::Far);
+    let collector = Collector::start(&kernel(), "tcp");
+    let (server, port) = serve(&network, "tcp-inherit", address);
+    let to = [address, &port];
+    // These end before they are used, this one does not.
+    let short = client("mt-short", "tcp-connect", &network, to, &["20"]);
+    let long = client("mt-long", "tcp-ask", &network, to, &["10", "992", "5000"]);
+    short.done();
+    long.done();
+    thread::sleep(Duration::from_millis(500));
+    [short, long].into_iter().for_each(Workload::end);
+    thread::sleep(Duration::from_millis(500));
+    let collected = collector.stop();
+    server.end();
+    check_nothing_lost(&collected);
+    let [opened, closed, last, most] = connections(&collected, "mt-worker", "server");
+    assert_eq!((opened, closed, last), (21, 21, 0));
+    assert!(most >= 1, "the connection that stayed was open");
+    let [opened, closed, last, _] = connections(&collected, SERVER, "server");
+    assert_eq!((opened, closed, last), (0, 0, 0), "of who listens and does not accept");
+    assert_eq!(io(&collected, "mt-worker"), [10 * 5000, 10 * 1000]);
+    assert_eq!(io(&collected, SERVER), [0, 0]);
+    let service = [address, &port, "server"];
+    let count = |metric| collected.count(metric, "(host)", &service);
+    assert_eq!((count(&TCP_OPENED), count(&TCP_CLOSED)), (21, 21));
+}
+
+#[test]
+fn connections_that_nobody_accepts_are_those_of_who_listens() {
+    let _serial = serial();
+    let network = Network::new();
+    let address = network.ipv4(End::Far);
+    let collector = Collector::start(&kernel(), "tcp");
+    let (server, port) = serve(&network, "tcp-listen", address);
+    let client = client(CLIENT, "tcp-connect", &network, [address, &port], &["5"]);
+    client.done();
+    client.end();
+    thread::sleep(Duration::from_millis(500));
+    server.end();
+    let collected = collector.stop();
+    check_nothing_lost(&collected);
+    assert_eq!(connections(&collected, SERVER, "server"), [5, 5, 0, 5]);
+}
+
+#[test]
+fn what_a_process_hands_over_counts_at_once() {
+    const BYTES: u64 = 200_000;
+    let _serial = serial();
+    let network = Network::new();
+    network.slow_down(End::Near, "100kbit");
+    let address = network.ipv4(End::Far);
+    let collector = Collector::start(&kernel(), "tcp");
+    let (server, port) = server(&network, address);
+    let client = client(CLIENT, "tcp-burst", &network, [address, &port], &[&BYTES.to_string()]);
+    client.done();
+    let collected = collector.stop();
+    let sent = network.socket(End::Near).sent;
+    client.end();
+    server.end();
+    check_nothing_lost(&collected);
+    println!("handed over: {BYTES}, of which the kernel has sent {sent}");
+    assert!(sent < BYTES / 2, "the link is not slow: {sent}");
+    assert_eq!(io(&collected, CLIENT)[0], BYTES);
+}
+
+#[test]
+fn retransmissions_of_a_process_that_only_waits() {
+    let _serial = serial();
+    let network = Network::new();
+    let address = network.ipv6(End::Far);
+    let collector = Collector::start(&kernel(), "tcp");
+    let (server, port) = server(&network, address);
+    network.drop(End::Far, "meta length > 500");
+    let client = client(CLIENT, "tcp-burst", &network, [address, &port], &["1000"]);
+    client.done();
+    thread::sleep(Duration::from_secs(3));
+    // The connection stays, and the process does nothing. Retransmissions come ever more rarely.
+    let again = network.counter(End::Near, "TcpRetransSegs");
+    let collected = collector.stop();
+    let then = network.counter(End::Near, "TcpRetransSegs");
+    client.end();
+    server.end();
+    check_nothing_lost(&collected);
+    let recorded = collected.count(&PROCESS_TCP_RETRANSMITS, CLIENT, &[]);
+    println!("sent again: {recorded} for {again} to {then}");
+    assert!(again >= 3, "nothing is lost: {again}");
+    assert!((again..=then).contains(&recorded), "{recorded} is not {again} to {then}");
+}
+
+#[test]
+fn idle_connections_stay_open() {
+    let _serial = serial();
+    let network = Network::new();
+    let address = network.ipv4(End::Far);
+    let (server, port) = server(&network, address);
+    let to = [address, &port];
+    let adopted = client("mt-adopted", "tcp-ask", &network, to, &["1", "1", "1"]);
+    adopted.done();
+    let collector = Collector::start(&kernel(), "tcp");
+    let opened = client(CLIENT, "tcp-ask", &network, to, &["1", "1", "1"]);
+    opened.done();
+    // Several ticks in which nothing happens.
+    thread::sleep(Duration::from_secs(1));
+    let collected = collector.stop();
+    [adopted, opened].into_iter().for_each(Workload::end);
+    server.end();
+    check_nothing_lost(&collected);
+    assert_eq!(connections(&collected, "mt-adopted", "client"), [0, 0, 1, 1]);
+    assert_eq!(connections(&collected, CLIENT, "client"), [1, 0, 1, 1]);
+    assert_eq!(connections(&collected, SERVER, "server"), [1, 0, 2, 2]);
+    let active = |role| collected.level(&TCP_ACTIVE, "(host)", &[address, &port, role]).last;
+    assert_eq!([active("client"), active("server")], [2, 2]);
+}
