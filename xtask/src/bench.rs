@@ -8,6 +8,7 @@ mod audit;
 mod block;
 mod bpf;
 mod clock;
+mod connections;
 mod crowd;
 mod daemon;
 mod export;
@@ -24,6 +25,7 @@ mod scrape;
 mod service;
 mod sysctl;
 mod tcp;
+mod timer;
 mod web;
 
 use std::{
@@ -70,6 +72,9 @@ enum Helper {
     /// Make requests by TCP
     #[command(hide = true)]
     RoundTrips(tcp::RoundTrips),
+    /// Hold connections open
+    #[command(hide = true)]
+    Connections(connections::Connections),
 }
 
 /// What can be measured.
@@ -99,6 +104,8 @@ enum Benchmark {
     Web,
     /// 10,000 processes, and connections that come and go
     Load,
+    /// 50,000 connections on which nothing happens
+    Connections,
 }
 
 /// What every benchmark needs to know.
@@ -116,6 +123,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.helper {
         Some(Helper::Crowd(crowd)) => return crowd::run(crowd),
         Some(Helper::RoundTrips(requests)) => return tcp::make(requests),
+        Some(Helper::Connections(connections)) => return connections::hold(*connections),
         None => {}
     }
     const PURPOSE: &str = "measuring the kernel's part";
@@ -200,6 +208,7 @@ impl Benchmark {
             Self::Tcp => tcp::run(setup),
             Self::Web => web::run(setup),
             Self::Load => load::run(setup),
+            Self::Connections => connections::run(setup),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Empty programs on the hooks that `sched` has at every context switch: what being called costs on a
-//! kernel, whatever a program does. Only `cargo xtask bench` loads them.
+//! Empty programs on the hooks that `sched` has at every context switch, and `tcp` at every message: what
+//! being called costs on a kernel, whatever a program does. Only `cargo xtask bench` loads them.
 #![no_std]
 #![no_main]
 
@@ -22,5 +22,15 @@ pub fn sched_wakeup(_: BtfTracePointContext) -> i32 {
 
 #[btf_tracepoint(function = "sched_wakeup_new")]
 pub fn sched_wakeup_new(_: BtfTracePointContext) -> i32 {
+    0
+}
+
+#[btf_tracepoint(function = "sock_send_length")]
+pub fn sock_send_length(_: BtfTracePointContext) -> i32 {
+    0
+}
+
+#[btf_tracepoint(function = "sock_recv_length")]
+pub fn sock_recv_length(_: BtfTracePointContext) -> i32 {
     0
 }

@@ -21,7 +21,7 @@ const fn tracepoint(name: &'static str, alternatives: &'static [Alternative]) ->
 }
 
 /// The empty programs.
-static EMPTY: [Hook; 3] = [
+static EMPTY: [Hook; 5] = [
     tracepoint(
         "sched_switch",
         &[Alternative { program: "sched_switch", target: Target::TpBtf("sched_switch") }],
@@ -33,6 +33,14 @@ static EMPTY: [Hook; 3] = [
     tracepoint(
         "sched_wakeup_new",
         &[Alternative { program: "sched_wakeup_new", target: Target::TpBtf("sched_wakeup_new") }],
+    ),
+    tracepoint(
+        "sock_send_length",
+        &[Alternative { program: "sock_send_length", target: Target::TpBtf("sock_send_length") }],
+    ),
+    tracepoint(
+        "sock_recv_length",
+        &[Alternative { program: "sock_recv_length", target: Target::TpBtf("sock_recv_length") }],
     ),
 ];
 

@@ -14,6 +14,7 @@ use anyhow::{Context, Result, anyhow};
 use super::{
     Setup, bpf,
     daemon::Daemon,
+    pingpong,
     report::{Figure, Unit},
     rounds::{interleave, ratio},
     service::Service,
@@ -32,27 +33,37 @@ const REQUESTS: u32 = 150_000;
 /// How long it may take, ten times what it does on a slow machine.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-const LIMIT: f64 = 1.10;
+/// With all probes, compared with empty programs on the same hooks.
+const LIMIT: f64 = 1.06;
 
 pub(super) fn run(setup: &Setup) -> Result<Vec<Figure>> {
-    let names = ["without", "tcp", "all"];
-    let [without, tcp, all] = interleave(setup.rounds, (names, "s"), |variant| {
+    let names = ["without", "tcp", "all", "empty programs"];
+    let [without, tcp, all, empty] = interleave(setup.rounds, (names, "s"), |variant| {
         bpf::require_statistics_off()?;
         let daemon = match variant {
             1 => Some(Daemon::start_probe(&setup.daemon, "tcp")?),
             2 => Some(Daemon::start(&setup.daemon, &[])?),
             _ => None,
         };
+        let beside = (variant == 3).then(|| pingpong::empty_programs(setup)).transpose()?;
         let seconds = play()?;
         daemon.map_or(Ok(()), Daemon::stop)?;
+        beside.map_or(Ok(()), Service::stop)?;
         Ok(seconds)
     })?;
-    let figure = |what: &str, values: &[f64]| {
-        let what = format!("TCP request and answer on one CPU with {what} / without");
+    let figure = |what: &str, values: &[f64], (other, reference): (&str, &[f64])| {
+        let what = format!("TCP request and answer on one CPU with {what} / {other}");
         let command = format!("{REQUESTS} requests of one byte over one connection on loopback");
-        Figure::new(what, ratio(values, &without), Unit::Ratio, command)
+        Figure::new(what, ratio(values, reference), Unit::Ratio, command)
     };
-    Ok(vec![figure("the `tcp` probe alone", &tcp), figure("all probes", &all).at_most(LIMIT)])
+    let alone = ("without", &without[..]);
+    let programs = ("with empty programs on the same hooks", &empty[..]);
+    Ok(vec![
+        figure("the `tcp` probe alone", &tcp, alone),
+        figure("all probes", &all, alone),
+        figure("all probes", &all, programs).at_most(LIMIT),
+        figure("empty programs", &empty, alone),
+    ])
 }
 
 /// Runs the workload; how many seconds it took.
