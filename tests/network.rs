@@ -79,6 +79,15 @@ impl Network {
         IPV6[end as usize]
     }
 
+    /// Has MPTCP connections of an end use its addresses, those that are added by this too, for as many
+    /// subflows as there are.
+    pub fn add_subflow(&self, end: End, address: &str) {
+        let ip = |args: &[&str]| self.run(end, "ip", args);
+        ip(&["address", "add", &format!("{address}/24"), "dev", DEVICE]);
+        ip(&["mptcp", "limits", "set", "subflows", "2", "add_addr_accepted", "2"]);
+        ip(&["mptcp", "endpoint", "add", address, "dev", DEVICE, "subflow"]);
+    }
+
     /// Slows down what an end sends.
     pub fn slow_down(&self, end: End, rate: &str) {
         let bucket = ["rate", rate, "burst", "1600", "latency", "10s"];

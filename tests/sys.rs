@@ -7,8 +7,8 @@ use std::{
     ffi::CString,
     fs::File,
     io, mem,
-    net::{TcpStream, UdpSocket},
-    os::fd::AsRawFd,
+    net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket},
+    os::fd::{AsRawFd, FromRawFd, OwnedFd},
     path::Path,
     ptr,
     time::Duration,
@@ -302,4 +302,51 @@ fn set_option<T>(stream: &TcpStream, option: i32, value: &T) {
     };
     let error = io::Error::last_os_error();
     assert_eq!(result, 0, "cannot set option {option} of a socket: {error}");
+}
+
+/// A socket for MPTCP over IPv4.
+fn mptcp() -> OwnedFd {
+    #[expect(unsafe_code, reason = "the standard library has no MPTCP")]
+    // SAFETY: takes integers only, and the descriptor is nobody else's.
+    unsafe {
+        let fd = libc::socket(libc::AF_INET, libc::SOCK_STREAM, libc::IPPROTO_MPTCP);
+        assert!(fd >= 0, "cannot make an MPTCP socket: {}", io::Error::last_os_error());
+        OwnedFd::from_raw_fd(fd)
+    }
+}
+
+fn ipv4(address: SocketAddrV4) -> libc::sockaddr_in {
+    libc::sockaddr_in {
+        sin_family: libc::AF_INET as u16,
+        sin_port: address.port().to_be(),
+        sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(address.ip().octets()) },
+        sin_zero: [0; 8],
+    }
+}
+
+/// Listens by MPTCP at a port that is free.
+pub fn listen_by_mptcp(address: Ipv4Addr) -> TcpListener {
+    let (socket, name) = (mptcp(), ipv4(SocketAddrV4::new(address, 0)));
+    #[expect(unsafe_code, reason = "the standard library has no MPTCP")]
+    // SAFETY: the name is as large as it is said to be.
+    let results = unsafe {
+        let size = size_of_val(&name) as u32;
+        let bound = libc::bind(socket.as_raw_fd(), (&raw const name).cast(), size);
+        [bound, libc::listen(socket.as_raw_fd(), 128)]
+    };
+    assert_eq!(results, [0; 2], "cannot listen: {}", io::Error::last_os_error());
+    socket.into()
+}
+
+/// Connects by MPTCP.
+pub fn connect_by_mptcp(address: SocketAddrV4) -> TcpStream {
+    let (socket, name) = (mptcp(), ipv4(address));
+    #[expect(unsafe_code, reason = "the standard library has no MPTCP")]
+    // SAFETY: the name is as large as it is said to be.
+    let result = unsafe {
+        let size = size_of_val(&name) as u32;
+        libc::connect(socket.as_raw_fd(), (&raw const name).cast(), size)
+    };
+    assert_eq!(result, 0, "cannot connect: {}", io::Error::last_os_error());
+    socket.into()
 }

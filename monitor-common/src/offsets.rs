@@ -379,6 +379,14 @@ offsets! {
         write_seq: u32, "tcp_sock.write_seq";
         /// Sequence number behind the last byte that was sent.
         snd_nxt: u32, "tcp_sock.snd_nxt";
+        /// What a protocol above TCP has for the socket.
+        ulp_data: Pointer, "inet_connection_sock.icsk_ulp_data";
+        /// Whether it is a subflow of MPTCP, in kernels that have that.
+        is_mptcp: u8, "tcp_sock.is_mptcp" | "-";
+        /// The connection of a subflow.
+        subflow_conn: Pointer, "mptcp_subflow_context.conn" | "-";
+        /// The first subflow of a connection.
+        first_subflow: Pointer, "mptcp_sock.first" | "-";
     }
 }
 

@@ -84,6 +84,20 @@ pub struct Connection {
     pub flags: u64,
 }
 
+impl Connection {
+    /// Nothing is known.
+    pub const EMPTY: Self = Self {
+        owner: ProcessKey { cgroup_id: 0, comm: [0; _], tgid: 0, bank: 0, kernel_thread: 0 },
+        start_ns: 0,
+        service: ServiceKey::other(0),
+        stamp: 0,
+        reported: [0; counter::COUNT],
+        first: 0,
+        flow: 0,
+        flags: 0,
+    };
+}
+
 /// Flags of a [`Connection`].
 pub mod flag {
     /// It is, or was, open since the hooks were attached.

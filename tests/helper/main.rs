@@ -32,6 +32,8 @@ fn main() {
         "tcp-fail" => network::fail(text(1), server(), number(4)),
         "tcp-cut" => network::cut_off(text(1), server(), number(4)),
         "tcp-hand-on" => network::hand_on(text(1), server(), number(4)),
+        "mptcp-serve" => network::serve_mptcp(text(1), text(2)),
+        "mptcp-ask" => network::ask_by_mptcp(text(1), server(), [number(4), number(5), number(6)]),
         "tcp-listen" => network::only_listen(text(1), text(2)),
         "tcp-inherit" => network::inherit(text(1), text(2)),
         "tcp-rename" => network::rename(text(1), server(), number(4)),

@@ -19,6 +19,15 @@ pub(super) fn serve(namespace: &str, address: &str) {
     done(&[port]);
 }
 
+/// Serves by MPTCP, over IPv4; clients may connect by TCP too.
+pub(super) fn serve_mptcp(namespace: &str, address: &str) {
+    sys::enter_network(namespace);
+    let listener = sys::listen_by_mptcp(address.parse().expect("an IPv4 address"));
+    let port = listener.local_addr().expect("it has one").port();
+    thread::spawn(move || accept(&listener));
+    done(&[port.into()]);
+}
+
 /// Listens and accepts nobody.
 pub(super) fn only_listen(namespace: &str, address: &str) {
     let (_listener, port) = listen(namespace, address);
@@ -106,6 +115,15 @@ pub(super) fn ask(namespace: &str, server: Server<'_>, [times, sent, wanted]: [u
     done(&[took.as_nanos() as u64]);
 }
 
+/// Makes requests by an MPTCP connection, which stays open.
+pub(super) fn ask_by_mptcp(namespace: &str, server: Server<'_>, [times, sent, wanted]: [u64; 3]) {
+    sys::enter_network(namespace);
+    let SocketAddr::V4(address) = server.at() else { panic!("{} is no IPv4 address", server.at()) };
+    let stream = sys::connect_by_mptcp(address);
+    (0..times).for_each(|_| request(&stream, sent, wanted));
+    done(&[]);
+}
+
 /// Makes some requests, and in a second step some more.
 pub(super) fn ask_later(namespace: &str, server: Server<'_>, [times, more]: [u64; 2]) {
     sys::enter_network(namespace);
@@ -166,12 +184,12 @@ pub(super) fn hand_on(namespace: &str, server: Server<'_>, times: u64) {
     done(&[]);
 }
 
-/// Makes requests under two names, some ticks apart.
+/// Makes requests under one name, and in a second step under another.
 pub(super) fn rename(namespace: &str, server: Server<'_>, times: u64) {
     sys::enter_network(namespace);
     let stream = server.connect();
     (0..times).for_each(|_| request(&stream, 1000, 3000));
-    thread::sleep(Duration::from_millis(500));
+    step_done();
     sys::set_comm("mt-after");
     (0..times).for_each(|_| request(&stream, 500, 7000));
     done(&[]);

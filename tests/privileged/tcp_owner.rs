@@ -5,7 +5,7 @@ use std::{thread, time::Duration};
 
 use monitor::metric::{
     PROCESS_TCP_ACTIVE, PROCESS_TCP_CLOSED, PROCESS_TCP_OPENED, PROCESS_TCP_RETRANSMITS,
-    TCP_ACTIVE, TCP_CLOSED, TCP_OPENED,
+    PROCESS_TCP_RTT, TCP_ACTIVE, TCP_CLOSED, TCP_IO, TCP_OPENED,
 };
 use monitor_tests::{
     Collected, Collector, Level, Workload, kernel,
@@ -30,9 +30,12 @@ fn a_renamed_process_is_charged_by_its_new_name() {
     let (server, port) = server(&network, address);
     let client = client("mt-before", "tcp-rename", &network, [address, &port], &["50"]);
     client.done();
-    thread::sleep(Duration::from_millis(500));
+    collector.wait_for_tick();
+    client.go_on();
+    client.done();
+    collector.wait_for_tick();
     client.end();
-    thread::sleep(Duration::from_millis(100));
+    network.wait_until_closed();
     server.end();
     let collected = collector.stop();
     check_nothing_lost(&collected);
@@ -52,7 +55,7 @@ fn a_reused_process_id_is_another_process() {
     let client = client(CLIENT, "tcp-reuse", &network, [address, &port], &["50"]);
     client.done();
     client.end();
-    thread::sleep(Duration::from_millis(100));
+    network.wait_until_closed();
     server.end();
     let collected = collector.stop();
     check_nothing_lost(&collected);
@@ -74,9 +77,9 @@ fn connections_of_an_inherited_listener_are_those_of_who_accepts() {
     let long = client("mt-long", "tcp-ask", &network, to, &["10", "992", "5000"]);
     short.done();
     long.done();
-    thread::sleep(Duration::from_millis(500));
+    collector.wait_for_tick();
     [short, long].into_iter().for_each(Workload::end);
-    thread::sleep(Duration::from_millis(500));
+    network.wait_until_closed();
     let collected = collector.stop();
     server.end();
     check_nothing_lost(&collected);
@@ -101,12 +104,87 @@ fn connections_that_nobody_accepts_are_those_of_who_listens() {
     let (server, port) = serve(&network, "tcp-listen", address);
     let client = client(CLIENT, "tcp-connect", &network, [address, &port], &["5"]);
     client.done();
+    collector.wait_for_tick();
     client.end();
-    thread::sleep(Duration::from_millis(500));
     server.end();
+    network.wait_until_closed();
     let collected = collector.stop();
     check_nothing_lost(&collected);
     assert_eq!(connections(&collected, SERVER, "server"), [5, 5, 0, 5]);
+}
+
+#[test]
+fn mptcp_connections_are_those_of_the_process_and_not_of_subflows() {
+    let _serial = serial();
+    let network = Network::new();
+    network.run(End::Far, "ip", &["mptcp", "limits", "set", "subflows", "2"]);
+    network.add_subflow(End::Near, "10.231.77.9");
+    let address = network.ipv4(End::Far);
+    let collector = Collector::start(&kernel(), "tcp");
+    let (server, port) = serve(&network, "mptcp-serve", address);
+    let to = [address, &port];
+    let multipath = client("mt-multi", "mptcp-ask", &network, to, &["100", "9992", "5000"]);
+    let plain = client("mt-plain", "tcp-ask", &network, to, &["10", "992", "5000"]);
+    multipath.done();
+    plain.done();
+    collector.wait_for_tick();
+    let joined = network.counter(End::Near, "MPTcpExtMPJoinSynAckRx");
+    let capable = network.counter(End::Near, "MPTcpExtMPCapableSYNACKRX");
+    [multipath, plain].into_iter().for_each(Workload::end);
+    network.wait_until_closed();
+    server.end();
+    let collected = collector.stop();
+    check_nothing_lost(&collected);
+    println!("MPTCP connections: {capable}, joined subflows: {joined}");
+    assert_eq!((capable, joined), (1, 1), "by nstat");
+    assert_eq!(io(&collected, "mt-multi"), [100 * 10_000, 100 * 5000]);
+    assert_eq!(io(&collected, "mt-plain"), [10 * 1000, 10 * 5000]);
+    assert_eq!(io(&collected, SERVER), [110 * 5000, 100 * 10_000 + 10 * 1000]);
+    assert_eq!(connections(&collected, "mt-multi", "client"), [1, 1, 0, 1]);
+    assert_eq!(connections(&collected, "mt-plain", "client"), [1, 1, 0, 1]);
+    assert_eq!(connections(&collected, SERVER, "server"), [2, 2, 0, 2]);
+    assert_eq!(connections(&collected, SERVER, "client"), [0; 4]);
+    check_services(&collected, address, &port);
+    let rtt = collected.durations(&PROCESS_TCP_RTT, "mt-multi", &[]);
+    assert!(rtt.count() > 0, "the round-trip time of its first subflow");
+}
+
+/// There are no services but the one at this address, on both sides.
+fn check_services(collected: &Collected, address: &str, port: &str) {
+    let of_service = |(metric, name, values): &(&str, String, Vec<String>)| {
+        let is_service = *metric == TCP_IO.name && name == "(host)";
+        is_service && values[..2] != [address.to_owned(), port.to_owned()]
+    };
+    let others: Vec<_> = collected.counts.iter().filter(|(key, _)| of_service(key)).collect();
+    assert!(others.iter().all(|(_, count)| **count == 0), "{others:?}");
+}
+
+#[test]
+fn an_mptcp_listener_that_is_there_at_the_start() {
+    let _serial = serial();
+    let network = Network::new();
+    let address = network.ipv4(End::Far);
+    let (server, port) = serve(&network, "mptcp-serve", address);
+    let to = [address, &port];
+    let before = client("mt-before", "tcp-later", &network, to, &["10", "30"]);
+    before.done();
+    let collector = Collector::start(&kernel(), "tcp");
+    before.go_on();
+    before.done();
+    let multipath = client("mt-multi", "mptcp-ask", &network, to, &["20", "992", "5000"]);
+    let plain = client("mt-plain", "tcp-ask", &network, to, &["10", "992", "5000"]);
+    multipath.done();
+    plain.done();
+    collector.wait_for_tick();
+    [before, multipath, plain].into_iter().for_each(Workload::end);
+    network.wait_until_closed();
+    server.end();
+    let collected = collector.stop();
+    check_nothing_lost(&collected);
+    assert_eq!(io(&collected, SERVER), [30 * 3000 + 30 * 5000, 30 * 1008 + 30 * 1000]);
+    assert_eq!(connections(&collected, SERVER, "server"), [2, 3, 0, 3]);
+    assert_eq!(connections(&collected, SERVER, "client"), [0; 4]);
+    check_services(&collected, address, &port);
 }
 
 #[test]
@@ -121,7 +199,7 @@ fn what_a_process_hands_over_counts_at_once() {
     let client = client(CLIENT, "tcp-burst", &network, [address, &port], &[&BYTES.to_string()]);
     client.done();
     let collected = collector.stop();
-    let sent = network.socket(End::Near).sent;
+    let sent = network.socket(End::Near).expect("the connection is open").sent;
     client.end();
     server.end();
     check_nothing_lost(&collected);
@@ -166,8 +244,8 @@ fn idle_connections_stay_open() {
     let collector = Collector::start(&kernel(), "tcp");
     let opened = client(CLIENT, "tcp-ask", &network, to, &["1", "1", "1"]);
     opened.done();
-    // Several ticks in which nothing happens.
-    thread::sleep(Duration::from_secs(1));
+    // Ticks in which nothing happens.
+    (0..3).for_each(|_| collector.wait_for_tick());
     let collected = collector.stop();
     [adopted, opened].into_iter().for_each(Workload::end);
     server.end();

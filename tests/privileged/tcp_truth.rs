@@ -9,13 +9,9 @@ use monitor::metric::{
     TCP_CONNECT_LATENCY, TCP_IO, TCP_RETRANSMITS, TCP_RTT,
 };
 use monitor_tests::{
-<<<<<<< HEAD
-    Collected, Collector, Workload,
+    Collector, Workload,
     daemon::program::eventually,
     kernel,
-=======
-    Collector, Workload, kernel,
->>>>>>> 4804106 (tcp: count at messages instead of a pass over all sockets)
     network::{End, Network},
     serial, shown,
     tcp::{CLIENT, SERVER, check_nothing_lost, client, io, server},

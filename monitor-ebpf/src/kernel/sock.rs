@@ -2,7 +2,10 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::helpers::generated::{bpf_skc_to_tcp_sock, bpf_sock_from_file};
+use aya_ebpf::helpers::{
+    bpf_probe_read_kernel,
+    generated::{bpf_skc_to_tcp_sock, bpf_sock_from_file},
+};
 use monitor_common::offsets::{ABSENT, Offset, SockOffsets};
 
 use super::task::{constant, member};
@@ -16,6 +19,7 @@ const AF_INET: u16 = 2;
 pub(super) const AF_INET6: u16 = 10;
 const IPPROTO_TCP: u16 = 6;
 const IPPROTO_UDP: u16 = 17;
+const IPPROTO_MPTCP: u16 = 262;
 /// The place among a socket's flags of the one that says that the other end has sent all it had;
 /// userspace looks it up by this name before loading.
 #[unsafe(no_mangle)]
@@ -53,6 +57,12 @@ pub(super) fn mapped(v4: u32) -> [u32; 4] {
     [0, 0, MAPPED, v4]
 }
 
+/// The kernel's smoothed round-trip time in nanoseconds.
+#[inline(always)]
+fn rtt_ns(srtt_us: u32) -> u64 {
+    u64::from(srtt_us) * 1000 / 8
+}
+
 /// One end of a connection.
 #[derive(Clone, Copy)]
 pub struct Endpoint {
@@ -67,6 +77,8 @@ pub struct Endpoint {
 pub enum Transport {
     /// Connections.
     Tcp,
+    /// Connections that consist of several of TCP.
+    Mptcp,
     /// Datagrams.
     Udp,
 }
@@ -124,14 +136,31 @@ impl Sock {
         match self.read(offset!(protocol)) {
             IPPROTO_TCP => Some(Transport::Tcp),
             IPPROTO_UDP => Some(Transport::Udp),
+            IPPROTO_MPTCP => Some(Transport::Mptcp),
             _ => None,
         }
     }
 
-    /// Whether it is one of IP's, and for TCP.
+    /// Whether a process has connections by it.
     #[inline(always)]
-    pub fn is_tcp(self) -> bool {
-        self.transport() == Some(Transport::Tcp)
+    pub fn is_for_connections(self) -> bool {
+        matches!(self.transport(), Some(Transport::Tcp | Transport::Mptcp))
+    }
+
+    /// Smoothed round-trip time of the first subflow of an MPTCP connection in nanoseconds; 0 for none.
+    #[inline(always)]
+    pub fn first_rtt_ns(self) -> u64 {
+        if offset!(first_subflow).is_absent() {
+            return 0;
+        }
+        // SAFETY: reads nothing where nothing is; the types are those of the members.
+        let srtt: Result<u32, _> = unsafe {
+            let first = self.0.cast_const().byte_add(offset!(first_subflow).bytes()).cast();
+            bpf_probe_read_kernel::<*const c_void>(first).and_then(|first| {
+                bpf_probe_read_kernel(first.byte_add(offset!(srtt_us).bytes()).cast())
+            })
+        };
+        rtt_ns(srtt.unwrap_or(0))
     }
 
     /// Whether it is for IPv6, which carries IPv4 too.
@@ -233,7 +262,7 @@ impl TcpSock {
     /// Sequence number of the first byte that is sent. It never changes once the connection is open.
     #[inline(always)]
     pub fn first(self) -> u32 {
-        self.read::<u32>(offset!(snd_nxt)).wrapping_sub(self.bytes_sent() as u32)
+        self.read(offset!(snd_nxt)).wrapping_sub(self.bytes_sent() as u32)
     }
 
     /// Bytes that the process has handed to the kernel to send on a connection with this first byte:
@@ -247,7 +276,7 @@ impl TcpSock {
             return sent;
         }
         // The sequence number has the lower half. What is sent meanwhile does not change the result.
-        let written = self.read::<u32>(offset!(write_seq)).wrapping_sub(first);
+        let written = self.read(offset!(write_seq)).wrapping_sub(first);
         let waiting = written.wrapping_sub(sent as u32) as i32;
         sent.wrapping_add(i64::from(waiting) as u64)
     }
@@ -267,10 +296,25 @@ impl TcpSock {
         self.read(offset!(total_retrans)).into()
     }
 
+    /// The address of the MPTCP connection that this is a subflow of. Processes have only that; no program
+    /// gets from one to the other in a way that the verifier knows.
+    #[inline(always)]
+    pub fn mptcp(self) -> Option<u64> {
+        if offset!(is_mptcp).is_absent() || self.read(offset!(is_mptcp)) == 0 {
+            return None;
+        }
+        let subflow = self.read(offset!(ulp_data));
+        // SAFETY: reads nothing where nothing is; the type is that of the member.
+        let connection: u64 = unsafe {
+            bpf_probe_read_kernel(subflow.byte_add(offset!(subflow_conn).bytes()).cast()).ok()?
+        };
+        (connection != 0).then_some(connection)
+    }
+
     /// Smoothed round-trip time in nanoseconds; 0 when there was no round trip yet.
     #[inline(always)]
     pub fn rtt_ns(self) -> u64 {
-        u64::from(self.read(offset!(srtt_us))) * 1000 / 8
+        rtt_ns(self.read(offset!(srtt_us)))
     }
 
     #[inline(always)]

@@ -88,7 +88,7 @@ pair!(
     PROCESS_TCP_ACCEPT_LATENCY "monitor.process.tcp.accept.latency" [],
     TCP_ACCEPT_LATENCY "monitor.tcp.accept.latency" [],
     Histogram "s",
-    "inet_sock_set_state to inet_accept",
+    "inet_sock_set_state to inet_accept or mptcp_stream_accept",
     "Time that an open connection waits for the process that listens to accept it"
 );
 
@@ -96,24 +96,24 @@ pair!(
     PROCESS_TCP_RTT "monitor.process.tcp.rtt" [],
     TCP_RTT "monitor.tcp.rtt" [],
     Histogram "s",
-    "tcp_sock.srtt_us, read by an iter/bpf_sk_storage_map pass and at inet_sock_set_state",
-    "Smoothed round-trip time of each connection that was used in a tick, recorded at the end of the tick and of the connection"
+    "tcp_sock.srtt_us at sock_send_length, sock_recv_length, tcp_retransmit_skb and inet_sock_set_state",
+    "Smoothed round-trip time of each connection used in a tick, as of its last use; of MPTCP that of the first subflow"
 );
 
 pair!(
     PROCESS_TCP_IO "monitor.process.tcp.io" ["network.io.direction"],
     TCP_IO "monitor.tcp.io" ["network.io.direction"],
     Counter "By",
-    "tcp_sock.bytes_sent, bytes_retrans and bytes_received, read by an iter/bpf_sk_storage_map pass and at inet_sock_set_state",
-    "Bytes that connections carried, without headers and without what was sent again"
+    "tcp_sock.write_seq, bytes_sent, bytes_retrans and bytes_received at sock_send_length, sock_recv_length, tcp_retransmit_skb and inet_sock_set_state; of MPTCP the lengths of messages",
+    "Bytes that processes handed to connections to send, and bytes received, without headers and retransmissions; what was received and not read yet counts at the next use or the end of the connection"
 );
 
 pair!(
     PROCESS_TCP_RETRANSMITS "monitor.process.tcp.retransmits" [],
     TCP_RETRANSMITS "monitor.tcp.retransmits" [],
     Counter "{segment}",
-    "tcp_sock.total_retrans, read by an iter/bpf_sk_storage_map pass and at inet_sock_set_state; tcp_retransmit_synack",
-    "Segments sent again"
+    "tcp_sock.total_retrans at tcp_retransmit_skb; tcp_retransmit_synack",
+    "Retransmitted segments"
 );
 
 pair!(
@@ -128,8 +128,8 @@ pair!(
     PROCESS_TCP_ACTIVE "monitor.process.tcp.connections.active" ["monitor.tcp.role"],
     TCP_ACTIVE "monitor.tcp.connections.active" [],
     UpDownCounter "{connection}",
-    "an iter/bpf_sk_storage_map pass",
-    "Connections that are open"
+    "inet_sock_set_state, and an iter/task_file pass at the start",
+    "Open connections; those that wait to be accepted count for the process that listens"
 );
 
 pair!(
@@ -137,7 +137,7 @@ pair!(
     TCP_OPENED "monitor.tcp.connections.opened" [],
     Counter "{connection}",
     "inet_sock_set_state",
-    "Connections opened; those of a server count for the process that listens"
+    "Connections opened; those of a server count for the process that accepts them, once it does"
 );
 
 pair!(

@@ -49,6 +49,20 @@ const FLOWS: &str = "FLOWS";
 const SENT: Target = Target::TpBtf("sock_send_length");
 const RECEIVED: Target = Target::TpBtf("sock_recv_length");
 
+/// Where there is no MPTCP, nothing is missing without this.
+const ACCEPT_MPTCP: Hook = Hook {
+    name: "accept_mptcp",
+    alternatives: &[Alternative {
+        program: "mptcp_stream_accept",
+        target: Target::FExit("mptcp_stream_accept"),
+    }],
+    without: Some(
+        "accept latency of processes that listen by MPTCP, as programs in Go do; until it is used, a \
+         connection counts for the process that listens",
+    ),
+};
+const MPTCP: &str = "mptcp_sock.first";
+
 /// In the order of attaching: the tracepoints for all sockets leave to the ends of functions what those
 /// count; and sockets that were there before are taken in last, so that none is missed.
 const HOOKS: &[Hook] = &[
@@ -87,6 +101,7 @@ const HOOKS: &[Hook] = &[
             "accept latency; until it is used, a connection counts for the process that listens",
         ),
     },
+    ACCEPT_MPTCP,
     tracepoint!("tcp_receive_reset", Some("resets received")),
     tracepoint!("tcp_send_reset", Some("resets sent")),
     tracepoint!(
@@ -173,8 +188,10 @@ impl Tcp {
             taken: Instant::now(),
             decoder: Decoder::new([false; DIRECTIONS]),
         };
+        let has_mptcp = kernel.has_member(MPTCP);
         for hook in HOOKS {
-            if !kernel.attach(&mut tcp.object, hook) {
+            let is_needed = has_mptcp || hook.name != ACCEPT_MPTCP.name;
+            if !is_needed || !kernel.attach(&mut tcp.object, hook) {
                 continue;
             }
             tcp.udp.attached(hook)?;

@@ -1,21 +1,23 @@
 //! A connection from its first segment to its end.
 
-use core::ptr;
+use core::ptr::{self, NonNull};
 
-use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_ktime_get_ns};
 use monitor_common::{
     key::ProcessKey,
-    tcp::{CLIENT, CONNECT, Connection, DIRECTIONS, Failure, Loss, SERVER, ServiceKey, flag},
+    tcp::{
+        CLIENT, CONNECT, Connection, DIRECTIONS, Failure, Loss, SERVER, ServiceKey, counter, flag,
+    },
 };
 use monitor_ebpf::{
     atomic, bank,
-    kernel::{Endpoint, Sock, Task, state},
+    kernel::{Endpoint, Sock, Task, Transport, state},
     slow::Measured,
 };
 
 use crate::{
-    CONNECTIONS, owner,
-    record::{self, ATTEMPTS, Entries, flush, lost, skip},
+    CONNECTIONS, MPTCP, owner,
+    record::{self, ATTEMPTS, Entries, Moved, flush, lost, skip, take},
 };
 
 /// Errors, by the numbers of the kernel.
@@ -27,27 +29,66 @@ mod errno {
     pub const HOSTUNREACH: i32 = 113;
 }
 
-/// A process begins to connect.
+/// The first value of an entry.
+static NOTHING: Connection = Connection::EMPTY;
+
+/// The address that an MPTCP connection is known by: that of the socket that the process has, of which
+/// this may be a subflow.
 #[inline(always)]
-pub fn connecting(sock: Sock) {
-    begin(sock, CLIENT);
+fn mptcp_of(sock: Sock) -> Option<u64> {
+    match sock.tcp() {
+        Some(tcp) => tcp.mptcp(),
+        None => (sock.transport() == Some(Transport::Mptcp)).then(|| sock.address()),
+    }
 }
 
-/// A process begins to listen. What it accepts begins with a copy of what is written here.
+/// What the connection of a socket carries: its storage or, for MPTCP, an entry that all subflows share.
+#[inline(always)]
+pub fn of(sock: Sock) -> Option<*mut Connection> {
+    match mptcp_of(sock) {
+        Some(address) => MPTCP.get_ptr_mut(address),
+        None => CONNECTIONS.get(sock).map(NonNull::as_ptr),
+    }
+}
+
+/// The same, made when there is none.
+#[inline(always)]
+pub fn of_or_new(sock: Sock) -> Option<*mut Connection> {
+    let Some(address) = mptcp_of(sock) else {
+        return CONNECTIONS.get_or_create(sock).map(NonNull::as_ptr);
+    };
+    if let Some(connection) = MPTCP.get_ptr_mut(address) {
+        return Some(connection);
+    }
+    // Another CPU may have been faster, which does as well.
+    let _ = MPTCP.insert(address, &NOTHING, BPF_NOEXIST.into());
+    MPTCP.get_ptr_mut(address)
+}
+
+/// A process begins to connect, or its MPTCP connection gets another subflow.
+#[inline(always)]
+pub fn connecting(sock: Sock) {
+    begin(sock, of_or_new(sock), CLIENT);
+}
+
+/// A process begins to listen. What it accepts begins with a copy of what is written here; also where it
+/// listens by MPTCP, as subflows are accepted.
 #[inline(always)]
 pub fn listening(sock: Sock) {
-    begin(sock, SERVER);
+    begin(sock, CONNECTIONS.get_or_create(sock).map(NonNull::as_ptr), SERVER);
 }
 
 /// What a process that runs now begins.
 #[inline(always)]
-fn begin(sock: Sock, side: usize) {
-    let Some(connection) = CONNECTIONS.get_or_create(sock) else {
+fn begin(sock: Sock, connection: Option<*mut Connection>, side: usize) {
+    let Some(connection) = connection else {
         return lost(bank::active(), Loss::NoStorage);
     };
-    let connection = connection.as_ptr();
     // SAFETY: the socket's storage.
     unsafe {
+        if ptr::read_volatile(&raw const (*connection).flags) & flag::OPEN != 0 {
+            return;
+        }
         (*connection).owner = owner::current();
         (*connection).start_ns = Task::current().leader().start_time();
         (*connection).service = service(sock, side);
@@ -60,16 +101,18 @@ fn begin(sock: Sock, side: usize) {
 }
 
 /// Both ends know of the connection. This end may have been in state `before` by a segment from the
-/// other, so nobody knows which process runs now.
+/// other, so nobody knows which process runs now. An MPTCP connection is open with its first subflow.
 #[inline(always)]
 pub fn opened(sock: Sock, before: u8) {
     let bank = bank::active();
     if before == state::SYN_SENT {
         // Without storage it began before the hooks were attached.
-        let Some(connection) = CONNECTIONS.get(sock) else { return };
-        let connection = connection.as_ptr();
+        let Some(connection) = of(sock) else { return };
         // SAFETY: the socket's storage, and programs have no other clock.
         unsafe {
+            if ptr::read_volatile(&raw const (*connection).flags) & flag::OPEN != 0 {
+                return;
+            }
             let ended = bpf_ktime_get_ns();
             let ns = ended.wrapping_sub((*connection).stamp);
             if let Some(tcp) = sock.tcp() {
@@ -84,14 +127,22 @@ pub fn opened(sock: Sock, before: u8) {
             record::tell_slow((*connection).owner, (*connection).service, measured);
         }
     } else if before == state::SYN_RECV {
-        let Some(connection) = CONNECTIONS.get_or_create(sock) else {
-            return lost(bank, Loss::NoStorage);
-        };
-        let connection = connection.as_ptr();
+        let Some(connection) = of_or_new(sock) else { return lost(bank, Loss::NoStorage) };
         // SAFETY: as above.
         unsafe {
+            if ptr::read_volatile(&raw const (*connection).flags) & flag::OPEN != 0 {
+                return;
+            }
             if is_unknown(connection) {
-                (*connection).owner = ProcessKey::other(0);
+                // Of MPTCP the copy of what the listener has is with the subflow.
+                let copy = CONNECTIONS.get(sock).map(NonNull::as_ptr);
+                match copy.filter(|copy| !is_unknown(*copy)) {
+                    Some(copy) => {
+                        (*connection).owner = (*copy).owner;
+                        (*connection).start_ns = (*copy).start_ns;
+                    }
+                    None => (*connection).owner = ProcessKey::other(0),
+                }
             }
             (*connection).service = service(sock, SERVER);
             (*connection).flags = flag::OPEN;
@@ -108,18 +159,44 @@ pub fn opened(sock: Sock, before: u8) {
     }
 }
 
-/// There is no connection any more, or it has never come to be.
+/// A TCP socket has no connection any more, or it has never come to be. An MPTCP connection goes on
+/// without its subflow once it is open.
 #[inline(always)]
 pub fn closed(sock: Sock, before: u8) {
-    let Some(connection) = CONNECTIONS.get(sock) else { return };
-    let (tick, connection) = (bank::tick(), connection.as_ptr());
+    let Some(address) = mptcp_of(sock) else {
+        let connection = CONNECTIONS.get(sock).map(NonNull::as_ptr);
+        return end(sock, connection, before == state::SYN_SENT);
+    };
+    let Some(connection) = MPTCP.get_ptr_mut(address) else { return };
+    // SAFETY: a map value.
+    unsafe {
+        let is_open = ptr::read_volatile(&raw const (*connection).flags) & flag::OPEN != 0;
+        if !is_open && before == state::SYN_SENT {
+            failed(sock, connection, bank::tick());
+            let _ = MPTCP.remove(address);
+        }
+    }
+}
+
+/// An MPTCP connection has ended.
+#[inline(always)]
+pub fn mptcp_closed(sock: Sock) {
+    end(sock, MPTCP.get_ptr_mut(sock.address()), false);
+    let _ = MPTCP.remove(sock.address());
+}
+
+/// A process has no connection any more; if it was never open, it has failed when it `was_connecting`.
+#[inline(always)]
+fn end(sock: Sock, connection: Option<*mut Connection>, was_connecting: bool) {
+    let Some(connection) = connection else { return };
+    let tick = bank::tick();
     // SAFETY: the socket's storage.
     unsafe {
         let flags = &raw mut (*connection).flags;
         for _ in 0..ATTEMPTS {
             let was = ptr::read_volatile(flags);
             if was & flag::OPEN == 0 {
-                if before == state::SYN_SENT {
+                if was_connecting {
                     failed(sock, connection, tick);
                 }
                 return;
@@ -178,25 +255,40 @@ pub unsafe fn ended(sock: Sock, connection: *mut Connection, flags: u64, tick: u
 /// A segment is sent again. Nobody knows which process runs now.
 #[inline(always)]
 pub fn retransmitted(sock: Sock) {
-    let Some(connection) = CONNECTIONS.get(sock) else { return };
-    let (tick, connection) = (bank::tick(), connection.as_ptr());
-    // SAFETY: the socket's storage.
-    unsafe {
-        // Whoever changes the owner reports all that happened before.
-        if ptr::read_volatile(&raw const (*connection).flags) & flag::MOVING == 0 {
-            flush(sock, connection, [0; DIRECTIONS], tick);
+    let tick = bank::tick();
+    let Some(address) = mptcp_of(sock) else {
+        let Some(connection) = CONNECTIONS.get(sock) else { return };
+        let connection = connection.as_ptr();
+        // SAFETY: the socket's storage.
+        unsafe {
+            // Whoever changes the owner reports all that happened before.
+            if ptr::read_volatile(&raw const (*connection).flags) & flag::MOVING == 0 {
+                flush(sock, connection, [0; DIRECTIONS], tick);
+            }
         }
+        return;
+    };
+    // The connection's owner, and what was reported of this subflow.
+    let (Some(connection), Some(subflow), Some(tcp)) =
+        (MPTCP.get_ptr_mut(address), CONNECTIONS.get_or_create(sock), sock.tcp())
+    else {
+        return;
+    };
+    // SAFETY: the sockets' storages.
+    unsafe {
+        let reported = &raw mut (*subflow.as_ptr()).reported[counter::RETRANSMITS];
+        let retransmits = take(reported, tcp.retransmits(), bank::of(tick));
+        let moved = Moved { bytes: [0; DIRECTIONS], retransmits, rtt_ns: tcp.rtt_ns() };
+        record::add(connection, &moved, tick);
     }
 }
 
 /// A segment that ends a connection at once was sent or received.
 #[inline(always)]
 pub fn reset(sock: Option<Sock>, direction: usize) {
-    let (owner, service) = match sock.and_then(|sock| CONNECTIONS.get(sock)) {
+    let (owner, service) = match sock.and_then(of) {
         // SAFETY: the socket's storage.
-        Some(connection) => unsafe {
-            ((*connection.as_ptr()).owner, (*connection.as_ptr()).service)
-        },
+        Some(connection) => unsafe { ((*connection).owner, (*connection).service) },
         // Such as the answer to a segment for a port that nobody listens on.
         None => (ProcessKey::other(0), ServiceKey::other(0)),
     };

@@ -32,7 +32,7 @@ use monitor_common::{
     udp::{Answers, Datagrams, PLACES, Questions},
 };
 use monitor_ebpf::{
-    kernel::{FileIter, Message, Sock, call, state},
+    kernel::{FileIter, Message, Sock, Transport, call, state},
     ledger::Ledger,
     local_storage::SockStorage,
     slow::SlowRing,
@@ -46,6 +46,9 @@ static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 
 #[btf_map]
 static CONNECTIONS: SockStorage<Connection> = SockStorage::new();
+/// What MPTCP connections carry, by the address of the socket that the process has.
+#[btf_map]
+static MPTCP: HashMap<u64, Connection, 16384, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
 /// What each connection moved in the tick, by bank.
 #[btf_map]
 static FLOWS: Array<Flow, { BANKS * PER_BANK }> = Array::new();
@@ -87,17 +90,18 @@ static LOST: Ledger<{ Loss::COUNT }> = Ledger::new();
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
     let (before, after) = (ctx.arg::<i32>(1) as u8, ctx.arg::<i32>(2) as u8);
-    if let Some(sock) = Sock::from_ptr(ctx.arg(0))
-        && sock.is_tcp()
-    {
-        match after {
-            state::SYN_SENT => connection::connecting(sock),
-            state::ESTABLISHED => connection::opened(sock, before),
-            state::CLOSE => connection::closed(sock, before),
-            state::LISTEN => connection::listening(sock),
-            state::FIN_WAIT1 | state::LAST_ACK => owner::closing(sock),
-            _ => {}
+    let Some(sock) = Sock::from_ptr(ctx.arg(0)) else { return 0 };
+    match (sock.transport(), after) {
+        (Some(Transport::Tcp), state::SYN_SENT) => connection::connecting(sock),
+        (Some(Transport::Tcp), state::ESTABLISHED) => connection::opened(sock, before),
+        (Some(Transport::Tcp), state::CLOSE) => connection::closed(sock, before),
+        (Some(Transport::Tcp), state::LISTEN) => connection::listening(sock),
+        // What begins and fails is seen of its subflows.
+        (Some(Transport::Mptcp), state::CLOSE) => connection::mptcp_closed(sock),
+        (Some(Transport::Tcp | Transport::Mptcp), state::FIN_WAIT1 | state::LAST_ACK) => {
+            owner::closing(sock);
         }
+        _ => {}
     }
     0
 }
@@ -116,7 +120,7 @@ pub fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
 /// A process has received something, on kernels from 6.3.
 #[btf_tracepoint(function = "sock_recv_length")]
 pub fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
-    let moved = owner::used(ctx.arg(0), RECEIVE, ctx.arg(1))
+    let moved = owner::used(ctx.arg(0), RECEIVE, owner::received(ctx.arg(1), ctx.arg(2)))
         .and_then(|sock| Moved::at_tracepoint(sock, ctx.arg(1), RECEIVE));
     if let Some(moved) = moved {
         datagram::received(moved, ctx.arg(2));
@@ -134,7 +138,8 @@ pub fn tcp_sendmsg(ctx: FExitContext) -> i32 {
 /// A process has received something, on older kernels.
 #[fexit(function = "tcp_recvmsg")]
 pub fn tcp_recvmsg(ctx: FExitContext) -> i32 {
-    owner::used(ctx.arg(0), RECEIVE, call::recvmsg_result(&ctx));
+    let bytes = owner::received(call::recvmsg_result(&ctx), call::recvmsg_flags(&ctx));
+    owner::used(ctx.arg(0), RECEIVE, bytes);
     0
 }
 
@@ -185,6 +190,17 @@ fn moved(ctx: &FExitContext, result: i32, is_ipv6: bool) -> Option<Moved> {
 /// A process has accepted a connection, if its second argument has a socket now.
 #[fexit(function = "inet_accept")]
 pub fn inet_accept(ctx: FExitContext) -> i32 {
+    accepted(&ctx)
+}
+
+/// The same of a process that listens by MPTCP.
+#[fexit(function = "mptcp_stream_accept")]
+pub fn mptcp_stream_accept(ctx: FExitContext) -> i32 {
+    accepted(&ctx)
+}
+
+#[inline(always)]
+fn accepted(ctx: &FExitContext) -> i32 {
     // SAFETY: the verifier knows the type of the argument.
     if let Some(sock) = unsafe { Sock::from_socket(ctx.arg::<*const c_void>(1)) } {
         owner::accepted(sock);

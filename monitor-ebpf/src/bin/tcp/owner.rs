@@ -1,11 +1,11 @@
 //! Which process owns a socket: the last that used it.
 //!
-//! A process is its id and its start time; its names follow. The id is compared at each message, the rest
-//! at the first message of a tick.
+//! A process is its id and its start time, which are compared at each message. Its names follow at the
+//! first message of a tick.
 
 use core::{ffi::c_void, ptr};
 
-use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
+use aya_ebpf::helpers::bpf_ktime_get_ns;
 use monitor_common::{
     key::ProcessKey,
     tcp::{ACCEPT, CLIENT, Connection, DIRECTIONS, Listener, Loss, SERVER, flag},
@@ -18,11 +18,21 @@ use monitor_ebpf::{
 };
 
 use crate::{
-    CONNECTIONS, LISTENERS,
+    CONNECTIONS, LISTENERS, MPTCP,
     connection::{self, is_unknown, service, side_of},
     flow,
-    record::{self, ATTEMPTS, Entries, flush, flush_direction, lost, skip},
+    record::{self, ATTEMPTS, Entries, Moved, flush, flush_direction, lost, skip},
 };
+
+/// Flags of a receiving process that takes nothing out of the socket's queue: it only looks, or it asks what
+/// became of what it sent.
+const TAKES_NOTHING: i32 = 0x2 | 0x2000;
+
+/// How many bytes a process has taken that received with these flags.
+#[inline(always)]
+pub fn received(result: i32, flags: i32) -> i32 {
+    if flags & TAKES_NOTHING == 0 { result } else { 0 }
+}
 
 /// The process that runs now. Not to be asked for where an interrupt may be.
 #[inline(always)]
@@ -40,6 +50,10 @@ pub fn used(sock: *const c_void, direction: usize, bytes: i32) -> Option<Sock> {
             used_connection(sock, direction, bytes);
             None
         }
+        Transport::Mptcp => {
+            used_mptcp(sock, direction, bytes);
+            None
+        }
         Transport::Udp => Some(sock),
     }
 }
@@ -53,13 +67,12 @@ fn used_connection(sock: Sock, direction: usize, bytes: i32) {
         return adopt(sock, Task::current());
     };
     let connection = connection.as_ptr();
-    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
     // SAFETY: the socket's storage.
     unsafe {
         let flags = ptr::read_volatile(&raw const (*connection).flags);
         let is_owned = flags & (flag::OPEN | flag::CLAIMED | flag::MOVING)
             == flag::OPEN | flag::CLAIMED
-            && (*connection).owner.tgid == tgid;
+            && is_current(connection);
         match flow::of(connection, tick) {
             Some(flow) if is_owned => flush_direction(sock, (connection, flow), direction, tick),
             _ => {
@@ -75,6 +88,26 @@ fn used_connection(sock: Sock, direction: usize, bytes: i32) {
     }
 }
 
+/// A process uses an MPTCP connection. What its subflows carry is sent and received by threads of the
+/// kernel, so it is the messages that count.
+#[inline(always)]
+fn used_mptcp(sock: Sock, direction: usize, bytes: i32) {
+    let tick = bank::tick();
+    let Some(connection) = MPTCP.get_ptr_mut(sock.address()) else {
+        return adopt(sock, Task::current());
+    };
+    // SAFETY: a map value.
+    unsafe {
+        claim(sock, connection, [0; DIRECTIONS], tick);
+        if bytes > 0 {
+            let mut moved =
+                Moved { bytes: [0; DIRECTIONS], retransmits: 0, rtt_ns: sock.first_rtt_ns() };
+            moved.bytes[direction] = bytes as u64;
+            record::add(connection, &moved, tick);
+        }
+    }
+}
+
 /// Gives an open connection to the process that runs now, under the name that it has now. What it
 /// carried so far, but for the bytes that are `kept`, was its last owner's; but not its listener's, which
 /// has only waited.
@@ -82,12 +115,7 @@ fn used_connection(sock: Sock, direction: usize, bytes: i32) {
 /// # Safety
 /// `connection` is the socket's storage.
 #[inline(always)]
-unsafe fn claim(
-    sock: Sock,
-    connection: *mut Connection,
-    kept: [u64; DIRECTIONS],
-    tick: u64,
-) -> bool {
+unsafe fn claim(sock: Sock, connection: *mut Connection, kept: [u64; DIRECTIONS], tick: u64) {
     let task = Task::current();
     let (owner, start_ns) = (process::of(task), task.leader().start_time());
     // SAFETY: by the caller's promise.
@@ -96,15 +124,15 @@ unsafe fn claim(
         let before = ptr::read_volatile(flags);
         let is_claimed = before & flag::CLAIMED != 0;
         if before & (flag::OPEN | flag::MOVING) != flag::OPEN {
-            return false;
+            return;
         }
         let is_same = start_ns == (*connection).start_ns && is_same(&owner, connection);
         if is_same && is_claimed {
-            return true;
+            return;
         }
         let moving = before | flag::MOVING | flag::CLAIMED;
         if atomic::compare_exchange(flags, before, moving) != before {
-            return false;
+            return;
         }
         let (bank, side) = (bank::of(tick), side_of(connection));
         if is_claimed {
@@ -122,7 +150,20 @@ unsafe fn claim(
         (*connection).start_ns = start_ns;
         flow::end(connection);
         moved(sock, connection, tick);
-        true
+    }
+}
+
+/// Whether the process that runs now is a connection's owner, whatever its names are.
+///
+/// # Safety
+/// `connection` is a socket's storage.
+#[inline(always)]
+unsafe fn is_current(connection: *const Connection) -> bool {
+    let task = Task::current();
+    // SAFETY: by the caller's promise.
+    unsafe {
+        (*connection).owner.tgid == task.tgid()
+            && (*connection).start_ns == task.leader().start_time()
     }
 }
 
@@ -172,11 +213,11 @@ unsafe fn moved(sock: Sock, connection: *mut Connection, tick: u64) {
 /// A process has accepted a connection.
 #[inline(always)]
 pub fn accepted(sock: Sock) {
-    if !sock.is_tcp() {
+    if !sock.is_for_connections() {
         return;
     }
-    let Some(connection) = CONNECTIONS.get(sock) else { return };
-    let (connection, tick) = (connection.as_ptr(), bank::tick());
+    let Some(connection) = connection::of(sock) else { return };
+    let tick = bank::tick();
     // SAFETY: the socket's storage.
     unsafe {
         let ended = bpf_ktime_get_ns();
@@ -197,8 +238,7 @@ pub fn accepted(sock: Sock) {
 /// A process closes or shuts down a connection: if nobody has used it, it is this process that accepted it.
 #[inline(always)]
 pub fn closing(sock: Sock) {
-    let Some(connection) = CONNECTIONS.get(sock) else { return };
-    let connection = connection.as_ptr();
+    let Some(connection) = connection::of(sock) else { return };
     // SAFETY: the socket's storage.
     unsafe {
         let is_claimed = ptr::read_volatile(&raw const (*connection).flags) & flag::CLAIMED != 0;
@@ -212,7 +252,7 @@ pub fn closing(sock: Sock) {
 /// only once all listeners are known does their port tell which side of a connection this is.
 #[inline(always)]
 pub fn adopt_open_file(task: Task, sock: Sock) {
-    if !sock.is_tcp() {
+    if !sock.is_for_connections() {
         return;
     }
     if sock.state() == state::LISTEN {
@@ -231,10 +271,9 @@ fn adopt(sock: Sock, task: Task) {
     if now == state::CLOSE || now == state::SYN_SENT {
         return;
     }
-    let Some(connection) = CONNECTIONS.get_or_create(sock) else {
+    let Some(connection) = connection::of_or_new(sock) else {
         return lost(bank::active(), Loss::NoStorage);
     };
-    let connection = connection.as_ptr();
     let port = Listener { net: sock.net(), port: sock.local().port.into() };
     let side = if LISTENERS.get_ptr(port).is_some() { SERVER } else { CLIENT };
     let bank = bank::active();

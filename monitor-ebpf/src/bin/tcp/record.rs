@@ -112,13 +112,13 @@ pub fn tell_slow(owner: ProcessKey, service: ServiceKey, measured: Measured) {
 }
 
 /// Reports what a connection moved since its last report, but for the last bytes that are `kept`, and its
-/// round-trip time, as that of its owner.
+/// round-trip time, as that of its owner. Of MPTCP, messages are counted and no segments.
 ///
 /// # Safety
 /// `connection` is the socket's storage.
 #[inline(always)]
 pub unsafe fn flush(sock: Sock, connection: *mut Connection, kept: [u64; DIRECTIONS], tick: u64) {
-    let Some(tcp) = sock.tcp() else { return };
+    let Some(tcp) = sock.tcp().filter(|tcp| tcp.mptcp().is_none()) else { return };
     let bank = bank::of(tick);
     // SAFETY: by the caller's promise.
     unsafe {
@@ -133,22 +133,45 @@ pub unsafe fn flush(sock: Sock, connection: *mut Connection, kept: [u64; DIRECTI
         }
         let is_open = ptr::read_volatile(&raw const (*connection).flags) & flag::OPEN != 0;
         let rtt_ns = if is_open { tcp.rtt_ns() } else { 0 };
+        let mut moved = Moved { bytes: [0; DIRECTIONS], retransmits: again, rtt_ns };
+        (moved.bytes[TRANSMIT], moved.bytes[RECEIVE]) = (sent, received);
+        add(connection, &moved, tick);
+    }
+}
+
+/// What a connection moved.
+pub struct Moved {
+    pub bytes: [u64; DIRECTIONS],
+    pub retransmits: u64,
+    /// 0 for none.
+    pub rtt_ns: u64,
+}
+
+/// Adds what a connection moved to its flow of the tick, or else to the tables.
+///
+/// # Safety
+/// `connection` is a socket's storage.
+#[inline(always)]
+pub unsafe fn add(connection: *mut Connection, moved: &Moved, tick: u64) {
+    let bank = bank::of(tick);
+    // SAFETY: by the caller's promise.
+    unsafe {
         let (flow, is_first) = flow::open(connection, tick);
         if let Some(flow) = flow {
-            atomic::add(&raw mut (*flow).bytes[TRANSMIT], sent);
-            atomic::add(&raw mut (*flow).bytes[RECEIVE], received);
-            atomic::add(&raw mut (*flow).retransmits, again);
-            if rtt_ns != 0 {
-                (*flow).rtt_ns = rtt_ns;
+            atomic::add(&raw mut (*flow).bytes[TRANSMIT], moved.bytes[TRANSMIT]);
+            atomic::add(&raw mut (*flow).bytes[RECEIVE], moved.bytes[RECEIVE]);
+            atomic::add(&raw mut (*flow).retransmits, moved.retransmits);
+            if moved.rtt_ns != 0 {
+                (*flow).rtt_ns = moved.rtt_ns;
             }
             return;
         }
         let entries = Entries::of((*connection).owner, (*connection).service, bank);
-        entries.add(|traffic| &raw mut (*traffic).bytes[TRANSMIT], sent);
-        entries.add(|traffic| &raw mut (*traffic).bytes[RECEIVE], received);
-        entries.add(|traffic| &raw mut (*traffic).retransmits, again);
-        if is_first && rtt_ns != 0 {
-            entries.record(bank, RTT, rtt_ns);
+        entries.add(|traffic| &raw mut (*traffic).bytes[TRANSMIT], moved.bytes[TRANSMIT]);
+        entries.add(|traffic| &raw mut (*traffic).bytes[RECEIVE], moved.bytes[RECEIVE]);
+        entries.add(|traffic| &raw mut (*traffic).retransmits, moved.retransmits);
+        if is_first && moved.rtt_ns != 0 {
+            entries.record(bank, RTT, moved.rtt_ns);
         }
     }
 }
@@ -203,7 +226,7 @@ pub unsafe fn skip(tcp: TcpSock, connection: *mut Connection) {
 /// # Safety
 /// `reported` is a map value, 8-byte aligned.
 #[inline(always)]
-unsafe fn take(reported: *mut u64, now: u64, bank: usize) -> u64 {
+pub unsafe fn take(reported: *mut u64, now: u64, bank: usize) -> u64 {
     for _ in 0..ATTEMPTS {
         // SAFETY: as above.
         unsafe {
