@@ -37,8 +37,8 @@ impl Running {
         self.0.events(&|_| true, sink);
     }
 
-    /// How often programs were skipped as they were running already, until now.
+    /// Events that no program saw, as the kernel skipped those that were running already, until now.
     pub fn recursion_misses(&self) -> u64 {
-        self.0.accounts().programs().map(|(_, stats)| stats.recursion_misses).sum()
+        self.0.skipped(&self.0.accounts().programs().collect::<Vec<_>>())
     }
 }

@@ -36,17 +36,6 @@ impl ProcessKey {
     }
 }
 
-/// A process, told apart from all others and from those that had its id before.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct Identity {
-    /// When its first thread was started, in monotonic nanoseconds.
-    pub start_ns: u64,
-    /// Its id.
-    pub tgid: u64,
-}
-
-crate::pod!(ProcessKey, Identity);
+crate::pod!(ProcessKey);
 
 const _: () = assert!(size_of::<ProcessKey>() == 32);
-const _: () = assert!(size_of::<Identity>() == 16);

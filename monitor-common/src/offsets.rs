@@ -249,6 +249,8 @@ offsets! {
         mm: Pointer, "task_struct.mm";
         /// Threads that have not ended.
         live: u32, "signal_struct.live";
+        /// Threads that have not been released.
+        nr_threads: u32, "signal_struct.nr_threads";
         /// `SIGNAL_*` flags.
         signal_flags: u32, "signal_struct.flags";
         /// How all threads end.

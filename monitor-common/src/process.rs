@@ -40,8 +40,23 @@ named! {
     }
 }
 
-/// What was lost in one bank, by [`Loss`].
-pub type Losses = [u64; Loss::COUNT];
+/// What two programs at one tracepoint count, see `monitor-ebpf/src/pair.rs`.
+#[derive(Clone, Copy, Debug)]
+pub enum Pair {
+    /// Processes and threads that are made.
+    Fork,
+    /// Programs that are executed.
+    Exec,
+    /// Threads that end.
+    Exit,
+}
+
+/// Number of pairs.
+pub const PAIRS: usize = 3;
+
+/// What was lost in one bank, by [`Loss`]; and behind that, by [`Pair`], how many events second programs
+/// made good, less those that first ones left to them, modulo 2^64.
+pub type Losses = [u64; Loss::COUNT + PAIRS];
 
 crate::pod!(Counts);
 

@@ -11,6 +11,7 @@ pub mod kernel;
 pub mod ledger;
 pub mod local_storage;
 pub mod once;
+pub mod pair;
 pub mod process;
 pub mod slow;
 pub mod stall;

@@ -1,20 +1,22 @@
-//! What is told once, though several threads of a process may find it out.
+//! What is counted once for a process, though several of its threads may come across it.
 
-use aya_ebpf::{bindings::BPF_NOEXIST, btf_maps::LruHashMap};
-use monitor_common::key::Identity;
+use core::ptr::NonNull;
 
-use crate::kernel::Task;
+use crate::{atomic, kernel::Task, local_storage::TaskStorage};
 
-/// Processes that something was told of a moment ago.
-pub type Told = LruHashMap<Identity, u8, 1024>;
+/// A mark in the first thread of each process that something was counted for, 0 before. It lives as
+/// long as that thread, which is not released before all others of its process have ended.
+pub type Counted = TaskStorage<u64>;
 
-/// The kernel's number of the error that something is there already.
-const EEXIST: i32 = 17;
-
-/// Whether nothing was told of the process of `task` yet. Without room to remember that, it may be told
-/// twice, which is better than never.
+/// Whether nothing was counted yet for the process of `task`. Without memory for the mark it may be
+/// counted twice, which is better than never.
 #[inline(always)]
-pub fn is_first(told: &Told, task: Task) -> bool {
-    let identity = Identity { start_ns: task.leader().start_time(), tgid: task.tgid().into() };
-    told.insert(identity, 0, BPF_NOEXIST.into()) != Err(-EEXIST)
+pub fn is_first(counted: &Counted, task: Task) -> bool {
+    let leader = task.leader();
+    // Nobody comes after the last thread, so it needs no mark; it may have come after others.
+    let mark = if task.is_last() { counted.get(leader) } else { counted.get_or_create(leader) };
+    // SAFETY: the leader's storage, 8-byte aligned.
+    mark.is_none_or(|mark: NonNull<u64>| unsafe {
+        atomic::compare_exchange(mark.as_ptr(), 0, 1) == 0
+    })
 }

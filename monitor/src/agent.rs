@@ -4,8 +4,9 @@ use std::{collections::HashMap, time::Duration};
 
 use crate::{
     metric::{
-        AGENT_AUDIT_RATIO, AGENT_BPF_RUNS, AGENT_BPF_TIME, AGENT_LOST, AGENT_MAP_CAPACITY,
-        AGENT_MAP_ENTRIES, AGENT_MAP_SIZE, AGENT_PROBE_STATE, AGENT_TICK_DURATION, MetricDesc,
+        AGENT_AUDIT_RATIO, AGENT_BPF_RECURSION_MISSES, AGENT_BPF_RUNS, AGENT_BPF_TIME, AGENT_LOST,
+        AGENT_MAP_CAPACITY, AGENT_MAP_ENTRIES, AGENT_MAP_SIZE, AGENT_PROBE_STATE,
+        AGENT_TICK_DURATION, MetricDesc,
     },
     probe::Probe,
     sample::{Attributes, Owner, Sample, Value},
@@ -39,9 +40,13 @@ impl Agent {
         probe: &dyn Probe,
         sink: &mut dyn FnMut(Sample<'_>),
     ) {
-        let mut missed = None;
-        for (program, stats) in probe.accounts().programs() {
-            *missed.get_or_insert(0) += stats.recursion_misses;
+        let programs: Vec<_> = probe.accounts().programs().collect();
+        for (program, stats) in &programs {
+            if stats.recursion_misses > 0 {
+                let attributes = self.pair(name, "monitor.program", program);
+                let missed = Value::Total(stats.recursion_misses as f64);
+                emit(&AGENT_BPF_RECURSION_MISSES, attributes, missed, sink);
+            }
             if stats.runs > 0 {
                 let attributes = self.pair(name, "monitor.program", program);
                 emit(&AGENT_BPF_RUNS, attributes, Value::Total(stats.runs as f64), sink);
@@ -49,8 +54,8 @@ impl Agent {
                 emit(&AGENT_BPF_TIME, attributes, Value::Total(seconds), sink);
             }
         }
-        if let Some(missed) = missed {
-            self.lost(name, "recursion_misses", missed, sink);
+        if !programs.is_empty() {
+            self.lost(name, "recursion_misses", probe.skipped(&programs), sink);
         }
         let entries = probe.entries();
         for (map, stats) in probe.accounts().maps() {

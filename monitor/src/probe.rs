@@ -12,6 +12,7 @@ mod faults;
 mod ledger;
 mod maps;
 mod memory;
+mod pairs;
 mod process;
 mod room;
 mod sched;
@@ -31,7 +32,7 @@ use crate::{
         attach::{Hook, Verdict},
         iter::PassError,
         loader::{Kernel, LoadError, Object},
-        stats::Accounts,
+        stats::{Accounts, ProgramStats},
     },
     sample::Sample,
 };
@@ -72,6 +73,11 @@ pub trait Probe: Send {
     /// What its programs and maps cost.
     fn accounts(&self) -> &Accounts {
         &self.object().accounts
+    }
+
+    /// Events that no program saw, as the kernel skips a program that is running already on the same CPU.
+    fn skipped(&self, programs: &[(&str, ProgramStats)]) -> u64 {
+        pairs::misses(programs.iter().cloned(), |_| true)
     }
 
     /// Ends a tick in the kernel: from now on programs write elsewhere, and once those that are

@@ -1,8 +1,8 @@
 //! `memory`: how long threads that want memory are kept to make room for it, and who is killed for want
 //! of it.
 //!
-//! Nothing is allocated here, as there may be no memory: the table of processes has all its entries
-//! from the beginning.
+//! Nothing is allocated here but the mark of a process that was chosen, as there may be no memory: the
+//! table of processes has all its entries from the beginning.
 #![no_std]
 #![no_main]
 
@@ -21,7 +21,7 @@ use monitor_common::{
 use monitor_ebpf::{
     atomic, bank, events,
     kernel::Task,
-    once::{self, Told},
+    once::{self, Counted},
     process,
     slow::SlowRing,
     stall, table,
@@ -41,9 +41,9 @@ static HOST: stall::Host<LATENCIES> = stall::Host::new();
 /// Room for some hundred events; userspace empties it once a tick.
 #[btf_map]
 static EVENTS: SlowRing = SlowRing::new();
-/// Processes that were chosen a moment ago.
+/// Processes that were chosen and have not ended yet.
 #[btf_map]
-static VICTIMS: Told = Told::new();
+static VICTIMS: Counted = Counted::new();
 
 /// The first value of an entry of [`KEPT`].
 static NOTHING: Kept = Kept::EMPTY;

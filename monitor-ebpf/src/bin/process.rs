@@ -14,14 +14,15 @@ use aya_ebpf::{
 use monitor_common::{
     event::{EXEC_HEAD, Exec, Exit, Fork, Kind},
     key::ProcessKey,
-    process::{Counts, Loss, SIGNALS},
+    process::{Counts, Loss, PAIRS, Pair, SIGNALS},
 };
 use monitor_ebpf::{
     atomic, bank,
     events::{self, Ring},
     kernel::Task,
     ledger::{self, Ledger},
-    once::{self, Told},
+    once::{self, Counted},
+    pair::{self, Half, Marks, Turn},
     process, table,
 };
 
@@ -34,26 +35,73 @@ static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 static COUNTS: HashMap<ProcessKey, Counts, 4096, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
 /// By bank.
 #[btf_map]
-static LOST: Ledger<{ Loss::COUNT }> = Ledger::new();
+static LOST: Ledger<{ Loss::COUNT + PAIRS }> = Ledger::new();
 /// Room for some thousand events; userspace empties it once a tick.
 #[btf_map]
 static EVENTS: Ring<{ 1 << 21 }> = Ring::new();
-/// Where an event is put together that is too large for the stack.
+/// Where an event is put together that is too large for the stack, by [`Half`]. A program that is
+/// preempted is skipped on its CPU until it goes on, so its scratch is its own; that of others is not.
 #[btf_map]
-static SCRATCH: PerCpuArray<Exec, 1> = PerCpuArray::new();
-/// Processes that ended a moment ago.
+static SCRATCH: PerCpuArray<Exec, 2> = PerCpuArray::new();
+/// Processes whose end was counted, and that have not been released yet.
 #[btf_map]
-static ENDED: Told = Told::new();
+static ENDED: Counted = Counted::new();
+/// Events that the first of two programs has just counted.
+#[btf_map]
+static MARKS: Marks = Marks::new();
 
 /// The first value of an entry of [`COUNTS`].
 static NOTHING: Counts = Counts::EMPTY;
 
 #[btf_tracepoint(function = "sched_process_fork")]
 pub fn sched_process_fork(ctx: BtfTracePointContext) -> i32 {
-    let (parent, child) = (Task::from_arg(&ctx, 0), Task::from_arg(&ctx, 1));
-    // Else it is a thread.
+    forked(&ctx, Half::First)
+}
+
+#[btf_tracepoint(function = "sched_process_fork")]
+pub fn sched_process_fork_second(ctx: BtfTracePointContext) -> i32 {
+    forked(&ctx, Half::Second)
+}
+
+#[btf_tracepoint(function = "sched_process_exec")]
+pub fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
+    executed(&ctx, Half::First)
+}
+
+#[btf_tracepoint(function = "sched_process_exec")]
+pub fn sched_process_exec_second(ctx: BtfTracePointContext) -> i32 {
+    executed(&ctx, Half::Second)
+}
+
+/// A thread ends, and the kernel says whether it is the last of its process. From 6.16 on.
+#[btf_tracepoint(function = "sched_process_exit")]
+pub fn sched_process_exit_group(ctx: BtfTracePointContext) -> i32 {
+    exited(&ctx, Half::First)
+}
+
+#[btf_tracepoint(function = "sched_process_exit")]
+pub fn sched_process_exit_group_second(ctx: BtfTracePointContext) -> i32 {
+    exited(&ctx, Half::Second)
+}
+
+/// A thread ends. Several that do so at the same time may all find that none is left. Kernels that have
+/// this run it with preemption off, so it needs no second.
+#[btf_tracepoint(function = "sched_process_exit")]
+pub fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
+    let task = Task::from_arg(&ctx, 0);
+    if task.live_threads() == 0 && once::is_first(&ENDED, task) {
+        ended(task);
+    }
+    0
+}
+
+/// Counts and reports a process that was made.
+#[inline(always)]
+fn forked(ctx: &BtfTracePointContext, half: Half) -> i32 {
+    let (parent, child) = (Task::from_arg(ctx, 0), Task::from_arg(ctx, 1));
     let pid = child.pid();
-    if pid != child.tgid() {
+    // Threads are not counted; but of them too it is to be known what was skipped.
+    if !is_to_count(Pair::Fork, half, pid.into()) || pid != child.tgid() {
         return 0;
     }
     let leader = parent.leader();
@@ -67,17 +115,21 @@ pub fn sched_process_fork(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-#[btf_tracepoint(function = "sched_process_exec")]
-pub fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
+/// Counts and reports a program that was executed.
+#[inline(always)]
+fn executed(ctx: &BtfTracePointContext, half: Half) -> i32 {
     // It is the first thread of its process by now, whichever it was.
-    let task = Task::from_arg(&ctx, 0);
+    let task = Task::from_arg(ctx, 0);
+    if !is_to_count(Pair::Exec, half, task.memory_address()) {
+        return 0;
+    }
     let key = process::key(task, task.tgid(), 0);
     if let Some(counts) = counts(&key) {
         // SAFETY: a map value.
         unsafe { atomic::add(&raw mut (*counts).execs, 1) };
     }
-    let Some(exec) = SCRATCH.get_ptr_mut(0) else { return 0 };
-    // SAFETY: a map value of this CPU, which no other program of this hook uses at the same time.
+    let Some(exec) = SCRATCH.get_ptr_mut(half as u32) else { return 0 };
+    // SAFETY: a map value of this CPU and this program.
     unsafe {
         (*exec).header = events::header(Kind::Exec, key, task.parent().tgid());
         let argv = task.argv();
@@ -93,23 +145,34 @@ pub fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// A thread ends, and the kernel says whether it is the last of its process. From 6.16 on.
-#[btf_tracepoint(function = "sched_process_exit")]
-pub fn sched_process_exit_group(ctx: BtfTracePointContext) -> i32 {
-    if ctx.arg::<u64>(1) as u8 != 0 {
-        ended(Task::from_arg(&ctx, 0));
+/// Counts and reports the end of a process, if this is its last thread.
+#[inline(always)]
+fn exited(ctx: &BtfTracePointContext, half: Half) -> i32 {
+    /// A thread ends once.
+    const END: u64 = u64::MAX;
+    let is_last = ctx.arg::<u64>(1) as u8 != 0;
+    if is_to_count(Pair::Exit, half, END) && is_last {
+        ended(Task::from_arg(ctx, 0));
     }
     0
 }
 
-/// A thread ends. Several that do so at the same time may all find that none is left.
-#[btf_tracepoint(function = "sched_process_exit")]
-pub fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
-    let task = Task::from_arg(&ctx, 0);
-    if task.live_threads() == 0 && once::is_first(&ENDED, task) {
-        ended(task);
+/// Whether this program of two is to count an event.
+#[inline(always)]
+fn is_to_count(pair: Pair, half: Half, event: u64) -> bool {
+    let made_good = Loss::COUNT + pair as usize;
+    match pair::turn(&MARKS, half, event) {
+        Turn::Count => true,
+        Turn::Nothing => false,
+        Turn::Leave => {
+            ledger::add(&LOST, bank::active(), made_good, u64::MAX);
+            false
+        }
+        Turn::MakeGood => {
+            ledger::add(&LOST, bank::active(), made_good, 1);
+            true
+        }
     }
-    0
 }
 
 /// Counts and tells the end of a process.

@@ -53,6 +53,19 @@ impl Task {
         self.of_signal(offset!(live))
     }
 
+    /// Whether all other threads of its process have been released.
+    #[inline(always)]
+    pub fn is_last(self) -> bool {
+        self.of_signal(offset!(nr_threads)) == 1
+    }
+
+    /// Tells its memory from that of every other process, and from what it had before it last executed
+    /// a program.
+    #[inline(always)]
+    pub fn memory_address(self) -> u64 {
+        self.read(offset!(mm)) as u64
+    }
+
     /// The status that `wait` returns of its process, whose threads have all ended.
     #[inline(always)]
     pub fn wait_status(self) -> u32 {

@@ -53,6 +53,12 @@ impl Task {
         self.read(offset!(nivcsw))
     }
 
+    /// Whether it has been on a CPU and left it.
+    #[inline(always)]
+    pub fn has_run(self) -> bool {
+        self.cpu_time() | self.voluntary_switches() | self.involuntary_switches() != 0
+    }
+
     /// Page faults so far that needed no input or output.
     #[inline(always)]
     pub fn minor_faults(self) -> u64 {

@@ -6,6 +6,7 @@ use super::{Kind, MetricDesc};
 pub(super) const AGENT_ALL: &[&MetricDesc] = &[
     &AGENT_BPF_TIME,
     &AGENT_BPF_RUNS,
+    &AGENT_BPF_RECURSION_MISSES,
     &AGENT_MAP_ENTRIES,
     &AGENT_MAP_CAPACITY,
     &AGENT_MAP_SIZE,
@@ -33,6 +34,17 @@ pub static AGENT_BPF_RUNS: MetricDesc = MetricDesc {
     attributes: &["monitor.probe", "monitor.program"],
     help: "Times a BPF program ran; only there while the kernel's BPF statistics are on",
     source: "BPF program info",
+};
+
+/// Skipped runs of BPF programs.
+pub static AGENT_BPF_RECURSION_MISSES: MetricDesc = MetricDesc {
+    name: "monitor.agent.bpf.recursion_misses",
+    unit: "{run}",
+    kind: Kind::Counter,
+    attributes: &["monitor.probe", "monitor.program"],
+    help: "Skipped runs of a BPF program that was already running on that CPU",
+    source: "BPF program info; no loss where a second program at the same tracepoint saw the event: \
+             monitor.agent.lost counts what none saw",
 };
 
 /// Entries in maps.

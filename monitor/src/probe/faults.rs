@@ -65,6 +65,7 @@ fn load(kernel: &Kernel) -> Result<Tallies<Faults, HostBank, Stalls<LATENCIES>>,
         processes: ("FAULTS", Faults::EMPTY),
         host: ("HOST", HostBank::EMPTY),
         events: "EVENTS",
+        pairs: &[],
     };
     for hook in HOOKS {
         kernel.attach(&mut object, hook);

@@ -78,6 +78,7 @@ fn load(kernel: &Kernel) -> Result<Tallies<Kept, HostBank, Decoder>, ProbeError>
         processes: ("KEPT", Kept::EMPTY),
         host: ("HOST", HostBank::EMPTY),
         events: "EVENTS",
+        pairs: &[],
     };
     Tallies::start(object, layout, |object| {
         for hook in HOOKS {

@@ -10,7 +10,7 @@ use monitor_common::{
 
 use self::decode::Decoder;
 use super::{
-    ProbeDesc, ProbeError,
+    ProbeDesc, ProbeError, pairs,
     tallies::{Layout, Tallies},
 };
 use crate::kernel::{
@@ -20,15 +20,25 @@ use crate::kernel::{
 
 const NAME: &str = "process";
 
+/// A hook of a second program at a tracepoint, which the first relies on: marks that nobody takes away
+/// would keep it from counting.
+macro_rules! second {
+    ($program:literal, $tracepoint:literal) => {
+        Hook {
+            name: $program,
+            alternatives: &[Alternative { program: $program, target: Target::TpBtf($tracepoint) }],
+            without: None,
+        }
+    };
+}
+
+/// In the order of attaching: the kernel runs first programs before second ones.
 const HOOKS: &[Hook] = &[
     Hook {
         name: "sched_process_exit",
         alternatives: &[
             // Older kernels do not say which thread is the last of its process.
-            Alternative {
-                program: "sched_process_exit_group",
-                target: Target::TpBtf("sched_process_exit"),
-            },
+            Alternative { program: EXIT_GROUP, target: Target::TpBtf("sched_process_exit") },
             Alternative {
                 program: "sched_process_exit",
                 target: Target::TpBtf("sched_process_exit"),
@@ -38,6 +48,20 @@ const HOOKS: &[Hook] = &[
     },
     tracepoint!("sched_process_exec", Some("which programs are executed")),
     tracepoint!("sched_process_fork", Some("which processes are made")),
+    second!("sched_process_exec_second", "sched_process_exec"),
+    second!("sched_process_fork_second", "sched_process_fork"),
+];
+
+/// The program that is told which thread is the last, and its second. Kernels without that argument have
+/// no use for a second program either.
+const EXIT_GROUP: &str = "sched_process_exit_group";
+const EXIT_SECOND: Hook = second!("sched_process_exit_group_second", "sched_process_exit");
+
+/// The programs at the same tracepoints.
+const PAIRS: pairs::Names = &[
+    [EXIT_GROUP, "sched_process_exit_group_second"],
+    ["sched_process_exec", "sched_process_exec_second"],
+    ["sched_process_fork", "sched_process_fork_second"],
 ];
 
 /// The entry in the table of probes.
@@ -51,7 +75,7 @@ pub(super) const DESC: ProbeDesc = ProbeDesc {
 };
 
 fn load(kernel: &Kernel) -> Result<Tallies<Counts, Losses, Decoder>, ProbeError> {
-    let object = kernel.load(
+    let mut object = kernel.load(
         NAME,
         aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/process.o")),
         &Setup { offsets: &[TaskOffsets::TABLE, ProcessOffsets::TABLE], ..Setup::default() },
@@ -61,11 +85,15 @@ fn load(kernel: &Kernel) -> Result<Tallies<Counts, Losses, Decoder>, ProbeError>
         processes: ("COUNTS", Counts::EMPTY),
         host: ("LOST", Losses::default()),
         events: "EVENTS",
+        pairs: PAIRS,
     };
-    Tallies::start(object, layout, |object| {
-        for hook in HOOKS {
-            kernel.attach(object, hook);
-        }
-        Decoder::new()
-    })
+    for hook in HOOKS {
+        kernel.attach(&mut object, hook);
+    }
+    if object.accounts.programs().any(|(program, _)| program == EXIT_GROUP) {
+        kernel.attach(&mut object, &EXIT_SECOND);
+    }
+    super::require(NAME, HOOKS, &object.verdicts)?;
+    super::require(NAME, &[EXIT_SECOND], &object.verdicts)?;
+    Tallies::start(object, layout, |_| Decoder::new())
 }

@@ -14,7 +14,8 @@ use monitor_common::{
 
 use self::decode::{Decoder, Snapshot};
 use super::{
-    MapEntries, Probe, ProbeDesc, ProbeError, banked::Banked, events::Events, maps, table::Table,
+    MapEntries, Probe, ProbeDesc, ProbeError, banked::Banked, events::Events, maps, pairs,
+    table::Table,
 };
 use crate::{
     event::{Event, Kind},
@@ -22,6 +23,7 @@ use crate::{
         attach::{Alternative, Hook, Target, tracepoint},
         iter,
         loader::{Kernel, Object, Raw, Setup},
+        stats::ProgramStats,
     },
     sample::Sample,
 };
@@ -50,6 +52,12 @@ const HOOKS: &[Hook] = &[
         Some("what threads used in the tick they exit in; and measuring gets dearer with time")
     ),
     tracepoint!("task_newtask", None),
+    tracepoint!(
+        "sched_process_fork",
+        Some(
+            "some threads in their first tick, from Linux 7.0 on: those that the kernel skips task_newtask for"
+        )
+    ),
     Hook {
         name: "iter_task",
         alternatives: &[Alternative { program: PASS, target: Target::Iter("task") }],
@@ -126,6 +134,12 @@ impl Sched {
 impl Probe for Sched {
     fn object(&self) -> &Object {
         &self.object
+    }
+
+    fn skipped(&self, programs: &[(&str, ProgramStats)]) -> u64 {
+        // Each makes good what the other misses. What both miss has no storage, and that is counted.
+        let pair = ["task_newtask", "sched_process_fork"];
+        pairs::misses(programs.iter().cloned(), |name| !pair.contains(&name))
     }
 
     fn end_tick(&mut self) -> Result<(), ProbeError> {

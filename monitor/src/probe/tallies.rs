@@ -4,11 +4,16 @@
 use monitor_common::{Pod, key::ProcessKey};
 
 use super::{
-    MapEntries, Probe, ProbeError, banked::Banked, banks::Banks, events::Events, table::Table,
+    MapEntries, Probe, ProbeError,
+    banked::Banked,
+    banks::Banks,
+    events::Events,
+    pairs::{self, Pairs},
+    table::Table,
 };
 use crate::{
     event::{Among, Event, Kind},
-    kernel::loader::Object,
+    kernel::{loader::Object, stats::ProgramStats},
     sample::Sample,
 };
 
@@ -22,12 +27,19 @@ pub(super) struct Layout<V, H> {
     pub(super) host: (&'static str, H),
     /// The ring buffer.
     pub(super) events: &'static str,
+    /// Programs at the same tracepoints.
+    pub(super) pairs: pairs::Names,
 }
 
 /// From what such a probe took to samples.
 pub(super) trait Decode<V, H>: Send {
     /// Calls `sink` with every sample of a snapshot.
     fn decode(&mut self, taken: &[(ProcessKey, V)], host: &H, sink: &mut dyn FnMut(Sample<'_>));
+
+    /// Events that second programs at the same tracepoints made good.
+    fn made_good(_host: &H) -> i64 {
+        0
+    }
 
     /// What slow latencies are among, by their places.
     fn among(&self, _latency: usize) -> Option<Among> {
@@ -46,6 +58,7 @@ pub(super) struct Tallies<V: Pod, H: Pod, D> {
     /// The last snapshot.
     taken: Vec<(ProcessKey, V)>,
     taken_host: H,
+    pairs: Pairs,
     decoder: D,
 }
 
@@ -67,6 +80,7 @@ impl<V: Pod, H: Pod, D: Decode<V, H>> Tallies<V, H, D> {
             events: Events::take(&mut object, (probe, layout.events))?,
             taken: Vec::new(),
             taken_host: empty,
+            pairs: Pairs::new(layout.pairs),
             decoder: attach(&mut object),
             layout,
             object,
@@ -77,6 +91,10 @@ impl<V: Pod, H: Pod, D: Decode<V, H>> Tallies<V, H, D> {
 impl<V: Pod + Send, H: Pod + Send, D: Decode<V, H>> Probe for Tallies<V, H, D> {
     fn object(&self) -> &Object {
         &self.object
+    }
+
+    fn skipped(&self, programs: &[(&str, ProgramStats)]) -> u64 {
+        self.pairs.lost(programs.iter().cloned())
     }
 
     fn end_tick(&mut self) -> Result<(), ProbeError> {
@@ -92,6 +110,7 @@ impl<V: Pod + Send, H: Pod + Send, D: Decode<V, H>> Probe for Tallies<V, H, D> {
         let ended = self.banks.ended();
         self.processes.drain(ended, &mut self.taken)?;
         self.taken_host = self.host.drain(ended.into())?;
+        self.pairs.tick(D::made_good(&self.taken_host), &self.object.accounts);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! Judging what a machine said.
 
 mod block;
+mod crowd;
 mod exits;
 mod memory;
 mod names;
@@ -82,6 +83,7 @@ pub(super) fn all(transcript: &Transcript) -> Result<Vec<Check>> {
         names::servers(&after),
         tcp::connection(&after, transcript.part(tcp::CALLER)?)?,
         exits::of_threads(&after, transcript.part(exits::NAME)?)?,
+        crowd::counted(&after, transcript.part(crowd::NAME)?)?,
     ]);
     for disk in block::DISKS {
         checks.push(block::disk(disk, &before, &after, transcript.part(disk.0)?)?);

@@ -143,6 +143,21 @@ taskset 2 /bin/waker & waker=$!
 for n in 1 2 3; do read -t 60 name <&6; done
 part top monitor top --count 1
 
+# Processes that are made and end beside the hogs, and the kernel's count of all that it makes. The
+# shell makes none to read that.
+processes() {
+    while read -r name count; do [ $name != processes ] || echo "processes $count"; done </proc/stat
+}
+crowd() {
+    processes
+    for n in 1 2 3; do /bin/crowd exits 300 </dev/null >/tmp/crowd$n & crowds="$crowds $!"; done
+    wait $crowds
+    processes
+    cat /tmp/crowd?
+}
+ln -s workload /bin/crowd
+part crowd crowd
+
 # Stopped processes stay as they are, so that two readers see the same numbers. The daemon has them
 # after the tick that is under way and one more.
 kill -STOP $hog1 $hog2 $waker $echoer $sleeper $forks

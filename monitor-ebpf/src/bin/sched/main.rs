@@ -1,8 +1,8 @@
 //! `sched`: how long every thread waits for a CPU, how long it is blocked, and what it used.
 //!
 //! Three hooks run at every context switch and only look things up, as they may hold a run-queue
-//! lock; storage is made at `task_newtask`, and by the first `iter/task` pass for threads that are
-//! older than that. The same pass, run once a tick, reports what changed; what a thread leaves behind
+//! lock; storage is made at `task_newtask` and `sched_process_fork`, and by the first `iter/task` pass
+//! for threads that are older than that. The same pass, run once a tick, reports what changed; what a thread leaves behind
 //! at its end goes to its process or group at `sched_process_free`, after its last context switch.
 #![no_std]
 #![no_main]
@@ -88,9 +88,22 @@ pub fn sched_switch(ctx: BtfTracePointContext) -> i32 {
 /// Gives every new thread its storage before it can run.
 #[btf_tracepoint(function = "task_newtask")]
 pub fn task_newtask(ctx: BtfTracePointContext) -> i32 {
-    let task = Task::from_arg(&ctx, 0);
+    make_storage(Task::from_arg(&ctx, 0))
+}
+
+/// The same, where the kernel skipped the first or had no memory at that moment. Both run with
+/// preemption on from Linux 7.0 on: the kernel skips a program on the CPU of a task that is preempted
+/// in it.
+#[btf_tracepoint(function = "sched_process_fork")]
+pub fn sched_process_fork(ctx: BtfTracePointContext) -> i32 {
+    make_storage(Task::from_arg(&ctx, 1))
+}
+
+/// Gives a thread that has not run yet its storage.
+#[inline(always)]
+fn make_storage(task: Task) -> i32 {
     if let Some(stats) = TASKS.get_or_create(task) {
-        // SAFETY: the value lives as long as the task, which has not run yet.
+        // SAFETY: the value lives as long as the task; a pass leaves it alone until it has run.
         unsafe { thread::adopt(task, stats.as_ptr()) };
     }
     0

@@ -1,6 +1,6 @@
 //! The pass over all threads, once a tick.
 
-use core::ptr;
+use core::ptr::{self, NonNull};
 
 use monitor_common::{
     key::BANKS,
@@ -43,14 +43,8 @@ pub unsafe fn report(ctx: &TaskIter, task: Task) {
         if task.is_released() {
             return;
         }
-        let Some(stats) = TASKS.get_or_create(task) else {
-            CONTROL.without_storage += 1;
-            return;
-        };
-        let stats = stats.as_ptr();
-        if (*stats).ready == 0 {
-            return adopt(task, stats);
-        }
+        let adopted = TASKS.get(task).map(NonNull::as_ptr).filter(|stats| (**stats).ready != 0);
+        let Some(stats) = adopted else { return take_in(task) };
         let ended = bank() ^ 1;
         let usage = used(task, &*stats);
         let faults = usage.minor_faults | usage.major_faults;
@@ -79,6 +73,23 @@ pub unsafe fn report(ctx: &TaskIter, task: Task) {
             && is_empty(stats, ended ^ 1)
         {
             (*slot.as_ptr()).reported = blocked.unwrap_or(0);
+        }
+    }
+}
+
+/// Gives a thread its storage that was there before the hooks, or that they missed. One that has not run
+/// yet may be in the hands of the hooks just now: should it need storage, it gets it after it has run.
+///
+/// # Safety
+/// Called from the pass.
+#[inline(always)]
+unsafe fn take_in(task: Task) {
+    let stats = if task.has_run() { TASKS.get_or_create(task) } else { None };
+    // SAFETY: the thread's storage, and what belongs to the pass.
+    unsafe {
+        match stats {
+            Some(stats) => adopt(task, stats.as_ptr()),
+            None => CONTROL.without_storage += 1,
         }
     }
 }

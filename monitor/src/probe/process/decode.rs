@@ -2,7 +2,7 @@
 
 use monitor_common::{
     key::ProcessKey,
-    process::{Counts, Loss, Losses, SIGNALS},
+    process::{Counts, Loss, Losses, PAIRS, SIGNALS},
 };
 
 use crate::{
@@ -63,6 +63,11 @@ impl Decode<Counts, Losses> for Decoder {
         }
         self.ledger.decode(lost, sink);
     }
+
+    fn made_good(lost: &Losses) -> i64 {
+        let made_good: &[u64; PAIRS] = lost.last_chunk().expect("they are behind the reasons");
+        made_good.iter().fold(0, |sum: i64, &count| sum.wrapping_add(count.cast_signed()))
+    }
 }
 
 #[cfg(test)]
@@ -98,7 +103,7 @@ mod tests {
     fn what_found_no_place_and_what_was_lost() {
         let counts = Counts { forks: 6, ..Counts::EMPTY };
         assert_eq!(
-            decode(&[(ProcessKey::other(1), counts)], [1, 2, 3, 4]),
+            decode(&[(ProcessKey::other(1), counts)], [1, 2, 3, 4, 0, 0, 0]),
             [
                 "monitor.process.forks rest 6",
                 "monitor.agent.lost host process table_full 1",

@@ -1,0 +1,56 @@
+//! Events that two programs at one tracepoint count once; see `monitor-ebpf/src/pair.rs`.
+
+use crate::kernel::stats::{Accounts, ProgramStats};
+
+/// The first and the second program of each tracepoint.
+pub(super) type Names = &'static [[&'static str; 2]];
+
+/// What neither of two programs counted.
+pub(super) struct Pairs {
+    names: Names,
+    /// Events that second programs made good, since the probe was loaded.
+    made_good: i64,
+    /// How often first programs had been skipped at the last tick.
+    skipped: u64,
+    lost: u64,
+}
+
+impl Pairs {
+    /// For a probe that was just loaded.
+    pub(super) fn new(names: Names) -> Self {
+        Self { names, made_good: 0, skipped: 0, lost: 0 }
+    }
+
+    /// Adds what second programs made good in the tick that was ended.
+    ///
+    /// An event that the first program was skipped for is with its second one a moment later, or much
+    /// later when its task is preempted in between. So what was skipped until the last tick is compared
+    /// with what was made good until this one.
+    pub(super) fn tick(&mut self, made_good: i64, accounts: &Accounts) {
+        self.made_good += made_good;
+        let lost = self.skipped as i64 - self.made_good;
+        self.lost = self.lost.max(lost.max(0) as u64);
+        let first = |name: &str| self.names.iter().any(|[first, _]| *first == name);
+        if !self.names.is_empty() {
+            self.skipped = misses(accounts.programs(), first);
+        }
+    }
+
+    /// Events that no program saw.
+    pub(super) fn lost<'a>(
+        &self,
+        programs: impl IntoIterator<Item = (&'a str, ProgramStats)>,
+    ) -> u64 {
+        let of_pair = |name: &str| self.names.iter().any(|pair| pair.contains(&name));
+        self.lost + misses(programs, |name| !of_pair(name))
+    }
+}
+
+/// How often programs were skipped as they were running already, of those with names that are wanted.
+pub(super) fn misses<'a>(
+    programs: impl IntoIterator<Item = (&'a str, ProgramStats)>,
+    wanted: impl Fn(&str) -> bool,
+) -> u64 {
+    let wanted = programs.into_iter().filter(|(name, _)| wanted(name));
+    wanted.map(|(_, stats)| stats.recursion_misses).sum()
+}
