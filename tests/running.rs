@@ -27,7 +27,7 @@ impl Running {
     /// Ends a tick, and hands on what was recorded in it.
     pub fn tick(&mut self, sink: &mut dyn FnMut(Sample<'_>)) {
         self.0.end_tick().unwrap_or_else(|error| panic!("{error}"));
-        wait_for_programs();
+        wait_for_programs().unwrap_or_else(|error| panic!("{error}"));
         self.0.snapshot().unwrap_or_else(|error| panic!("{error}"));
         self.0.decode(sink);
     }

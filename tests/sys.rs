@@ -1,6 +1,7 @@
 //! Safe forms of the few system calls that the standard library does not have.
 
 pub mod bpf;
+pub mod linger;
 pub mod memory;
 
 use std::{
@@ -109,6 +110,14 @@ pub fn mkfifo(path: &Path) {
     // SAFETY: a valid C string.
     let result = unsafe { libc::mkfifo(path.as_ptr(), 0o600) };
     assert_eq!(result, 0, "cannot make the pipe {path:?}: {}", io::Error::last_os_error());
+}
+
+/// Waits for an RCU grace period, where the kernel's global memory barrier does.
+pub fn membarrier() {
+    const GLOBAL: libc::c_int = 1;
+    #[expect(unsafe_code, reason = "libc has no wrapper for membarrier")]
+    // SAFETY: takes integers only.
+    let _ = unsafe { libc::syscall(libc::SYS_membarrier, GLOBAL, 0, 0) };
 }
 
 /// Sends a signal to one process.

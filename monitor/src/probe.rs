@@ -37,7 +37,7 @@ use crate::{
     sample::Sample,
 };
 
-pub use banks::wait_for_programs;
+pub use crate::kernel::grace::wait_for_programs;
 
 /// The table of probes. Configuration keys, reports and status derive from it.
 pub static PROBES: &[ProbeDesc] =
@@ -158,6 +158,9 @@ pub enum ProbeError {
         /// The cause.
         source: aya::maps::MapError,
     },
+    /// It cannot be known when programs have ended.
+    #[error("cannot wait for running programs: {0}; restart monitor")]
+    Wait(#[from] std::io::Error),
     /// A pass over all tasks or sockets failed.
     #[error("cannot run {pass} of the {probe} probe: {source}; restart monitor")]
     Pass {

@@ -6,6 +6,7 @@ mod datagrams;
 mod disk;
 mod exits;
 mod files;
+mod grace;
 mod memory;
 mod names;
 mod network;
@@ -74,6 +75,7 @@ fn main() {
         "exits" => exits::codes(number(1)),
         "exits-threads" => exits::threads(number(1)),
         "files" => files::open(number(1)),
+        "grace" => grace::wait(number(1), text(2)),
         "storm" => processes::storm(Duration::from_secs(number(1)), number(2)),
         "names" => processes::names(number(1)),
         "faults" => memory::faults(number(1) as usize),

@@ -1,4 +1,4 @@
-//! What the `sched` probe leaves behind in the kernel: nothing.
+//! What the kernel does for the `sched` probe: it lets it wait for programs, and leaves nothing behind.
 
 use std::{thread, time::Duration};
 
@@ -23,4 +23,14 @@ fn nothing_is_left_after_a_kill() {
         thread::sleep(Duration::from_millis(100));
     }
     panic!("still there: {:?}", held.remaining());
+}
+
+#[test]
+fn programs_have_ended_after_the_wait() {
+    let _serial = serial();
+    let workload = Workload::start("mt-grace", ["grace", "20", "as-the-daemon"]);
+    let numbers = workload.done();
+    println!("running before and after: {numbers:?}");
+    assert_eq!(numbers, [20, 0]);
+    workload.end();
 }

@@ -72,7 +72,7 @@ pub(crate) fn pass(count: u32) -> Result<()> {
     for _ in 0..count {
         thread::sleep(TICK);
         probe.end_tick()?;
-        probe::wait_for_programs();
+        probe::wait_for_programs()?;
         let begin = Instant::now();
         probe.snapshot()?;
         let took = begin.elapsed();

@@ -2,6 +2,7 @@
 
 use std::{
     fmt::Display,
+    io,
     sync::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError},
@@ -28,7 +29,7 @@ use crate::{
     export::otlp::Records,
     host::{self, Host, Problem},
     kernel::namespace,
-    probe,
+    probe::{self, ProbeError},
     sample::Owner,
     view::{ProbeStatus, View},
 };
@@ -212,11 +213,17 @@ impl Ticker {
         self.audit.before_flip(Instant::now());
         let ended: Vec<_> =
             self.probes.iter_mut().map(|loaded| loaded.attempt(|probe| probe.end_tick())).collect();
-        probe::wait_for_programs();
+        let waited = probe::wait_for_programs();
         let taken = Instant::now();
         self.audit.after_flip();
         for (loaded, failure) in self.probes.iter_mut().zip(ended) {
-            let taken = loaded.attempt(|probe| probe.snapshot());
+            // What programs may still be writing to stays for the next tick.
+            let taken = loaded.attempt(|probe| match &waited {
+                Ok(()) => probe.snapshot(),
+                Err(error) => {
+                    Err(ProbeError::Wait(io::Error::new(error.kind(), error.to_string())))
+                }
+            });
             loaded.note(failure.or(taken));
         }
         taken

@@ -125,7 +125,7 @@ impl Sched {
         };
         // From now on latencies are recorded. What threads used until now is not reported.
         sched.end_tick()?;
-        super::wait_for_programs();
+        super::wait_for_programs()?;
         sched.snapshot()?;
         Ok(sched)
     }

@@ -208,7 +208,7 @@ impl Tcp {
         // What was recorded while some hooks were missing is not reported, but what was lost and what
         // is open.
         tcp.end_tick()?;
-        super::wait_for_programs();
+        super::wait_for_programs()?;
         tcp.snapshot()?;
         tcp.lost_before = tcp.snapshot.lost;
         tcp.decoder.begin(&tcp.snapshot);
