@@ -107,6 +107,8 @@ pub struct HostBank {
     pub sums: [u64; LATENCIES],
     /// What was not measured, by [`Loss`].
     pub lost: [u64; Loss::COUNT],
+    /// The last process with a thread that had no storage; 0 is none.
+    pub without_storage: u64,
     /// Durations by slot at scale 3, see [`crate::hist::slot`].
     pub slots: [[u32; FINE_SLOTS]; LATENCIES],
 }

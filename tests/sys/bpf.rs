@@ -10,6 +10,7 @@ use std::{
 use monitor_common::Pod;
 
 const BPF_MAP_LOOKUP_ELEM: libc::c_long = 1;
+const BPF_MAP_DELETE_ELEM: libc::c_long = 3;
 const BPF_MAP_GET_FD_BY_ID: libc::c_long = 14;
 
 /// What `BPF_MAP_GET_FD_BY_ID` takes.
@@ -88,14 +89,38 @@ impl<V: Pod> Map<V> {
 
     /// What is kept with the first thread of a process.
     pub fn of_process(&self, pid: u32) -> V {
-        #[expect(unsafe_code, reason = "the standard library does not open processes")]
-        // SAFETY: takes integers only, and the descriptor that comes back is nobody else's.
-        let process = unsafe {
-            match libc::syscall(libc::SYS_pidfd_open, pid, 0) {
-                -1 => panic!("cannot open process {pid}: {}", io::Error::last_os_error()),
-                fd => OwnedFd::from_raw_fd(fd as i32),
-            }
+        self.get(open_process(pid).as_raw_fd() as u32)
+    }
+
+    /// Removes what is kept with the first thread of a process.
+    pub fn remove_of_process(&self, pid: u32) {
+        let process = open_process(pid);
+        let key = process.as_raw_fd() as u32;
+        let element = Element {
+            map: self.file.as_raw_fd() as u32,
+            unused: 0,
+            key: &raw const key as u64,
+            value: 0,
+            flags: 0,
         };
-        self.get(process.as_raw_fd() as u32)
+        #[expect(unsafe_code, reason = "libc has no wrapper for bpf")]
+        // SAFETY: the attributes are plain integers, and the key lives during the call.
+        let result = unsafe {
+            let size = size_of_val(&element);
+            libc::syscall(libc::SYS_bpf, BPF_MAP_DELETE_ELEM, &element, size)
+        };
+        assert_eq!(result, 0, "cannot remove that of {pid}: {}", io::Error::last_os_error());
+    }
+}
+
+/// A descriptor of a process.
+fn open_process(pid: u32) -> OwnedFd {
+    #[expect(unsafe_code, reason = "the standard library does not open processes")]
+    // SAFETY: takes integers only, and the descriptor that comes back is nobody else's.
+    unsafe {
+        match libc::syscall(libc::SYS_pidfd_open, pid, 0) {
+            -1 => panic!("cannot open process {pid}: {}", io::Error::last_os_error()),
+            fd => OwnedFd::from_raw_fd(fd as i32),
+        }
     }
 }

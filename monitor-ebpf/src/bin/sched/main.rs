@@ -114,12 +114,14 @@ fn make_storage(task: Task) -> i32 {
 #[btf_tracepoint(function = "sched_process_free")]
 pub fn sched_process_free(ctx: BtfTracePointContext) -> i32 {
     let task = Task::from_arg(&ctx, 0);
-    if let Some(stats) = TASKS.get(task) {
-        // SAFETY: the value lives as long as the task, and nothing else looks at it any more.
-        unsafe {
-            thread::release(task, stats.as_ptr());
-            exit::leave_behind(&ctx, task, stats.as_ptr());
-        }
+    let Some(stats) = TASKS.get(task) else {
+        thread::release_unread(task);
+        return 0;
+    };
+    // SAFETY: the value lives as long as the task, and nothing else looks at it any more.
+    unsafe {
+        thread::release(task, stats.as_ptr());
+        exit::leave_behind(&ctx, task, stats.as_ptr());
     }
     0
 }

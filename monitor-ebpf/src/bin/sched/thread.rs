@@ -6,7 +6,7 @@ use monitor_ebpf::kernel::Task;
 
 use crate::{
     lost_here,
-    stamps::{set, slot_for},
+    stamps::{set, slot_for, slot_of},
 };
 
 /// Takes a thread in: a slot for its stamps if there is one, and the counters as they are, so that
@@ -54,6 +54,17 @@ pub unsafe fn release(task: Task, stats: *const TaskStats) {
         {
             (*slot).owner = 0;
         }
+    }
+}
+
+/// The same of a thread whose storage cannot be read. It had storage if it has a slot; threads that were
+/// gone before the hooks were attached have neither.
+#[inline(always)]
+pub fn release_unread(task: Task) {
+    if let Some(slot) = slot_of(task, task.pid()) {
+        lost_here(Loss::ExitUnread);
+        // SAFETY: a map value, which nobody else changes as long as it is the thread's.
+        unsafe { (*slot.as_ptr()).owner = 0 };
     }
 }
 

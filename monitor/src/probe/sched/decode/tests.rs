@@ -128,6 +128,7 @@ fn what_cpus_count_is_the_hosts() {
             "monitor.agent.lost host sched unmatched 3",
             "monitor.agent.lost host sched implausible 0",
             "monitor.agent.lost host sched no_storage 0",
+            "monitor.agent.lost host sched exit_unread 0",
             "monitor.agent.lost host sched exited_full 0",
             "monitor.agent.lost host sched ring_full 0",
             "monitor.sched.runqueue.latency host 30ns at 0: [(459, 1)]",
