@@ -21,6 +21,12 @@ pub struct Control {
     pub threads: u64,
     /// Those among them that have no storage, as there was no memory for it at that moment.
     pub without_storage: u64,
+    /// A process with a thread that had no storage; 0 is none.
+    pub suspect: u64,
+    /// Threads of that process that the pass met since the bank was set.
+    pub suspects_met: u64,
+    /// A process that no pass meets, so that its switches are no losses; 0 is none.
+    pub unvisited: u64,
 }
 
 /// When a thread last left a CPU or was made runnable; 0 is "not seen". Monotonic nanoseconds.
@@ -123,6 +129,9 @@ named! {
         Implausible = "implausible",
         /// A thread had no storage, so its switch-in was not recorded.
         NoStorage = "no_storage",
+        /// A thread ended and its storage could not be read, so what it did since the last tick is missing.
+        /// Before Linux 6.2 the kernel refuses that while it changes other storage on the same CPU.
+        ExitUnread = "exit_unread",
         /// The table of exited threads was full, so a thread was added to `(other)`.
         ExitedFull = "exited_full",
         /// There was no room to tell of a slow wait.
@@ -184,6 +193,7 @@ impl HostBank {
         switches: 0,
         sums: [0; LATENCIES],
         lost: [0; Loss::COUNT],
+        without_storage: 0,
         slots: [[0; FINE_SLOTS]; LATENCIES],
     };
 }
@@ -211,4 +221,4 @@ const _: () = assert!(size_of::<TaskStats>() == 56 + 64 + BANKS * size_of::<Task
 const _: () = assert!(size_of::<TaskRecord>() == 32 + 40 + 32);
 const _: () = assert!(size_of::<Exited>() == 8 + 40 + 32 + size_of::<TaskSlots>());
 const _: () = assert!(FINE_SLOTS.is_multiple_of(2) && COARSE_SLOTS.is_multiple_of(2));
-const _: () = assert!(size_of::<HostBank>() == 8 + 16 + 8 * Loss::COUNT + 8 * FINE_SLOTS);
+const _: () = assert!(size_of::<HostBank>() == 8 + 16 + 8 * Loss::COUNT + 8 + 8 * FINE_SLOTS);

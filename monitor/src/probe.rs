@@ -93,6 +93,11 @@ pub trait Probe: Send {
     /// Decodes what the last snapshot has of single things that happened, of the kinds that are wanted.
     fn events(&mut self, _wanted: &dyn Fn(Kind) -> bool, _sink: &mut dyn FnMut(Event)) {}
 
+    /// What is not measured, beside what hooks are missing for.
+    fn absent(&self) -> Option<String> {
+        None
+    }
+
     /// How full maps are that can be full, from the last snapshot.
     fn entries(&self) -> Vec<MapEntries>;
 }

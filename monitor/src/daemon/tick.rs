@@ -188,6 +188,7 @@ impl Ticker {
         let (absent, problems): (Vec<_>, Vec<_>) = host.partition(Problem::is_absence);
         let sentence = |of: Problem<'_>| of.to_string();
         let known = self.problems.iter().cloned();
+        let of_probes = self.probes.iter().filter_map(|loaded| loaded.probe()?.absent());
         let view = View {
             tick: self.tick,
             time: now,
@@ -197,7 +198,8 @@ impl Ticker {
             probes,
             audit: self.audit.rows().to_vec(),
             problems: known.chain(problems.into_iter().map(sentence)).collect(),
-            absent: (self.cgroups.absent())
+            absent: of_probes
+                .chain(self.cgroups.absent())
                 .chain(absent.into_iter().map(sentence))
                 .chain(self.audit.unavailable().map(|reason| format!("audit: {reason}")))
                 .collect(),

@@ -2,6 +2,7 @@
 //! process. See `monitor-ebpf/src/bin/sched` for the kernel's half.
 
 mod decode;
+mod unvisited;
 
 use std::{thread, time::Duration};
 
@@ -12,7 +13,10 @@ use monitor_common::{
     sched::{Control, Exited, HostBank, TASK_BYTES},
 };
 
-use self::decode::{Decoder, Snapshot};
+use self::{
+    decode::{Decoder, Snapshot},
+    unvisited::Unvisited,
+};
 use super::{
     MapEntries, Probe, ProbeDesc, ProbeError, banked::Banked, events::Events, maps, pairs,
     table::Table,
@@ -87,6 +91,7 @@ struct Sched {
     /// The bank that programs write to.
     bank: u32,
     events: Events,
+    unvisited: Unvisited,
     snapshot: Snapshot,
     decoder: Decoder,
 }
@@ -105,7 +110,7 @@ impl Sched {
         )?;
         let mut control = maps::take(&mut object, (NAME, CONTROL))?;
         let exited = Table::take(&mut object, (NAME, "EXITED"), Exited::EMPTY)?;
-        set_bank(&mut control, NO_BANK)?;
+        set_bank(&mut control, NO_BANK, Control::default())?;
         for hook in HOOKS {
             if kernel.attach(&mut object, hook) && hook.name == "iter_task" {
                 make_storage(&mut object, &mut control)?;
@@ -120,6 +125,7 @@ impl Sched {
             object,
             cpus: kernel.cpus,
             bank: 0,
+            unvisited: Unvisited::default(),
             snapshot: Snapshot::default(),
             decoder: Decoder::new(kernel.cpus),
         };
@@ -143,7 +149,7 @@ impl Probe for Sched {
     }
 
     fn end_tick(&mut self) -> Result<(), ProbeError> {
-        set_bank(&mut self.control, self.bank ^ 1)?;
+        set_bank(&mut self.control, self.bank ^ 1, self.unvisited.control())?;
         self.bank ^= 1;
         Ok(())
     }
@@ -156,13 +162,16 @@ impl Probe for Sched {
         self.snapshot.clear();
         self.events.snapshot();
         pass(&mut self.object, &mut self.snapshot.records)?;
-        self.snapshot.threads = read_control(&self.control)?.threads;
+        let control = read_control(&self.control)?;
+        self.snapshot.threads = control.threads;
         self.exited.drain(ended as u16, &mut self.snapshot.exited)?;
         self.snapshot.exited.retain(|(_, exited)| exited.threads > 0);
         for cpu in 0..self.cpus {
             let index = ended * self.cpus + cpu;
             self.snapshot.cpus.push(self.host.drain(index)?);
         }
+        let without = self.snapshot.cpus.iter().map(|cpu| cpu.without_storage);
+        self.unvisited.tick(&control, without);
         Ok(())
     }
 
@@ -172,6 +181,10 @@ impl Probe for Sched {
 
     fn events(&mut self, wanted: &dyn Fn(Kind) -> bool, sink: &mut dyn FnMut(Event)) {
         self.events.decode(wanted, &mut |latency, ()| self.decoder.among(latency), sink);
+    }
+
+    fn absent(&self) -> Option<String> {
+        self.unvisited.absent()
     }
 
     fn entries(&self) -> Vec<MapEntries> {
@@ -192,7 +205,7 @@ fn make_storage(
 ) -> Result<(), ProbeError> {
     let mut missing = u64::MAX;
     for _ in 0..PASSES {
-        set_bank(control, NO_BANK)?;
+        set_bank(control, NO_BANK, Control::default())?;
         pass(object, &mut Vec::new())?;
         missing = read_control(control)?.without_storage;
         if missing == 0 {
@@ -205,9 +218,12 @@ fn make_storage(
 }
 
 /// Has programs write to a bank from now on.
-fn set_bank(control: &mut Array<MapData, Raw<Control>>, bank: u32) -> Result<(), ProbeError> {
-    let value = Control { bank: bank.into(), ..Control::default() };
-    control.set(0, Raw(value), 0).map_err(control_error)
+fn set_bank(
+    control: &mut Array<MapData, Raw<Control>>,
+    bank: u32,
+    rest: Control,
+) -> Result<(), ProbeError> {
+    control.set(0, Raw(Control { bank: bank.into(), ..rest }), 0).map_err(control_error)
 }
 
 fn read_control(control: &Array<MapData, Raw<Control>>) -> Result<Control, ProbeError> {

@@ -46,7 +46,8 @@ static SLOT_MASK: u32 = 0;
 
 /// Read and written by userspace while programs run.
 #[unsafe(no_mangle)]
-static mut CONTROL: Control = Control { bank: 0, threads: 0, without_storage: 0 };
+static mut CONTROL: Control =
+    Control { bank: 0, threads: 0, without_storage: 0, suspect: 0, suspects_met: 0, unvisited: 0 };
 
 /// Stamps by the low bits of the thread id. Userspace sets the size from `pid_max`.
 #[btf_map]

@@ -31,6 +31,9 @@ pub unsafe fn report(ctx: &TaskIter, task: Task) {
     // SAFETY: all pointers are map values; the bank and the counters belong to the pass alone.
     unsafe {
         CONTROL.threads += 1;
+        if u64::from(task.tgid()) == CONTROL.suspect {
+            CONTROL.suspects_met += 1;
+        }
         let slot = slot_of(task, task.pid());
         let blocked = slot.and_then(|slot| blocked_since(task, slot.as_ptr()));
         // Nothing changes while a thread is blocked.

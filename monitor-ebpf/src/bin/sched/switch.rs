@@ -1,6 +1,8 @@
 //! What runs at every wakeup and every context switch. It only looks things up: it may hold a
 //! run-queue lock.
 
+use core::ptr;
+
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use monitor_common::{
     hist,
@@ -13,7 +15,7 @@ use monitor_ebpf::{
 };
 
 use crate::{
-    EVENTS, TASKS, control_bank, host, lost, lost_here,
+    CONTROL, EVENTS, TASKS, control_bank, host, lost, lost_here,
     stamps::{set, stamps_of},
 };
 
@@ -54,9 +56,7 @@ pub unsafe fn on_switch(preempted: bool, prev: Task, next: Task) {
         if pid == 0 {
             return;
         }
-        let Some(stamps) = stamps_of(next, pid) else {
-            return lost(host, Loss::NoStorage);
-        };
+        let Some(stamps) = stamps_of(next, pid) else { return without_storage(host, next) };
         let Stamps { out, wake } = *stamps;
         set(stamps, (0, 0));
         if wake == 0 {
@@ -66,9 +66,7 @@ pub unsafe fn on_switch(preempted: bool, prev: Task, next: Task) {
             }
             return;
         }
-        let Some(stats) = TASKS.get(next) else {
-            return lost(host, Loss::NoStorage);
-        };
+        let Some(stats) = TASKS.get(next) else { return without_storage(host, next) };
         let bank = bank & 1;
         let waited = now.wrapping_sub(wake);
         record(host, stats.as_ptr(), bank, RUNQUEUE, waited);
@@ -77,6 +75,24 @@ pub unsafe fn on_switch(preempted: bool, prev: Task, next: Task) {
         }
         if out != 0 {
             record(host, stats.as_ptr(), bank, OFFCPU, wake.wrapping_sub(out));
+        }
+    }
+}
+
+/// A thread that comes has no storage. Whether its process is one that no pass meets, userspace finds
+/// out.
+///
+/// # Safety
+/// `host` is a map value that only this CPU changes.
+#[cold]
+#[inline(never)]
+unsafe fn without_storage(host: *mut HostBank, task: Task) {
+    let process = u64::from(task.tgid());
+    // SAFETY: as above, and a valid static; volatile, as userspace changes it.
+    unsafe {
+        if process != ptr::read_volatile(&raw const CONTROL.unvisited) {
+            lost(host, Loss::NoStorage);
+            (*host).without_storage = process;
         }
     }
 }
