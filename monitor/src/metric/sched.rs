@@ -32,7 +32,8 @@ pub static PROCESS_RUNQUEUE_LATENCY: MetricDesc = MetricDesc {
     attributes: &[],
     help: "Time from being runnable (woken, or preempted) to running on a CPU, recorded each time a \
            thread gets one",
-    source: "sched_wakeup, sched_wakeup_new and sched_switch to sched_switch",
+    source: "sched_wakeup, sched_wakeup_new and sched_switch to sched_switch; sched_wakeup runs on the \
+             woken CPU, so the time that an idle CPU takes to wake up is not in it",
 };
 
 /// Off-CPU latency by process group.
@@ -43,7 +44,8 @@ pub static PROCESS_OFFCPU_LATENCY: MetricDesc = MetricDesc {
     attributes: &[],
     help: "Time blocked: from leaving a CPU to wait for something else until being woken; recorded \
            when the thread next runs, so what a thread still waits for is not yet in it",
-    source: "sched_switch to sched_wakeup",
+    source: "sched_switch to sched_wakeup, which runs on the woken CPU: the time from sched_waking on \
+             that an idle CPU takes to get the interrupt and to leave its idle state counts as blocked",
 };
 
 /// Context switches by process group.
@@ -74,7 +76,8 @@ pub static SCHED_RUNQUEUE_LATENCY: MetricDesc = MetricDesc {
     attributes: &[],
     help: "Time from being runnable to running on a CPU, of all threads; the sum of \
            monitor.process.runqueue.latency over all groups, at a finer scale",
-    source: "sched_wakeup, sched_wakeup_new and sched_switch to sched_switch",
+    source: "sched_wakeup, sched_wakeup_new and sched_switch to sched_switch; sched_wakeup runs on the \
+             woken CPU, so the time that an idle CPU takes to wake up is not in it",
 };
 
 /// Off-CPU latency of the host.
@@ -85,7 +88,8 @@ pub static SCHED_OFFCPU_LATENCY: MetricDesc = MetricDesc {
     attributes: &[],
     help: "Time blocked, of all threads; the sum of monitor.process.offcpu.latency over all groups, \
            at a finer scale",
-    source: "sched_switch to sched_wakeup",
+    source: "sched_switch to sched_wakeup, which runs on the woken CPU: the time from sched_waking on \
+             that an idle CPU takes to get the interrupt and to leave its idle state counts as blocked",
 };
 
 /// Context switches by CPU.
