@@ -115,12 +115,13 @@ impl Network {
         value.unwrap_or_else(|| panic!("nstat does not tell {name}: {said}"))
     }
 
-    /// Has programs that [`Network::run`] starts ask a server for names, and nothing else.
-    pub fn resolve_by(&self, end: End, server: &str) {
+    /// Has programs that [`Network::run`] starts send DNS queries to a server, with options of the C
+    /// library's resolver, and nothing else.
+    pub fn resolve_by(&self, end: End, server: &str, options: &str) {
         let folder = self.configuration(end);
         let write = |name: &str, content: String| fs::write(folder.join(name), content);
         fs::create_dir_all(&folder)
-            .and_then(|()| write("resolv.conf", format!("nameserver {server}\n")))
+            .and_then(|()| write("resolv.conf", format!("nameserver {server}\noptions {options}\n")))
             .and_then(|()| write("nsswitch.conf", "hosts: dns\n".to_owned()))
             .unwrap_or_else(|error| panic!("cannot write to {folder:?}: {error}"));
     }

@@ -397,5 +397,13 @@ offsets! {
     MessageOffsets for "MESSAGE_OFFSETS" {
         /// The address that it goes to or came from.
         name: Pointer, "msghdr.msg_name";
+        /// What kind of buffers it is in.
+        iter_type: u8, "msghdr.msg_iter.iter_type";
+        /// How far into the current buffer it has been copied.
+        iov_offset: u64, "msghdr.msg_iter.iov_offset";
+        /// The buffer, where there is but one.
+        ubuf: u64, "msghdr.msg_iter.ubuf" | "-";
+        /// The current buffer, where there is an array of them.
+        iov: u64, "msghdr.msg_iter.__iov" | "msghdr.msg_iter.iov";
     }
 }

@@ -234,6 +234,10 @@ named! {
         Contended = "contended",
         /// There was no room to tell of a slow connection or answer.
         RingFull = "ring_full",
+        /// The table of outstanding DNS queries was full, so a query is not measured.
+        QueriesFull = "queries_full",
+        /// The id of a DNS message could not be read, so its query is not measured.
+        Unreadable = "unreadable",
     }
 }
 

@@ -2,7 +2,8 @@
 
 use crate::{
     hist::COARSE_SLOTS,
-    tcp::{DIRECTIONS, LATENCIES},
+    key::ProcessKey,
+    tcp::{CLIENT, DIRECTIONS, LATENCIES, ServiceKey},
 };
 
 /// The port of servers that answer questions of names.
@@ -11,8 +12,18 @@ pub const DNS_PORT: u16 = 53;
 /// The place of the time that an answer takes, among slow latencies: behind those of connections.
 pub const NAMES: usize = LATENCIES;
 
-/// How many questions of one socket can be open. A power of two.
-pub const OPEN_QUESTIONS: usize = 16;
+/// How long a DNS query waits for its response before it counts as timed out: after this time the
+/// resolvers of glibc, Go and systemd send a query again by default. A later response has no latency.
+pub const TIMEOUT_NS: u64 = 5_000_000_000;
+
+/// How many DNS queries can be outstanding on the host.
+pub const QUERIES: usize = 8192;
+
+/// How many messages of a [`Query`] are kept. A power of two.
+pub const ATTEMPTS: usize = 16;
+
+/// In [`QueryKey::id`]: ids are not visible.
+pub const NO_ID: u32 = 1 << 16;
 
 /// How many combinations there are of a direction and a family of sockets.
 pub const PLACES: usize = 2 * DIRECTIONS;
@@ -22,24 +33,56 @@ pub const fn place(direction: usize, is_ipv6: bool) -> u32 {
     (2 * direction + is_ipv6 as usize) as u32
 }
 
-/// What a socket carries that asks: the questions it asked last.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct Questions {
-    /// How many it asked; the place of the next in the list, taken modulo its length.
-    pub asked: u64,
-    /// The oldest is overwritten by the next: it is one that was not answered.
-    pub list: [Question; OPEN_QUESTIONS],
+/// The service of a DNS server.
+pub const fn server(address: [u32; 4]) -> ServiceKey {
+    ServiceKey { address, port: DNS_PORT, side: CLIENT as u16, bank: 0, unused: 0 }
 }
 
-/// A question.
+/// What identifies an outstanding DNS query, together with its response.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueryKey {
+    /// Address of the socket.
+    pub sock: u64,
+    /// Its port, in which it differs from a socket that had this address before.
+    pub port: u32,
+    /// The id in the messages; [`NO_ID`] where it is not visible.
+    pub id: u32,
+}
+
+/// Outstanding DNS queries of a socket with one id, which may go to several servers; or all those of a
+/// socket where ids are not visible.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct Question {
-    /// When it had been sent, in monotonic nanoseconds; 0 once it is answered.
+pub struct Query {
+    /// The process that sent the first.
+    pub process: ProcessKey,
+    /// When the last was sent, in monotonic nanoseconds.
+    pub last: u64,
+    /// The place of the next, taken modulo their number.
+    pub next: u64,
+    /// The messages.
+    pub attempts: [Attempt; ATTEMPTS],
+}
+
+/// A message with a query.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt {
+    /// When it had been sent, in monotonic nanoseconds; 0 for none, and once it is answered.
     pub stamp: u64,
     /// The server's address, as in [`crate::tcp::ServiceKey`].
     pub server: [u32; 4],
+}
+
+impl Query {
+    /// Nothing was sent yet.
+    pub const EMPTY: Self = Self {
+        process: ProcessKey::other(0),
+        last: 0,
+        next: 0,
+        attempts: [Attempt { stamp: 0, server: [0; 4] }; ATTEMPTS],
+    };
 }
 
 /// What a process sent, received and asked in a tick.
@@ -60,6 +103,8 @@ pub struct Datagrams {
 pub struct Answers {
     /// Questions asked.
     pub questions: u64,
+    /// Those without a response in time.
+    pub timeouts: u64,
     /// How long the answers took by slot, see [`crate::hist::coarse`].
     pub slots: [u32; COARSE_SLOTS],
     /// The exact sum, in nanoseconds.
@@ -68,7 +113,7 @@ pub struct Answers {
 
 impl Answers {
     /// Nothing was asked, and nothing answered.
-    pub const EMPTY: Self = Self { questions: 0, slots: [0; COARSE_SLOTS], sum_ns: 0 };
+    pub const EMPTY: Self = Self { questions: 0, timeouts: 0, slots: [0; COARSE_SLOTS], sum_ns: 0 };
 }
 
 impl Datagrams {
@@ -77,13 +122,10 @@ impl Datagrams {
         Self { bytes: [0; DIRECTIONS], datagrams: [0; DIRECTIONS], answers: Answers::EMPTY };
 }
 
-crate::pod!(Answers, Datagrams);
+crate::pod!(Answers, Datagrams, QueryKey, Query);
 
-/// What the storage of a socket that asks takes in the kernel, see [`crate::tcp::CONNECTION_BYTES`].
-pub const QUESTIONS_BYTES: u64 = (size_of::<Questions>() as u64 + 72).next_power_of_two();
-
-const _: () = assert!(OPEN_QUESTIONS.is_power_of_two());
-const _: () = assert!(size_of::<Questions>() == 8 + OPEN_QUESTIONS * 24);
-const _: () = assert!(QUESTIONS_BYTES == 512);
-const _: () = assert!(size_of::<Answers>() == 16 + 4 * COARSE_SLOTS);
+const _: () = assert!(size_of::<QueryKey>() == 16);
+const _: () = assert!(size_of::<Query>() == size_of::<ProcessKey>() + 16 + 24 * ATTEMPTS);
+const _: () = assert!(ATTEMPTS.is_power_of_two());
+const _: () = assert!(size_of::<Answers>() == 24 + 4 * COARSE_SLOTS);
 const _: () = assert!(size_of::<Datagrams>() == 16 * DIRECTIONS + size_of::<Answers>());

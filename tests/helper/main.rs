@@ -57,6 +57,11 @@ fn main() {
                 patience: Duration::from_millis(number(6)),
             },
         ),
+        "dns-cases" => {
+            let pause = Duration::from_millis(number(5));
+            names::cases(text(1), text(2), text(3), number(4), pause);
+        }
+        "dns-race" => names::race(text(1), text(2), number(3)),
         "hog" => hog(text(1), text(2), number(3)),
         "ping" => processes::ping(text(1), text(2), text(3), number(4)),
         "pong" => processes::pong(text(1), text(2), text(3), number(4)),

@@ -1,12 +1,15 @@
 //! What the `tcp` probe reports of datagrams and of questions of names, against `nstat`, the processes'
 //! own clocks and servers that take a known time, over a link between two network namespaces.
 
-use std::time::{Duration, Instant};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use monitor::{
     metric::{
-        DNS_LATENCY, DNS_QUESTIONS, MetricDesc, PROCESS_DNS_LATENCY, PROCESS_DNS_QUESTIONS,
-        PROCESS_UDP_DATAGRAMS, PROCESS_UDP_IO,
+        DNS_LATENCY, DNS_QUESTIONS, DNS_TIMEOUTS, MetricDesc, PROCESS_DNS_LATENCY,
+        PROCESS_DNS_QUESTIONS, PROCESS_DNS_TIMEOUTS, PROCESS_UDP_DATAGRAMS, PROCESS_UDP_IO,
     },
     probe::PROBES,
 };
@@ -214,7 +217,7 @@ fn the_resolver_of_the_c_library() {
     let _serial = serial();
     let network = Network::new();
     let address = network.ipv4(End::Far);
-    network.resolve_by(End::Near, address);
+    network.resolve_by(End::Near, address, "");
     let collector = Collector::start(&kernel(), "tcp");
     let resolver = resolver(&network, address, DELAY_MS, 0);
     let begin = Instant::now();
@@ -253,4 +256,84 @@ fn sockets_that_are_not_connected() {
     } else {
         assert_eq!((questions, latency.count()), (0, 0), "as `monitor check` says");
     }
+}
+
+/// Until queries that were sent before have timed out, with a tick of the probe.
+fn wait_for_timeouts() {
+    thread::sleep(Duration::from_millis(5500));
+}
+
+/// Queries, latencies, timeouts and responses of a client in one of the cases of the workload.
+fn case(kind: &str, times: &str, pause_ms: &str) -> (Vec<u64>, Collected, [u64; 4]) {
+    let network = Network::new();
+    let address = network.ipv4(End::Far);
+    let collector = Collector::start(&kernel(), "tcp");
+    let resolver = resolver(&network, address, DELAY_MS, 0);
+    let args = ["dns-cases", network.name(End::Near), address, kind, times, pause_ms];
+    let client = Workload::start(CLIENT, args);
+    let took = client.done();
+    client.end();
+    wait_for_timeouts();
+    resolver.end();
+    let collected = collector.stop();
+    check_nothing_lost(&collected);
+    let count = |metric| collected.count(metric, CLIENT, &[]);
+    let timeouts = count(&PROCESS_DNS_TIMEOUTS);
+    assert_eq!(collected.count(&DNS_TIMEOUTS, "(host)", &[address, "53"]), timeouts);
+    let answers = collected.durations(&PROCESS_DNS_LATENCY, CLIENT, &[]).count();
+    let [_, received] = ways(&collected, &PROCESS_UDP_DATAGRAMS, CLIENT);
+    let counts = [count(&PROCESS_DNS_QUESTIONS), answers, timeouts, received];
+    (took, collected, counts)
+}
+
+#[test]
+fn duplicated_response_does_not_match_a_lost_query() {
+    let _serial = serial();
+    let (took, collected, counts) = case("twice", "3", "5500");
+    assert_eq!(counts, [6, 3, 3, 6]);
+    let latency = collected.durations(&PROCESS_DNS_LATENCY, CLIENT, &[]);
+    check_latency("after a lost query", &latency, &took, DELAY_MS);
+}
+
+#[test]
+fn queries_of_closed_sockets_time_out() {
+    let _serial = serial();
+    // Each is sent twice.
+    let (_, _, counts) = case("lost", "3", "0");
+    assert_eq!(counts, [6, 0, 6, 0]);
+}
+
+#[test]
+fn response_with_another_id_is_not_matched() {
+    let _serial = serial();
+    if !sees_addresses() {
+        println!("ids are not visible: skipped");
+        return;
+    }
+    let (took, collected, counts) = case("misled", "5", "0");
+    assert_eq!(counts, [10, 5, 5, 10]);
+    let latency = collected.durations(&PROCESS_DNS_LATENCY, CLIENT, &[]);
+    check_latency("misled", &latency, &took, DELAY_MS);
+}
+
+#[test]
+fn timeouts_of_the_c_library() {
+    let _serial = serial();
+    let network = Network::new();
+    let address = network.ipv4(End::Far);
+    network.resolve_by(End::Near, address, "timeout:1 attempts:3");
+    let collector = Collector::start(&kernel(), "tcp");
+    // It drops every query.
+    let resolver = resolver(&network, address, DELAY_MS, 1);
+    network.run(End::Near, "sh", &["-c", "! getent ahosts name.test"]);
+    wait_for_timeouts();
+    resolver.end();
+    let sent = network.counter(End::Near, "UdpOutDatagrams");
+    let collected = collector.stop();
+    check_nothing_lost(&collected);
+    assert!(sent >= 6, "two queries, three times: {sent} by nstat");
+    let counts = [&PROCESS_DNS_QUESTIONS, &PROCESS_DNS_TIMEOUTS]
+        .map(|metric| collected.count(metric, "getent", &[]));
+    assert_eq!(counts, [sent; 2], "by nstat");
+    assert_eq!(collected.durations(&PROCESS_DNS_LATENCY, "getent", &[]).count(), 0);
 }

@@ -1,8 +1,8 @@
 //! Metrics of the `tcp` probe: each for groups of processes, and for the services they talk to.
 
 use super::{
-    DNS_LATENCY, DNS_QUESTIONS, Kind, MetricDesc, PROCESS_DNS_LATENCY, PROCESS_DNS_QUESTIONS,
-    PROCESS_UDP_DATAGRAMS, PROCESS_UDP_IO,
+    DNS_LATENCY, DNS_QUESTIONS, DNS_TIMEOUTS, Kind, MetricDesc, PROCESS_DNS_LATENCY,
+    PROCESS_DNS_QUESTIONS, PROCESS_DNS_TIMEOUTS, PROCESS_UDP_DATAGRAMS, PROCESS_UDP_IO,
 };
 
 /// Every metric of the probe.
@@ -21,6 +21,7 @@ pub(super) const TCP_ALL: &[&MetricDesc] = &[
     &PROCESS_UDP_DATAGRAMS,
     &PROCESS_DNS_LATENCY,
     &PROCESS_DNS_QUESTIONS,
+    &PROCESS_DNS_TIMEOUTS,
     &TCP_CONNECT_LATENCY,
     &TCP_ACCEPT_LATENCY,
     &TCP_RTT,
@@ -33,6 +34,7 @@ pub(super) const TCP_ALL: &[&MetricDesc] = &[
     &TCP_FAILED,
     &DNS_LATENCY,
     &DNS_QUESTIONS,
+    &DNS_TIMEOUTS,
 ];
 
 /// What tells services apart.

@@ -64,11 +64,11 @@ pair!(
     PROCESS_DNS_LATENCY "monitor.process.dns.latency",
     DNS_LATENCY "monitor.dns.latency",
     Histogram "s",
-    "Time from the moment at which a question was sent to port 53 by UDP until the process that asked \
-     has received the answer, with the time it took to get a CPU. Of several questions that are open \
-     on one socket, up to 16, the newest counts as answered: their number and the sum of their \
-     latencies are exact once all are answered. Questions by TCP, TLS and HTTPS are not measured, nor \
-     those of sockets that are not connected where `monitor check` says so"
+    "Time from a DNS query to port 53 by UDP until the process has received the response, with the time \
+     it took to get a CPU. A response is matched by the id of the message, or where the kernel has no \
+     programs at functions, with the newest of up to 16 outstanding queries of its socket. Responses \
+     after 5 s are timeouts and have no latency; duplicates are not counted. Queries by TCP, TLS and \
+     HTTPS are not measured, nor those of sockets that are not connected where `monitor check` says so"
 );
 
 pair!(
@@ -77,4 +77,13 @@ pair!(
     Counter "{question}",
     "Questions sent to port 53 by UDP. Those that the number of latencies lacks are not answered, or \
      not yet"
+);
+
+pair!(
+    PROCESS_DNS_TIMEOUTS "monitor.process.dns.timeouts",
+    DNS_TIMEOUTS "monitor.dns.timeouts",
+    Counter "{query}",
+    "DNS queries to port 53 by UDP without a response: the process has received none within 5 s, \
+     whether it waited or not, or has sent the same query to the same server again. A query that one \
+     of several servers has answered is none"
 );

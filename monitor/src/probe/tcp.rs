@@ -159,6 +159,7 @@ impl Tcp {
     fn load(kernel: &Kernel) -> Result<Self, ProbeError> {
         let mut constants = kernel.enumerators(&["SOCK_DONE"])?;
         constants.extend(udp::slots(kernel));
+        constants.extend(udp::buffers(kernel));
         let mut object = kernel.load(
             NAME,
             aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tcp.o")),
@@ -276,6 +277,7 @@ impl Probe for Tcp {
             ("DATAGRAMS", self.snapshot.datagrams.len()),
             ("SERVERS", self.snapshot.servers.len()),
             (FLOWS, self.snapshot.flows as usize),
+            ("QUERIES", self.snapshot.queries),
         ];
         let tables = tables.map(|(map, entries)| MapEntries {
             map,

@@ -80,6 +80,8 @@ pub(super) fn all(transcript: &Transcript) -> Result<Vec<Check>> {
         checks.push(names::asked(name, &after, transcript.part(name)?)?);
     }
     checks.extend([
+        names::matched("misled", 5.0, &after, transcript.part("misled")?)?,
+        names::matched("racer", 0.0, &after, transcript.part("racer")?)?,
         names::servers(&after),
         tcp::connection(&after, transcript.part(tcp::CALLER)?)?,
         exits::of_threads(&after, transcript.part(exits::NAME)?)?,

@@ -163,15 +163,19 @@ part crowd crowd
 kill -STOP $hog1 $hog2 $waker $echoer $sleeper $forks
 read -r stopped idle </proc/uptime
 # Servers of names that take a known time to answer, and processes that ask them.
-for name in resolver asker stray asker6 mapped server caller ends; do ln -s workload /bin/$name; done
+for name in resolver asker stray asker6 mapped misled racer server caller ends; do ln -s workload /bin/$name; done
 resolver dns-serve - 127.0.0.1 100 0 <&5 >/dev/null &
 resolver dns-serve - 127.0.0.2 300 0 <&5 >/dev/null &
 resolver dns-serve - ::1 100 0 <&5 >/dev/null &
+# One that drops every query.
+resolver dns-serve - 127.0.0.3 100 1 <&5 >/dev/null &
 sleep 2
 part asker asker dns-ask - 127.0.0.1 connected 20 1 5000 </dev/null
 part stray stray dns-ask - 127.0.0.1,127.0.0.2 unconnected 10 1 5000 </dev/null
 part asker6 asker6 dns-ask - ::1 unconnected 10 1 5000 </dev/null
 part mapped mapped dns-ask - ::ffff:127.0.0.1 unconnected 10 1 5000 </dev/null
+part misled misled dns-cases - 127.0.0.1 misled 5 0 </dev/null
+part racer racer dns-race - 127.0.0.1,127.0.0.3 5 </dev/null
 # A connection.
 server tcp-serve - 127.0.0.1 <&5 >/tmp/port &
 sleep 1
@@ -193,7 +197,8 @@ disk() {
 for disk in nvme0n1 nvme1n1 vda vdb vdc; do part $disk disk $disk; done
 /bin/hungry small
 /bin/hungry
-sleep 3
+# DNS queries without a response time out.
+sleep 7
 facts() {
     echo "stopped $stopped"
     for pid in $hog1 $hog2 $waker $echoer $sleeper $forks; do

@@ -13,7 +13,7 @@ use monitor_ebpf::{
     table,
 };
 
-use crate::{AT_FUNCTIONS, DATAGRAMS, owner, question, record::lost};
+use crate::{AT_FUNCTIONS, DATAGRAMS, owner, query, record::lost};
 
 /// The first value of an entry.
 static NOTHING: Datagrams = Datagrams::EMPTY;
@@ -68,7 +68,7 @@ pub fn sent(moved: Moved) {
     // A server's answers may go to that port too.
     if port == DNS_PORT && sock.local_port() != DNS_PORT {
         let server = named.unwrap_or_else(|| sock.remote());
-        question::asked(sock, server, process, bank);
+        query::sent(moved, server, process, bank);
     }
 }
 
@@ -84,7 +84,7 @@ pub fn received(moved: Moved, flags: i32) {
     }
     let bank = bank::active();
     let process = count(moved.result, RECEIVE, bank);
-    question::answered(moved.sock, moved.message, process, bank);
+    query::received(moved, process, bank);
 }
 
 /// Adds a datagram to what the process that runs now has sent or received; returns where.

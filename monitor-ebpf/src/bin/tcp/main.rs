@@ -13,7 +13,7 @@ mod connection;
 mod datagram;
 mod flow;
 mod owner;
-mod question;
+mod query;
 mod record;
 
 use core::ffi::c_void;
@@ -29,7 +29,7 @@ use monitor_common::{
     tcp::{
         Connection, Flow, Listener, Loss, RECEIVE, ServiceKey, TRANSMIT, Traffic, flow::PER_BANK,
     },
-    udp::{Answers, Datagrams, PLACES, Questions},
+    udp::{Answers, Datagrams, PLACES, QUERIES as MOST_QUERIES, Query, QueryKey},
 };
 use monitor_ebpf::{
     kernel::{FileIter, Message, Sock, Transport, call, state},
@@ -66,9 +66,9 @@ static SERVICES: HashMap<ServiceKey, Traffic, 4096, { BPF_F_NO_PREALLOC as usize
 /// The ports that were listened on when the probe was loaded.
 #[btf_map]
 static LISTENERS: HashMap<Listener, u64, 4096, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
-/// The last questions of each socket that asks.
+/// The outstanding DNS queries; userspace takes out those that have timed out.
 #[btf_map]
-static QUESTIONS: SockStorage<Questions> = SockStorage::new();
+static QUERIES: HashMap<QueryKey, Query, MOST_QUERIES, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
 /// What each process sent, received and asked by UDP; userspace empties it once a tick.
 #[btf_map]
 static DATAGRAMS: HashMap<ProcessKey, Datagrams, 4096, { BPF_F_NO_PREALLOC as usize }> =

@@ -11,7 +11,7 @@ use monitor_common::{
         ACCEPT, CONNECT, DIRECTIONS, Failure, Flow, LATENCIES, Loss, Losses, NO_SIDE, RTT, SIDES,
         ServiceKey, Traffic,
     },
-    udp::{Answers, Datagrams, NAMES},
+    udp::{self as common, Answers, Datagrams, NAMES, Query},
 };
 
 use self::udp::UdpDecoder;
@@ -45,6 +45,8 @@ pub(super) struct Snapshot {
     pub(super) servers: Vec<(ServiceKey, Answers)>,
     /// How many flows were added to these.
     pub(super) flows: u64,
+    /// DNS queries that were outstanding.
+    pub(super) queries: usize,
     /// What was not measured.
     pub(super) lost: Losses,
     /// How long the tick was.
@@ -59,7 +61,17 @@ impl Snapshot {
         self.datagrams.clear();
         self.servers.clear();
         self.flows = 0;
+        self.queries = 0;
         self.lost = Losses::default();
+    }
+
+    /// Adds a DNS query that has timed out.
+    pub(super) fn timed_out(&mut self, query: &Query) {
+        let answers = Answers { timeouts: 1, ..Answers::EMPTY };
+        for attempt in query.attempts.iter().filter(|attempt| attempt.stamp != 0) {
+            self.datagrams.push((query.process, Datagrams { answers, ..Datagrams::EMPTY }));
+            self.servers.push((common::server(attempt.server), answers));
+        }
     }
 
     /// Adds what single connections moved to their processes and services.

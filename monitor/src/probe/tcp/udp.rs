@@ -1,25 +1,31 @@
-//! Counting datagrams: the maps, and the hooks that do it.
+//! Counting datagrams and DNS queries: the maps, and the hooks that do it.
 //!
 //! The ends of the functions that send and receive for UDP show each message with its address. Where the
 //! kernel has no programs at functions, the tracepoints do it that run for every socket.
 
-use aya::maps::{Array, MapData, MapError};
+use aya::maps::{Array, HashMap, MapData, MapError};
 use monitor_common::{
     key::ProcessKey,
+    offsets::ABSENT,
     tcp::{DIRECTIONS, RECEIVE, ServiceKey, TRANSMIT},
-    udp::{self, Answers, Datagrams},
+    udp::{self, Answers, Datagrams, Query, QueryKey},
 };
 
 use super::{NAME, decode::Snapshot};
 use crate::{
+    event::Clock,
     kernel::{
         attach::{Alternative, Hook, Target, Verdict},
-        loader::{Kernel, Object},
+        loader::{Kernel, Object, Raw},
     },
     probe::{ProbeError, maps, table::Table},
 };
 
 const AT_FUNCTIONS: &str = "AT_FUNCTIONS";
+const QUERIES: &str = "QUERIES";
+
+/// The kinds of buffers that a message is read from.
+const BUFFERS: [&str; 2] = ["ITER_UBUF", "ITER_IOVEC"];
 
 /// A hook at the end of a function, with a program of the same name.
 macro_rules! end {
@@ -34,21 +40,21 @@ macro_rules! end {
 
 pub(super) const SENT_V4: Hook = end!(
     "udp_sendmsg",
-    "questions of names over IPv4 by sockets that are not connected, such as those of musl; before \
+    "DNS queries over IPv4 by sockets that are not connected, such as those of musl; before \
      Linux 6.3 all datagrams sent over IPv4"
 );
 pub(super) const SENT_V6: Hook = end!(
     "udpv6_sendmsg",
-    "questions of names over IPv6 by sockets that are not connected; before Linux 6.3 all datagrams \
+    "DNS queries over IPv6 by sockets that are not connected; before Linux 6.3 all datagrams \
      sent over IPv6"
 );
 pub(super) const RECEIVED_V4: Hook = end!(
     "udp_recvmsg",
-    "answers over IPv4 to those questions; before Linux 6.3 all datagrams received over IPv4"
+    "responses over IPv4 to those queries; before Linux 6.3 all datagrams received over IPv4"
 );
 pub(super) const RECEIVED_V6: Hook = end!(
     "udpv6_recvmsg",
-    "answers over IPv6 to those questions; before Linux 6.3 all datagrams received over IPv6"
+    "responses over IPv6 to those queries; before Linux 6.3 all datagrams received over IPv6"
 );
 
 /// Those hooks, with their direction and whether they are for sockets for IPv6.
@@ -77,6 +83,7 @@ pub(super) fn slots(kernel: &Kernel) -> [(&'static str, u32); 3] {
 pub(super) struct Udp {
     datagrams: Table<ProcessKey, Datagrams>,
     servers: Table<ServiceKey, Answers>,
+    queries: HashMap<MapData, Raw<QueryKey>, Raw<Query>>,
     at_functions: Array<MapData, u64>,
 }
 
@@ -86,6 +93,7 @@ impl Udp {
         Ok(Self {
             datagrams: Table::take(object, (NAME, "DATAGRAMS"), Datagrams::EMPTY)?,
             servers: Table::take(object, (NAME, "SERVERS"), Answers::EMPTY)?,
+            queries: maps::take(object, (NAME, QUERIES))?,
             at_functions: maps::take(object, (NAME, AT_FUNCTIONS))?,
         })
     }
@@ -94,13 +102,39 @@ impl Udp {
     pub(super) fn attached(&mut self, hook: &Hook) -> Result<(), ProbeError> {
         let end = ENDS.iter().find(|(end, ..)| end.name == hook.name);
         let Some((_, direction, is_ipv6)) = end else { return Ok(()) };
-        self.at_functions.set(udp::place(*direction, *is_ipv6), 1, 0).map_err(error)
+        self.at_functions
+            .set(udp::place(*direction, *is_ipv6), 1, 0)
+            .map_err(|source| error(AT_FUNCTIONS, source))
     }
 
     /// Moves what a bank has into a snapshot.
     pub(super) fn drain(&mut self, bank: u16, snapshot: &mut Snapshot) -> Result<(), ProbeError> {
         self.datagrams.drain(bank, &mut snapshot.datagrams)?;
-        self.servers.drain(bank, &mut snapshot.servers)
+        self.servers.drain(bank, &mut snapshot.servers)?;
+        self.time_out(Clock::now().monotonic_ns, snapshot).map_err(|source| error(QUERIES, source))
+    }
+
+    /// Takes out the queries that have no response in time.
+    fn time_out(&mut self, now: u64, snapshot: &mut Snapshot) -> Result<(), MapError> {
+        let mut old = Vec::new();
+        // Entries that come and go meanwhile may have the kernel begin again.
+        for entry in self.queries.iter().take(udp::QUERIES) {
+            let (key, Raw(query)) = entry?;
+            snapshot.queries += 1;
+            // It has no last message while its entry is made.
+            if query.last != 0 && now.saturating_sub(query.last) > udp::TIMEOUT_NS {
+                old.push((key, query));
+            }
+        }
+        for (key, query) in old {
+            match self.queries.remove(&key) {
+                Ok(()) => snapshot.timed_out(&query),
+                // It was answered just now.
+                Err(MapError::KeyNotFound) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -118,6 +152,12 @@ pub(super) fn measured(
     })
 }
 
-fn error(source: MapError) -> ProbeError {
-    ProbeError::Map { probe: NAME, map: AT_FUNCTIONS, source }
+/// The numbers of the kinds of buffers in the running kernel, as variables of the programs. Messages in
+/// what it does not have, or does not name, are not read.
+pub(super) fn buffers(kernel: &Kernel) -> [(&'static str, u32); 2] {
+    BUFFERS.map(|kind| (kind, kernel.enumerator(kind).unwrap_or(ABSENT)))
+}
+
+fn error(map: &'static str, source: MapError) -> ProbeError {
+    ProbeError::Map { probe: NAME, map, source }
 }

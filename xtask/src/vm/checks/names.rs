@@ -49,6 +49,30 @@ pub(super) fn asked(name: &str, after: &Exposition, part: &Part) -> Result<Check
     Ok(check(format!("{name}: names"), holds, found))
 }
 
+/// Half of the queries of a process have responses, which took as long as it says, and of the others as
+/// many as expected have timed out; responses with other ids, and none of a second server, mislead nobody.
+pub(super) fn matched(
+    name: &str,
+    timeouts: f64,
+    after: &Exposition,
+    part: &Part,
+) -> Result<Check> {
+    let (count, sum) = own(part).with_context(|| format!("{name}: {}", part.text.trim()))?;
+    let ours = |what: &str| of(after, &format!("monitor_process_dns_{what}"), name);
+    let counts =
+        [ours("questions_total"), ours(&format!("{LATENCY}_count")), ours("timeouts_total")];
+    let seconds = ours(&format!("{LATENCY}_sum"));
+    let holds = counts == [2.0 * count, count, timeouts]
+        && seconds >= DELAY * count
+        && (seconds - sum).abs() <= SHARE * sum;
+    let found = format!(
+        "{counts:?} queries, responses and timeouts, {} s of its own {}",
+        short(seconds),
+        short(sum)
+    );
+    Ok(check(format!("{name}: ids"), holds, found))
+}
+
 /// Servers are told apart, and are together what the processes are.
 pub(super) fn servers(after: &Exposition) -> Check {
     let (address, delay, asked) = SLOW;
@@ -74,8 +98,12 @@ mod tests {
     use super::*;
 
     fn scrape(counts: [u32; 4], seconds: f64) -> Exposition {
+        Exposition::parse(&scrape_text(counts, seconds)).unwrap()
+    }
+
+    fn scrape_text(counts: [u32; 4], seconds: f64) -> String {
         let [questions, answers, sent, received] = counts;
-        let text = format!(
+        format!(
             "monitor_process_dns_questions_total{{{EXECUTABLE}=\"a\"}} {questions}\n\
              monitor_process_dns_{LATENCY}_count{{{EXECUTABLE}=\"a\"}} {answers}\n\
              monitor_process_dns_{LATENCY}_sum{{{EXECUTABLE}=\"a\"}} {seconds}\n\
@@ -83,8 +111,7 @@ mod tests {
              network_io_direction=\"transmit\"}} {sent}\n\
              monitor_process_udp_datagrams_total{{{EXECUTABLE}=\"a\",\
              network_io_direction=\"receive\"}} {received}\n"
-        );
-        Exposition::parse(&text).unwrap()
+        )
     }
 
     #[test]
@@ -100,6 +127,22 @@ mod tests {
         assert!(!holds([2; 4], 0.23), "too slow");
         let nothing = Part { text: "done\n".to_owned(), code: 0 };
         assert!(asked("a", &scrape([0; 4], 0.0), &nothing).is_err());
+    }
+
+    #[test]
+    fn responses_are_matched_by_their_ids() {
+        let part = Part { text: "done 101000000 102000000\n".to_owned(), code: 0 };
+        let holds = |questions: u32, answers, seconds, timeouts: u32| {
+            let timed_out =
+                format!("monitor_process_dns_timeouts_total{{{EXECUTABLE}=\"a\"}} {timeouts}\n");
+            let text = scrape_text([questions, answers, 0, 0], seconds) + &timed_out;
+            let after = Exposition::parse(&text).unwrap();
+            matched("a", 2.0, &after, &part).unwrap().result.is_ok()
+        };
+        assert!(holds(4, 2, 0.203, 2));
+        assert!(!holds(4, 2, 0.203, 1), "a timeout is missing");
+        assert!(!holds(4, 2, 0.100, 2), "matched with a response to another");
+        assert!(!holds(4, 3, 0.203, 2), "answered twice");
     }
 
     #[test]

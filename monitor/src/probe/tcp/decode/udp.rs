@@ -10,18 +10,18 @@ use super::{Services, Snapshot, Sum, add_up};
 use crate::{
     event::Among,
     metric::{
-        DNS_LATENCY, DNS_QUESTIONS, MetricDesc, PROCESS_DNS_LATENCY, PROCESS_DNS_QUESTIONS,
-        PROCESS_UDP_DATAGRAMS, PROCESS_UDP_IO,
+        DNS_LATENCY, DNS_QUESTIONS, DNS_TIMEOUTS, MetricDesc, PROCESS_DNS_LATENCY,
+        PROCESS_DNS_QUESTIONS, PROCESS_DNS_TIMEOUTS, PROCESS_UDP_DATAGRAMS, PROCESS_UDP_IO,
     },
     probe::room::Room,
     sample::{Attributes, Owner, Sample, Value},
 };
 
-/// The metrics of questions: how long their answers took, and how many they are.
-type Metrics = [&'static MetricDesc; 2];
+/// The metrics of DNS queries: the latency of responses, the number of queries, and of timeouts.
+type Metrics = [&'static MetricDesc; 3];
 
-const PROCESSES: Metrics = [&PROCESS_DNS_LATENCY, &PROCESS_DNS_QUESTIONS];
-const SERVERS: Metrics = [&DNS_LATENCY, &DNS_QUESTIONS];
+const PROCESSES: Metrics = [&PROCESS_DNS_LATENCY, &PROCESS_DNS_QUESTIONS, &PROCESS_DNS_TIMEOUTS];
+const SERVERS: Metrics = [&DNS_LATENCY, &DNS_QUESTIONS, &DNS_TIMEOUTS];
 
 /// Decodes that part of snapshots. It keeps what servers are called, and room for a histogram.
 pub(super) struct UdpDecoder {
@@ -59,7 +59,8 @@ impl UdpDecoder {
             let none = self.none.clone();
             self.answers(&PROCESSES, (owner, &none, zeros), &datagrams.answers, sink);
         }
-        let servers = snapshot.servers.iter().map(|(key, answers)| (*key, answers.questions));
+        let cost = |answers: &Answers| answers.questions + answers.timeouts;
+        let servers = snapshot.servers.iter().map(|(key, answers)| (*key, cost(answers)));
         self.servers.meet(servers, (&SERVERS, snapshot.elapsed), sink);
         for (side, attributes, answers) in self.servers.add_up(&snapshot.servers) {
             let zeros = side == NO_SIDE;
@@ -74,7 +75,7 @@ impl UdpDecoder {
 
     fn answers(
         &mut self,
-        [latency, questions]: &Metrics,
+        [latency, questions, timeouts]: &Metrics,
         (owner, attributes, zeros): (Owner, &Attributes, bool),
         answers: &Answers,
         sink: &mut dyn FnMut(Sample<'_>),
@@ -83,6 +84,11 @@ impl UdpDecoder {
         if self.measured[TRANSMIT] && (zeros || count > 0) {
             let value = Value::Increase(count);
             sink(Sample { metric: questions, owner, attributes, value });
+        }
+        let count = answers.timeouts;
+        if self.measured == [true; DIRECTIONS] && (zeros || count > 0) {
+            let value = Value::Increase(count);
+            sink(Sample { metric: timeouts, owner, attributes, value });
         }
         let durations = self.room.durations(COARSE_SHIFT, answers.sum_ns, &answers.slots);
         if self.measured == [true; DIRECTIONS] && (zeros || !durations.slots.is_empty()) {
@@ -95,6 +101,7 @@ impl UdpDecoder {
 impl Sum for Answers {
     fn add(&mut self, more: &Self) {
         self.questions += more.questions;
+        self.timeouts += more.timeouts;
         add_up(&mut self.slots, &more.slots);
         self.sum_ns += more.sum_ns;
     }

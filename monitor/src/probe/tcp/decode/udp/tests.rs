@@ -3,7 +3,7 @@
 use monitor_common::{
     key::ProcessKey,
     tcp::{CLIENT, ServiceKey, Traffic},
-    udp::{DNS_PORT, Datagrams},
+    udp::{DNS_PORT, Datagrams, Query},
 };
 
 use super::*;
@@ -12,9 +12,9 @@ use crate::probe::tcp::decode::{
     tests::{decode, key, service},
 };
 
-/// Two questions, of which one was answered.
+/// Three queries, of which one was answered and one has timed out.
 fn answers() -> Answers {
-    let mut answers = Answers { questions: 2, sum_ns: 8, ..Answers::EMPTY };
+    let mut answers = Answers { questions: 3, timeouts: 1, sum_ns: 8, ..Answers::EMPTY };
     answers.slots[9] = 1;
     answers
 }
@@ -40,20 +40,41 @@ fn everything_has_its_metric_and_attributes() {
             "process.udp.datagrams 42@7 transmit Increase(5)".to_owned(),
             "process.udp.io 42@7 receive Increase(4)".to_owned(),
             "process.udp.datagrams 42@7 receive Increase(6)".to_owned(),
-            "process.dns.questions 42@7  Increase(2)".to_owned(),
+            "process.dns.questions 42@7  Increase(3)".to_owned(),
+            "process.dns.timeouts 42@7  Increase(1)".to_owned(),
             format!("process.dns.latency 42@7  {histogram}"),
             "process.udp.io rest transmit Increase(0)".to_owned(),
             "process.udp.datagrams rest transmit Increase(0)".to_owned(),
             "process.udp.io rest receive Increase(0)".to_owned(),
             "process.udp.datagrams rest receive Increase(0)".to_owned(),
             "process.dns.questions rest  Increase(0)".to_owned(),
+            "process.dns.timeouts rest  Increase(0)".to_owned(),
             format!("process.dns.latency rest  {empty}"),
-            "dns.questions host 10.0.0.1,53 Increase(2)".to_owned(),
+            "dns.questions host 10.0.0.1,53 Increase(3)".to_owned(),
+            "dns.timeouts host 10.0.0.1,53 Increase(1)".to_owned(),
             format!("dns.latency host 10.0.0.1,53 {histogram}"),
             "dns.questions host (other) Increase(0)".to_owned(),
+            "dns.timeouts host (other) Increase(0)".to_owned(),
             format!("dns.latency host (other) {empty}"),
         ]
     );
+}
+
+#[test]
+fn each_attempt_of_a_query_times_out() {
+    let mut query = Query { process: key("ask", 0), ..Query::EMPTY };
+    for (place, last) in [(0, 1), (7, 2)] {
+        query.attempts[place].stamp = 1;
+        query.attempts[place].server = service([10, 0, 0, last], DNS_PORT, CLIENT, 0).address;
+    }
+    let mut snapshot = Snapshot::default();
+    snapshot.timed_out(&query);
+    let mut samples = decode(&mut Decoder::new([true; DIRECTIONS]), &snapshot);
+    samples.retain(|sample| sample.contains("timeouts") && !sample.contains("(other)"));
+    samples.sort();
+    let process = "process.dns.timeouts 42@7  Increase(1)".to_owned();
+    let server = |last| format!("dns.timeouts host 10.0.0.{last},53 Increase(1)");
+    assert_eq!(samples, [server(1), server(2), process.clone(), process]);
 }
 
 #[test]
@@ -82,8 +103,9 @@ fn the_end_of_a_servers_series_is_no_end_of_a_services() {
     let samples = decode(&mut decoder, &snapshot);
     let mut retired: Vec<_> = samples.iter().filter(|sample| sample.contains("Retired")).collect();
     retired.sort();
-    let [latency, questions] = retired[..] else { panic!("{samples:?}") };
+    let [latency, questions, timeouts] = retired[..] else { panic!("{samples:?}") };
     assert!(latency.starts_with("dns.latency host 10.0.0."), "{latency}");
     assert!(questions.starts_with("dns.questions host 10.0.0."), "{questions}");
+    assert!(timeouts.starts_with("dns.timeouts host 10.0.0."), "{timeouts}");
     assert!(samples.iter().any(|sample| sample.contains("questions host 10.0.0.51,53 Increase")));
 }
