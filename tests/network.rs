@@ -102,6 +102,14 @@ impl Network {
         self.run(end, "nft", &[&table]);
     }
 
+    /// Rejects what comes to a TCP port of an end, as nftables says.
+    pub fn reject(&self, end: End, port: u16, with: &str) {
+        let hook = "type filter hook input priority 0;";
+        let rule = format!("tcp dport {port} reject with {with}");
+        let table = format!("table ip reject-{port} {{ chain input {{ {hook} {rule}; }}; }}");
+        self.run(end, "nft", &[&table]);
+    }
+
     /// Sets a parameter of the kernel's.
     pub fn set(&self, end: End, parameter: &str) {
         self.run(end, "sysctl", &["-q", "-w", parameter]);
@@ -121,7 +129,9 @@ impl Network {
         let folder = self.configuration(end);
         let write = |name: &str, content: String| fs::write(folder.join(name), content);
         fs::create_dir_all(&folder)
-            .and_then(|()| write("resolv.conf", format!("nameserver {server}\noptions {options}\n")))
+            .and_then(|()| {
+                write("resolv.conf", format!("nameserver {server}\noptions {options}\n"))
+            })
             .and_then(|()| write("nsswitch.conf", "hosts: dns\n".to_owned()))
             .unwrap_or_else(|error| panic!("cannot write to {folder:?}: {error}"));
     }

@@ -3,6 +3,7 @@
 pub mod bpf;
 pub mod linger;
 pub mod memory;
+pub mod socket;
 
 use std::{
     ffi::CString,

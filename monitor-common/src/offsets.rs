@@ -389,6 +389,10 @@ offsets! {
         subflow_conn: Pointer, "mptcp_subflow_context.conn" | "-";
         /// The first subflow of a connection.
         first_subflow: Pointer, "mptcp_sock.first" | "-";
+        /// What the process sees of it.
+        socket: Pointer, "sock.sk_socket";
+        /// The state of that, by the numbers of `enum socket_state`.
+        socket_state: u32, "socket.state";
     }
 }
 

@@ -207,6 +207,8 @@ named! {
         Unreachable = "unreachable",
         /// The process gave up.
         Aborted = "aborted",
+        /// No local port was free.
+        AddressNotAvailable = "address_not_available",
         /// Anything else.
         Other = "_OTHER",
     }

@@ -32,6 +32,7 @@ fn main() {
         "tcp-later" => network::ask_later(text(1), server(), [number(4), number(5)]),
         "tcp-connect" => network::connect(text(1), server(), number(4)),
         "tcp-fail" => network::fail(text(1), server(), number(4)),
+        "tcp-attempt" => network::attempt(text(1), server(), text(4)),
         "tcp-cut" => network::cut_off(text(1), server(), number(4)),
         "tcp-hand-on" => network::hand_on(text(1), server(), number(4)),
         "mptcp-serve" => network::serve_mptcp(text(1), text(2)),

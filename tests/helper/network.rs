@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use monitor_tests::sys;
+use monitor_tests::sys::{
+    self,
+    socket::{self, Attempt},
+};
 
 use crate::{done, step_done};
 
@@ -155,6 +158,23 @@ pub(super) fn fail(namespace: &str, server: Server<'_>, times: u64) {
         .map(|error| error as u64)
         .collect();
     done(&errors);
+}
+
+/// Tries to connect once, as `how` says; reports the error.
+pub(super) fn attempt(namespace: &str, server: Server<'_>, how: &str) {
+    sys::enter_network(namespace);
+    // What takes the only port.
+    let connected = (how == "ports").then(|| server.connect());
+    let how = match how {
+        "close" => Attempt::NonBlocking,
+        "limit" => Attempt::SendTimeout,
+        "patience" => Attempt::UserTimeout,
+        "signal" => Attempt::Signal,
+        _ => Attempt::Plain,
+    };
+    let error = socket::attempt(server.at(), how);
+    drop(connected);
+    done(&[error as u64]);
 }
 
 /// Has the server cut connections off.

@@ -18,6 +18,10 @@ use monitor_tests::{
     truth,
 };
 
+/// Why connection attempts fail.
+const FAILURES: [&str; 6] =
+    ["refused", "timed_out", "unreachable", "aborted", "address_not_available", "_OTHER"];
+
 /// Within a tenth.
 fn near(name: &str, value: f64, expected: f64) {
     println!("{name}: {value} for {expected}, {:+.2} %", (value / expected - 1.0) * 100.0);
@@ -186,10 +190,10 @@ fn refused_and_timed_out() {
     check_nothing_lost(&collected);
     let failed = |name| {
         let count = |reason| collected.count(&PROCESS_TCP_FAILED, name, &[reason]);
-        ["refused", "timed_out", "unreachable", "aborted", "_OTHER"].map(count)
+        FAILURES.map(count)
     };
-    assert_eq!(failed("mt-refused"), [10, 0, 0, 0, 0]);
-    assert_eq!(failed("mt-late"), [0, 2, 0, 0, 0]);
+    assert_eq!(failed("mt-refused"), [10, 0, 0, 0, 0, 0]);
+    assert_eq!(failed("mt-late"), [0, 2, 0, 0, 0, 0]);
     assert_eq!(collected.count(&PROCESS_TCP_RESETS, "mt-refused", &["receive"]), 10);
     assert_eq!(collected.count(&PROCESS_TCP_OPENED, "mt-refused", &["client"]), 0);
     let again = network.counter(End::Near, "TcpRetransSegs");
@@ -276,4 +280,61 @@ fn a_connection_that_is_open_at_the_start() {
     }
     assert_eq!(io(&collected, CLIENT), [30 * 1008, 30 * 3000]);
     assert_eq!(io(&collected, SERVER), [30 * 3000, 30 * 1008]);
+}
+
+#[test]
+fn failed_attempts_by_the_error_of_the_application() {
+    let _serial = serial();
+    let network = Network::new();
+    let (near, far) = (network.ipv4(End::Near), network.ipv4(End::Far));
+    network.set(End::Near, "net.ipv4.tcp_syn_retries=1");
+    network.set(End::Near, "net.ipv4.neigh.wire.mcast_solicit=1");
+    network.drop(End::Far, "tcp dport 7");
+    let rejects = [
+        (11, "tcp reset"),
+        (12, "icmp type port-unreachable"),
+        (13, "icmp type host-unreachable"),
+        (14, "icmp type net-unreachable"),
+        (15, "icmp type admin-prohibited"),
+        (16, "icmp type prot-unreachable"),
+    ];
+    for (port, with) in rejects {
+        network.reject(End::Far, port, with);
+    }
+    let collector = Collector::start(&kernel(), "tcp");
+    let (server, port) = server(&network, far);
+    let (port, nobody) = (port.as_str(), "10.231.77.99");
+    let cases = [
+        ("mt-closed", [far, "9"], "connect", libc::ECONNREFUSED, "refused"),
+        ("mt-own", [near, "9"], "connect", libc::ECONNREFUSED, "refused"),
+        ("mt-reset", [far, "11"], "connect", libc::ECONNREFUSED, "refused"),
+        ("mt-port", [far, "12"], "connect", libc::ECONNREFUSED, "refused"),
+        ("mt-host", [far, "13"], "connect", libc::EHOSTUNREACH, "unreachable"),
+        ("mt-net", [far, "14"], "connect", libc::ENETUNREACH, "unreachable"),
+        ("mt-prohibited", [far, "15"], "connect", libc::EHOSTUNREACH, "unreachable"),
+        ("mt-protocol", [far, "16"], "connect", libc::ENOPROTOOPT, "_OTHER"),
+        ("mt-nobody", [nobody, "9"], "connect", libc::EHOSTUNREACH, "unreachable"),
+        ("mt-late", [far, "7"], "connect", libc::ETIMEDOUT, "timed_out"),
+        ("mt-patience", [far, "7"], "patience", libc::ETIMEDOUT, "timed_out"),
+        ("mt-close", [far, "7"], "close", libc::EINPROGRESS, "aborted"),
+        ("mt-limit", [far, "7"], "limit", libc::EINPROGRESS, "aborted"),
+        ("mt-signal", [far, "7"], "signal", libc::EINTR, "aborted"),
+        ("mt-ports", [far, port], "ports", libc::EADDRNOTAVAIL, "address_not_available"),
+    ];
+    for (name, [address, port], how, error, _) in cases {
+        if how == "ports" {
+            network.set(End::Near, "net.ipv4.ip_local_port_range=40000 40000");
+        }
+        let attempt = client(name, "tcp-attempt", &network, [address, port], &[how]);
+        assert_eq!(attempt.done(), [error as u64], "{name}");
+        attempt.end();
+    }
+    server.end();
+    let collected = collector.stop();
+    check_nothing_lost(&collected);
+    for (name, _, _, _, reason) in cases {
+        let count = |reason| (reason, collected.count(&PROCESS_TCP_FAILED, name, &[reason]));
+        let expected = FAILURES.map(|failure| (failure, u64::from(failure == reason)));
+        assert_eq!(FAILURES.map(count), expected, "{name}");
+    }
 }

@@ -37,6 +37,9 @@ pub mod state {
     pub const LISTEN: u8 = 10;
 }
 
+/// A state of a `struct socket`, part of the kernel's ABI.
+const SS_UNCONNECTED: u32 = 1;
+
 /// The bit that says that a socket receives no more. It is part of the kernel's ABI: `unix_diag` shows
 /// these bits of a socket as they are (`UNIX_DIAG_SHUTDOWN`).
 const RCV_SHUTDOWN: u8 = 1;
@@ -179,6 +182,16 @@ impl Sock {
     #[inline(always)]
     pub fn error(self) -> i32 {
         self.read(offset!(error))
+    }
+
+    /// Whether the process has no connection, nor one that is being opened: the call to connect that runs
+    /// now has not got that far.
+    #[inline(always)]
+    pub fn is_unconnected(self) -> bool {
+        let socket = self.read(offset!(socket));
+        // SAFETY: the verifier knows the type of the pointer, and null reads as 0, which is no state.
+        !socket.is_null()
+            && unsafe { member(socket, offset!(socket_state)) } == SS_UNCONNECTED
     }
 
     /// Whether it receives no more, and says so to whoever wants to.

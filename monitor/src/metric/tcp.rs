@@ -155,5 +155,5 @@ pair!(
     TCP_FAILED "monitor.tcp.connections.failed" ["error.type"],
     Counter "{connection}",
     "inet_sock_set_state",
-    "Connections that a process wanted to open and that did not come to be: refused, timed_out, unreachable, aborted by the process, or _OTHER"
+    "Failed connection attempts: refused, timed_out, unreachable, aborted by the process, address_not_available without a free local port, or _OTHER; those that fail before a connection is begun, as there is no route, are not among them"
 );

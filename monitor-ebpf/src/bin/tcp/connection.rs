@@ -221,7 +221,7 @@ fn end(sock: Sock, connection: Option<*mut Connection>, was_connecting: bool) {
 /// `connection` is the socket's storage.
 #[inline(always)]
 unsafe fn failed(sock: Sock, connection: *mut Connection, tick: u64) {
-    let reason = failure(sock.error()) as usize;
+    let reason = failure(sock) as usize;
     // SAFETY: by the caller's promise; every reason has a place.
     unsafe {
         flush(sock, connection, [0; DIRECTIONS], tick);
@@ -340,8 +340,10 @@ pub unsafe fn is_unknown(connection: *const Connection) -> bool {
 
 /// Why a connection has not come to be.
 #[inline(always)]
-fn failure(error: i32) -> Failure {
-    match error {
+fn failure(sock: Sock) -> Failure {
+    match sock.error() {
+        // The call to connect fails: it found no local port.
+        errno::NONE if sock.is_unconnected() => Failure::AddressNotAvailable,
         errno::NONE => Failure::Aborted,
         errno::CONNREFUSED => Failure::Refused,
         errno::TIMEDOUT => Failure::TimedOut,

@@ -68,7 +68,8 @@ static SERVICES: HashMap<ServiceKey, Traffic, 4096, { BPF_F_NO_PREALLOC as usize
 static LISTENERS: HashMap<Listener, u64, 4096, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
 /// The outstanding DNS queries; userspace takes out those that have timed out.
 #[btf_map]
-static QUERIES: HashMap<QueryKey, Query, MOST_QUERIES, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
+static QUERIES: HashMap<QueryKey, Query, MOST_QUERIES, { BPF_F_NO_PREALLOC as usize }> =
+    HashMap::new();
 /// What each process sent, received and asked by UDP; userspace empties it once a tick.
 #[btf_map]
 static DATAGRAMS: HashMap<ProcessKey, Datagrams, 4096, { BPF_F_NO_PREALLOC as usize }> =
