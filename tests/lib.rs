@@ -34,7 +34,7 @@ pub use self::{
     counts::{Counts, Hist},
     recorder::{Recorder, Totals},
     reference::{Blind, Events, Intervals, Tracer},
-    session::{Observed, Serial, kernel, observe, serial, shown},
+    session::{Observed, Serial, is_attached, kernel, observe, serial, shown},
     workload::Workload,
 };
 

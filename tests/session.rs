@@ -7,7 +7,10 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use monitor::kernel::loader::{BpfLevel, Kernel};
+use monitor::{
+    kernel::loader::{BpfLevel, Kernel},
+    probe::PROBES,
+};
 
 use crate::{Events, Recorder, Totals, Tracer, cgroup, reference::PREFIX, sys};
 
@@ -121,4 +124,11 @@ pub fn shown<T>(measure: impl Fn() -> T, is_complete: impl Fn(&T) -> bool) -> T 
 /// Reads a file that must be there.
 pub(crate) fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("cannot read {path}: {error}"))
+}
+
+/// Whether a hook of a probe can be attached here.
+pub fn is_attached(probe: &str, hook: &str) -> bool {
+    let desc = PROBES.iter().find(|desc| desc.name == probe).expect("there is one");
+    let loaded = (desc.load)(&kernel()).unwrap_or_else(|error| panic!("{error}"));
+    loaded.verdicts().iter().any(|verdict| verdict.hook == hook && verdict.state.is_attached())
 }

@@ -389,6 +389,12 @@ offsets! {
         subflow_conn: Pointer, "mptcp_subflow_context.conn" | "-";
         /// The first subflow of a connection.
         first_subflow: Pointer, "mptcp_sock.first" | "-";
+        /// Whether a datagram waits for more before it is sent.
+        udp_pending: i32, "udp_sock.pending";
+        /// Its length, with the header.
+        udp_len: u16, "udp_sock.len";
+        /// Flags, one of which says whether datagrams always do; that alone before Linux 6.7.
+        udp_cork: LowByte, "udp_sock.udp_flags" | "udp_sock.corkflag";
         /// What the process sees of it.
         socket: Pointer, "sock.sk_socket";
         /// The state of that, by the numbers of `enum socket_state`.

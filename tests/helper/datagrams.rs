@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use monitor_tests::sys;
+use monitor_tests::sys::{self, socket};
 
 use crate::{done, network::Server};
 
@@ -70,4 +70,26 @@ pub(super) fn fail(namespace: &str, server: Server<'_>, times: u64) {
         sent
     });
     done(&[sent.count() as u64]);
+}
+
+/// Sends datagrams in ten pieces each: as many held back by a flag of the calls as by an option of the
+/// socket.
+pub(super) fn corked(namespace: &str, server: Server<'_>, times: u64) {
+    sys::enter_network(namespace);
+    let socket = connected(server.at());
+    let cork = |value: i32| socket::set(&socket, (libc::IPPROTO_UDP, libc::UDP_CORK), &value);
+    let answered = || assert_eq!(socket.recv(&mut [0; 200]).expect("an answer"), 50);
+    for _ in 0..times {
+        for piece in 1..=10 {
+            socket::send(&socket, &[1; 10], if piece < 10 { libc::MSG_MORE } else { 0 });
+        }
+        answered();
+        cork(1);
+        for _ in 0..10 {
+            socket::send(&socket, &[1; 10], 0);
+        }
+        cork(0);
+        answered();
+    }
+    done(&[]);
 }

@@ -44,6 +44,7 @@ fn main() {
         "tcp-burst" => network::burst(text(1), server(), number(4)),
         "udp-serve" => datagrams::serve(text(1), text(2)),
         "udp-ask" => datagrams::ask(text(1), server(), [number(4), number(5)]),
+        "udp-cork" => datagrams::corked(text(1), server(), number(4)),
         "udp-fail" => datagrams::fail(text(1), server(), number(4)),
         "dns-serve" => {
             names::serve(text(1), text(2), Duration::from_millis(number(3)), number(4));

@@ -6,15 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use monitor::{
-    metric::{
-        DNS_LATENCY, DNS_QUESTIONS, DNS_TIMEOUTS, MetricDesc, PROCESS_DNS_LATENCY,
-        PROCESS_DNS_QUESTIONS, PROCESS_DNS_TIMEOUTS, PROCESS_UDP_DATAGRAMS, PROCESS_UDP_IO,
-    },
-    probe::PROBES,
+use monitor::metric::{
+    DNS_LATENCY, DNS_QUESTIONS, DNS_TIMEOUTS, MetricDesc, PROCESS_DNS_LATENCY,
+    PROCESS_DNS_QUESTIONS, PROCESS_DNS_TIMEOUTS, PROCESS_UDP_DATAGRAMS, PROCESS_UDP_IO,
 };
 use monitor_tests::{
-    Collected, Collector, Hist, Workload, kernel,
+    Collected, Collector, Hist, Workload, is_attached, kernel,
     network::{End, Network},
     serial,
 };
@@ -80,12 +77,9 @@ fn check_latency(name: &str, latency: &Hist, took: &[u64], delay_ms: u64) {
     }
 }
 
-/// Whether questions of sockets that are not connected are measured here.
+/// Whether messages of sockets are visible here, and so their addresses and ids.
 fn sees_addresses() -> bool {
-    let tcp = PROBES.iter().find(|probe| probe.name == "tcp").expect("there is one");
-    let probe = (tcp.load)(&kernel()).unwrap_or_else(|error| panic!("{error}"));
-    let mut verdicts = probe.verdicts().iter();
-    verdicts.any(|verdict| verdict.hook == "udp_sendmsg" && verdict.state.is_attached())
+    is_attached("tcp", "udp_sendmsg")
 }
 
 #[test]
@@ -336,4 +330,26 @@ fn timeouts_of_the_c_library() {
         .map(|metric| collected.count(metric, "getent", &[]));
     assert_eq!(counts, [sent; 2], "by nstat");
     assert_eq!(collected.durations(&PROCESS_DNS_LATENCY, "getent", &[]).count(), 0);
+}
+
+#[test]
+fn corked_datagrams_count_once() {
+    let _serial = serial();
+    let network = Network::new();
+    for address in [network.ipv4(End::Far), network.ipv6(End::Far)] {
+        let collector = Collector::start(&kernel(), "tcp");
+        let server = Workload::start(SERVER, ["udp-serve", network.name(End::Far), address]);
+        let port = server.done()[0].to_string();
+        let args = ["udp-cork", network.name(End::Near), address, &port, "20"];
+        let client = Workload::start(CLIENT, args);
+        client.done();
+        client.end();
+        server.end();
+        let collected = collector.stop();
+        check_nothing_lost(&collected);
+        assert_eq!(ways(&collected, &PROCESS_UDP_DATAGRAMS, CLIENT), [40, 40], "{address}");
+        assert_eq!(ways(&collected, &PROCESS_UDP_IO, CLIENT), [40 * 100, 40 * 50], "{address}");
+    }
+    let counted = ["UdpOutDatagrams", "Udp6OutDatagrams"];
+    assert_eq!(counted.map(|name| network.counter(End::Near, name)), [40; 2], "by nstat");
 }

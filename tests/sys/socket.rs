@@ -2,7 +2,7 @@
 
 use std::{
     io, mem,
-    net::{IpAddr, SocketAddr, TcpStream},
+    net::{IpAddr, SocketAddr},
     os::fd::{AsRawFd, FromRawFd, OwnedFd},
     ptr,
 };
@@ -20,21 +20,6 @@ pub enum Attempt {
     UserTimeout,
     /// A signal interrupts it, and it closes the socket.
     Signal,
-}
-
-/// Connects by TCP Fast Open, with bytes in the first segment.
-pub fn connect_with(to: SocketAddr, bytes: &[u8]) -> TcpStream {
-    let name = name(to);
-    #[expect(unsafe_code, reason = "the standard library connects in one way only")]
-    // SAFETY: plain integers, the structure with its size, and a descriptor that is nobody else's.
-    unsafe {
-        let socket = libc::socket(libc::AF_INET, libc::SOCK_STREAM, 0);
-        let (size, data) = (size_of_val(&name) as u32, bytes.as_ptr().cast());
-        let to = (&raw const name).cast();
-        let sent = libc::sendto(socket, data, bytes.len(), libc::MSG_FASTOPEN, to, size);
-        assert_eq!(sent, bytes.len() as isize, "not sent: {}", io::Error::last_os_error());
-        TcpStream::from_raw_fd(socket)
-    }
 }
 
 /// The address for system calls.
@@ -83,15 +68,6 @@ pub fn attempt(to: SocketAddr, how: Attempt) -> i32 {
 }
 
 extern "C" fn ignore(_: i32) {}
-
-/// Waits until a socket can be read, or accepted by.
-pub fn wait_to_read(socket: &impl AsRawFd) {
-    let mut socket = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-    #[expect(unsafe_code, reason = "the standard library does not wait for sockets")]
-    // SAFETY: one structure, which outlives the call.
-    let result = unsafe { libc::poll(&raw mut socket, 1, -1) };
-    assert_eq!(result, 1, "cannot wait: {}", io::Error::last_os_error());
-}
 
 /// Sends by a socket that is connected, with flags.
 pub fn send(socket: &impl AsRawFd, bytes: &[u8], flags: i32) {

@@ -6,7 +6,7 @@ use aya_ebpf::helpers::{
     bpf_probe_read_kernel,
     generated::{bpf_skc_to_tcp_sock, bpf_sock_from_file},
 };
-use monitor_common::offsets::{ABSENT, Offset, SockOffsets};
+use monitor_common::offsets::{ABSENT, LowByte, Offset, SockOffsets};
 
 use super::task::{constant, member};
 
@@ -39,6 +39,13 @@ pub mod state {
 
 /// A state of a `struct socket`, part of the kernel's ABI.
 const SS_UNCONNECTED: u32 = 1;
+
+/// Bytes of a UDP header.
+const UDP_HEADER: u64 = 8;
+/// The place of the flag that says that datagrams wait for more; userspace looks it up by this name
+/// before loading, and it is 0 where the flag is alone.
+#[unsafe(no_mangle)]
+static UDP_FLAGS_CORK: u32 = 0;
 
 /// The bit that says that a socket receives no more. It is part of the kernel's ABI: `unix_diag` shows
 /// these bits of a socket as they are (`UNIX_DIAG_SHUTDOWN`).
@@ -190,8 +197,29 @@ impl Sock {
     pub fn is_unconnected(self) -> bool {
         let socket = self.read(offset!(socket));
         // SAFETY: the verifier knows the type of the pointer, and null reads as 0, which is no state.
-        !socket.is_null()
-            && unsafe { member(socket, offset!(socket_state)) } == SS_UNCONNECTED
+        !socket.is_null() && unsafe { member(socket, offset!(socket_state)) } == SS_UNCONNECTED
+    }
+
+    /// How many datagrams a process has sent that has just sent as many `bytes` by UDP: none where they
+    /// wait for more, or are added to what waits. What waits by the socket's option (UDP_CORK) is counted
+    /// as it begins, as the call that ends it sends nothing; what waits by MSG_MORE as it ends.
+    #[inline(always)]
+    pub fn datagrams(self, bytes: u64) -> u64 {
+        if self.peek(offset!(udp_pending)) == Some(0) {
+            return 1;
+        }
+        let is_first =
+            self.peek(offset!(udp_len)).is_some_and(|len| u64::from(len) == UDP_HEADER + bytes);
+        let LowByte(flags) = self.peek(offset!(udp_cork)).unwrap_or(LowByte(0));
+        u64::from(is_first && flags >> constant(&UDP_FLAGS_CORK) & 1 != 0)
+    }
+
+    /// Reads a member of the structure that begins with this one, which is a socket for UDP.
+    #[inline(always)]
+    fn peek<T>(self, offset: Offset<T>) -> Option<T> {
+        let member = self.0.cast_const().cast::<u8>().wrapping_add(offset.bytes());
+        // SAFETY: reads nothing where nothing is.
+        unsafe { bpf_probe_read_kernel(member.cast::<T>()) }.ok()
     }
 
     /// Whether it receives no more, and says so to whoever wants to.

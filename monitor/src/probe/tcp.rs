@@ -159,7 +159,7 @@ impl Tcp {
     fn load(kernel: &Kernel) -> Result<Self, ProbeError> {
         let mut constants = kernel.enumerators(&["SOCK_DONE"])?;
         constants.extend(udp::slots(kernel));
-        constants.extend(udp::buffers(kernel));
+        constants.extend(udp::numbers(kernel));
         let mut object = kernel.load(
             NAME,
             aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tcp.o")),

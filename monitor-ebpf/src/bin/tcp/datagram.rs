@@ -60,9 +60,12 @@ pub fn sent(moved: Moved) {
     if moved.result < 0 {
         return;
     }
-    let bank = bank::active();
-    let process = count(moved.result, TRANSMIT, bank);
-    let sock = moved.sock;
+    let (sock, bank) = (moved.sock, bank::active());
+    let datagrams = sock.datagrams(moved.result as u64);
+    let process = count((moved.result, datagrams), TRANSMIT, bank);
+    if datagrams == 0 {
+        return;
+    }
     let named = moved.message.and_then(Message::endpoint);
     let port = named.map_or_else(|| sock.remote_port(), |named| named.port);
     // A server's answers may go to that port too.
@@ -83,13 +86,13 @@ pub fn received(moved: Moved, flags: i32) {
         return;
     }
     let bank = bank::active();
-    let process = count(moved.result, RECEIVE, bank);
+    let process = count((moved.result, 1), RECEIVE, bank);
     query::received(moved, process, bank);
 }
 
-/// Adds a datagram to what the process that runs now has sent or received; returns where.
+/// Adds datagrams to what the process that runs now has sent or received; returns where.
 #[inline(always)]
-fn count(bytes: i32, direction: usize, bank: usize) -> Option<*mut Datagrams> {
+fn count((bytes, datagrams): (i32, u64), direction: usize, bank: usize) -> Option<*mut Datagrams> {
     let owner = ProcessKey { bank: bank as u16, ..owner::current() };
     let entry = table::entry(&DATAGRAMS, &owner, &NOTHING, || {
         lost(bank, Loss::ProcessesFull);
@@ -98,7 +101,7 @@ fn count(bytes: i32, direction: usize, bank: usize) -> Option<*mut Datagrams> {
     // SAFETY: a map value, 8-byte aligned.
     unsafe {
         atomic::add(&raw mut (*entry).bytes[direction], bytes as u64);
-        atomic::add(&raw mut (*entry).datagrams[direction], 1);
+        atomic::add(&raw mut (*entry).datagrams[direction], datagrams);
     }
     Some(entry)
 }

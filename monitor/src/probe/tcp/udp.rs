@@ -24,9 +24,6 @@ use crate::{
 const AT_FUNCTIONS: &str = "AT_FUNCTIONS";
 const QUERIES: &str = "QUERIES";
 
-/// The kinds of buffers that a message is read from.
-const BUFFERS: [&str; 2] = ["ITER_UBUF", "ITER_IOVEC"];
-
 /// A hook at the end of a function, with a program of the same name.
 macro_rules! end {
     ($name:literal, $without:literal) => {
@@ -152,10 +149,11 @@ pub(super) fn measured(
     })
 }
 
-/// The numbers of the kinds of buffers in the running kernel, as variables of the programs. Messages in
-/// what it does not have, or does not name, are not read.
-pub(super) fn buffers(kernel: &Kernel) -> [(&'static str, u32); 2] {
-    BUFFERS.map(|kind| (kind, kernel.enumerator(kind).unwrap_or(ABSENT)))
+/// Numbers of the running kernel, as variables of the programs. Messages in kinds of buffers that it does
+/// not have are not read; without a number the flag is alone in its member.
+pub(super) fn numbers(kernel: &Kernel) -> [(&'static str, u32); 3] {
+    [("ITER_UBUF", ABSENT), ("ITER_IOVEC", ABSENT), ("UDP_FLAGS_CORK", 0)]
+        .map(|(name, without)| (name, kernel.enumerator(name).unwrap_or(without)))
 }
 
 fn error(map: &'static str, source: MapError) -> ProbeError {

@@ -51,12 +51,7 @@ pub(super) fn asked(name: &str, after: &Exposition, part: &Part) -> Result<Check
 
 /// Half of the queries of a process have responses, which took as long as it says, and of the others as
 /// many as expected have timed out; responses with other ids, and none of a second server, mislead nobody.
-pub(super) fn matched(
-    name: &str,
-    timeouts: f64,
-    after: &Exposition,
-    part: &Part,
-) -> Result<Check> {
+pub(super) fn matched(name: &str, timeouts: f64, after: &Exposition, part: &Part) -> Result<Check> {
     let (count, sum) = own(part).with_context(|| format!("{name}: {}", part.text.trim()))?;
     let ours = |what: &str| of(after, &format!("monitor_process_dns_{what}"), name);
     let counts =
