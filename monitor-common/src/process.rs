@@ -55,7 +55,7 @@ pub enum Pair {
 pub const PAIRS: usize = 3;
 
 /// What was lost in one bank, by [`Loss`]; and behind that, by [`Pair`], how many events second programs
-/// made good, less those that first ones left to them, modulo 2^64.
+/// recovered, less those that first ones left to them, modulo 2^64.
 pub type Losses = [u64; Loss::COUNT + PAIRS];
 
 crate::pod!(Counts);

@@ -4,7 +4,7 @@
 //! keeps the kernel's recursion guard of that program and CPU taken, and the kernel skips the program for
 //! other tasks at the same tracepoint there. A second program sees those events: the kernel runs both
 //! for the same task, one after the other, and the first leaves a mark for the second. An event that
-//! both miss is one run of the first program that was skipped and that no second one made good.
+//! both miss is one run of the first program that was skipped and that no second one recovered.
 
 use core::ptr;
 
@@ -44,7 +44,7 @@ pub enum Turn {
     /// The first leaves it to the second, as another thread has its slot.
     Leave,
     /// The second counts it, as the first did not.
-    MakeGood,
+    Recover,
     /// The second has nothing to do.
     Nothing,
 }
@@ -73,11 +73,11 @@ pub fn turn(marks: &Marks, half: Half, event: u64) -> Turn {
             }
             Half::Second => {
                 if owner != me {
-                    return Turn::MakeGood;
+                    return Turn::Recover;
                 }
                 let counted = ptr::read_volatile(&raw const (*mark).event);
                 ptr::write_volatile(&raw mut (*mark).owner, 0);
-                if counted == event { Turn::Nothing } else { Turn::MakeGood }
+                if counted == event { Turn::Nothing } else { Turn::Recover }
             }
         }
     }

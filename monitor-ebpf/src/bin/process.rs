@@ -160,16 +160,16 @@ fn exited(ctx: &BtfTracePointContext, half: Half) -> i32 {
 /// Whether this program of two is to count an event.
 #[inline(always)]
 fn is_to_count(pair: Pair, half: Half, event: u64) -> bool {
-    let made_good = Loss::COUNT + pair as usize;
+    let recovered = Loss::COUNT + pair as usize;
     match pair::turn(&MARKS, half, event) {
         Turn::Count => true,
         Turn::Nothing => false,
         Turn::Leave => {
-            ledger::add(&LOST, bank::active(), made_good, u64::MAX);
+            ledger::add(&LOST, bank::active(), recovered, u64::MAX);
             false
         }
-        Turn::MakeGood => {
-            ledger::add(&LOST, bank::active(), made_good, 1);
+        Turn::Recover => {
+            ledger::add(&LOST, bank::active(), recovered, 1);
             true
         }
     }

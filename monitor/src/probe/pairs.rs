@@ -8,8 +8,8 @@ pub(super) type Names = &'static [[&'static str; 2]];
 /// What neither of two programs counted.
 pub(super) struct Pairs {
     names: Names,
-    /// Events that second programs made good, since the probe was loaded.
-    made_good: i64,
+    /// Events that second programs recovered, since the probe was loaded.
+    recovered: i64,
     /// How often first programs had been skipped at the last tick.
     skipped: u64,
     lost: u64,
@@ -18,17 +18,17 @@ pub(super) struct Pairs {
 impl Pairs {
     /// For a probe that was just loaded.
     pub(super) fn new(names: Names) -> Self {
-        Self { names, made_good: 0, skipped: 0, lost: 0 }
+        Self { names, recovered: 0, skipped: 0, lost: 0 }
     }
 
-    /// Adds what second programs made good in the tick that was ended.
+    /// Adds what second programs recovered in the tick that was ended.
     ///
     /// An event that the first program was skipped for is with its second one a moment later, or much
     /// later when its task is preempted in between. So what was skipped until the last tick is compared
-    /// with what was made good until this one.
-    pub(super) fn tick(&mut self, made_good: i64, accounts: &Accounts) {
-        self.made_good += made_good;
-        let lost = self.skipped as i64 - self.made_good;
+    /// with what was recovered until this one.
+    pub(super) fn tick(&mut self, recovered: i64, accounts: &Accounts) {
+        self.recovered += recovered;
+        let lost = self.skipped as i64 - self.recovered;
         self.lost = self.lost.max(lost.max(0) as u64);
         let first = |name: &str| self.names.iter().any(|[first, _]| *first == name);
         if !self.names.is_empty() {

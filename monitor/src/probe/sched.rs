@@ -143,7 +143,7 @@ impl Probe for Sched {
     }
 
     fn skipped(&self, programs: &[(&str, ProgramStats)]) -> u64 {
-        // Each makes good what the other misses. What both miss has no storage, and that is counted.
+        // Each recovers what the other misses. What both miss has no storage, and that is counted.
         let pair = ["task_newtask", "sched_process_fork"];
         pairs::misses(programs.iter().cloned(), |name| !pair.contains(&name))
     }

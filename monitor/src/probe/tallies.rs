@@ -36,8 +36,8 @@ pub(super) trait Decode<V, H>: Send {
     /// Calls `sink` with every sample of a snapshot.
     fn decode(&mut self, taken: &[(ProcessKey, V)], host: &H, sink: &mut dyn FnMut(Sample<'_>));
 
-    /// Events that second programs at the same tracepoints made good.
-    fn made_good(_host: &H) -> i64 {
+    /// Events that second programs at the same tracepoints recovered.
+    fn recovered(_host: &H) -> i64 {
         0
     }
 
@@ -110,7 +110,7 @@ impl<V: Pod + Send, H: Pod + Send, D: Decode<V, H>> Probe for Tallies<V, H, D> {
         let ended = self.banks.ended();
         self.processes.drain(ended, &mut self.taken)?;
         self.taken_host = self.host.drain(ended.into())?;
-        self.pairs.tick(D::made_good(&self.taken_host), &self.object.accounts);
+        self.pairs.tick(D::recovered(&self.taken_host), &self.object.accounts);
         Ok(())
     }
 

@@ -64,9 +64,9 @@ impl Decode<Counts, Losses> for Decoder {
         self.ledger.decode(lost, sink);
     }
 
-    fn made_good(lost: &Losses) -> i64 {
-        let made_good: &[u64; PAIRS] = lost.last_chunk().expect("they are behind the reasons");
-        made_good.iter().fold(0, |sum: i64, &count| sum.wrapping_add(count.cast_signed()))
+    fn recovered(lost: &Losses) -> i64 {
+        let recovered: &[u64; PAIRS] = lost.last_chunk().expect("they are behind the reasons");
+        recovered.iter().fold(0, |sum: i64, &count| sum.wrapping_add(count.cast_signed()))
     }
 }
 
