@@ -29,7 +29,8 @@ const INIT: &str = include_str!("vm/init.sh");
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Series of kernels, each with the newest of Debian's packages; `6.12-rt` is one with PREEMPT_RT
+    /// Series of kernels, each with the newest of Debian's packages; `6.12-rt` is one with PREEMPT_RT,
+    /// `6.12-lockdown` one that keeps its memory confidential
     /// [default: all that are supported]
     #[arg(long = "kernel", value_name = "SERIES", num_args = 1..)]
     kernels: Vec<String>,
@@ -58,13 +59,18 @@ struct Limits {
 }
 
 /// The ones that are known. What works elsewhere is not tried there.
-const LIMITED: [Limits; 3] = [
+const LIMITED: [Limits; 4] = [
     Limits { series: "5.10", lines: 1, says: "does not support task storage for BPF programs" },
     Limits { series: "6.1-rt", lines: usize::MAX, says: "sched programs need task storage, which" },
     Limits {
         series: "6.12-rt",
         lines: usize::MAX,
         says: "tcp programs need socket storage, which",
+    },
+    Limits {
+        series: "6.12-lockdown",
+        lines: usize::MAX,
+        says: "kernel lockdown (confidentiality)",
     },
 ];
 
@@ -90,7 +96,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             emulator: &emulator,
             kernel: &kernel.image,
             initramfs: &initramfs,
-            arguments: if limits.is_some() { "monitor.limited" } else { "" },
+            arguments: match limits {
+                Some(_) if series.ends_with("-lockdown") => {
+                    "monitor.limited lockdown=confidentiality"
+                }
+                Some(_) => "monitor.limited",
+                None => "",
+            },
             folder: folder().join(&kernel.name),
         };
         let result = machine.run(Duration::from_secs(args.timeout)).and_then(|transcript| {

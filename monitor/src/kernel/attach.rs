@@ -242,8 +242,15 @@ fn refusal(error: &ProgramError, target: Target) -> HookState {
             let log = verifier_log.to_string();
             let lines: Vec<_> = log.lines().filter(|line| !line.is_empty()).collect();
             let tail = &lines[lines.len().saturating_sub(VERIFIER_LINES)..];
+            let reason = if is_locked_down(&lines) {
+                "kernel lockdown (confidentiality) forbids programs that read kernel memory; boot \
+                 without lockdown=confidentiality"
+                    .to_owned()
+            } else {
+                format!("the kernel refused the program: {io_error}")
+            };
             HookState::Failed {
-                reason: format!("the kernel refused the program: {io_error}"),
+                reason,
                 verifier: tail.iter().map(|&line| line.to_owned()).collect(),
             }
         }
@@ -265,5 +272,29 @@ fn without_trampolines(error: &ProgramError) -> Option<String> {
             Some(format!("error {ENOTSUPP}, no direct calls of trampolines"))
         }
         _ => None,
+    }
+}
+
+/// Whether the verifier knows no such helper as every program for tracing has, but under lockdown.
+fn is_locked_down(verifier: &[&str]) -> bool {
+    const REFUSALS: [&str; 2] =
+        ["unknown func bpf_probe_read_kernel", "cannot use helper bpf_probe_read_kernel"];
+    verifier.iter().any(|line| REFUSALS.iter().any(|refusal| line.contains(refusal)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_locked_down;
+
+    #[test]
+    fn lockdown_is_told_from_other_refusals() {
+        for line in [
+            "unknown func bpf_probe_read_kernel#113",
+            "program of this type cannot use helper bpf_probe_read_kernel_str#115",
+        ] {
+            assert!(is_locked_down(&["; a line of the source", line, "processed 9 insns"]));
+        }
+        assert!(!is_locked_down(&["unknown func bpf_get_func_ret#184"]));
+        assert!(!is_locked_down(&["7: (85) call bpf_probe_read_kernel#113", "R1 is not valid"]));
     }
 }

@@ -57,7 +57,7 @@ pub(crate) fn kernel(suites: &mut Suites, series: &str, arch: Arch) -> Result<Ke
 fn pattern(series: &str, arch: Arch) -> Result<String> {
     let (numbers, flavour) = match series.strip_suffix("-rt") {
         Some(numbers) => (numbers, "rt"),
-        None => (series, "cloud"),
+        None => (series.trim_end_matches("-lockdown"), "cloud"),
     };
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
     ensure!(
