@@ -110,7 +110,8 @@ pub static AGENT_LOST: MetricDesc = MetricDesc {
 /// Self-audit.
 pub static AGENT_AUDIT_RATIO: MetricDesc = MetricDesc {
     name: "monitor.agent.audit.ratio",
-    unit: "1",
+    // Of unit 1 it would be called `ratio_ratio` in Prometheus.
+    unit: "{ratio}",
     kind: Kind::Gauge,
     attributes: &["monitor.probe", "monitor.audit.counter", "system.device"],
     help: "Growth of a count over the growth of the kernel's own counter, in the last audit round",

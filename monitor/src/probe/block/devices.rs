@@ -83,6 +83,7 @@ mod tests {
         link("259:3", "../../devices/pci0000:00/nvme/nvme0/nvme0n1");
         link("104:0", "../../devices/pci0000:00/cciss0/block/cciss!c0d0");
         let mut devices = Devices::new(&sys);
+        devices.disks = sys.join("diskstats");
         assert_eq!(devices.name(device(259, 3)), "nvme0n1");
         assert_eq!(devices.name(device(104, 0)), "cciss/c0d0");
         assert_eq!(devices.name(device(7, 9)), "7:9");
@@ -91,7 +92,6 @@ mod tests {
         link("259:3", "../../devices/pci0000:00/nvme/nvme1/nvme1n1");
         assert_eq!(devices.name(device(259, 3)), "nvme1n1");
         // Hidden ones are only listed.
-        devices.disks = sys.join("diskstats");
         let list = "  11  0 sr0 1\n 259  4 nvme1c0n2 5 6\n 259 44 nvme3n1 7\n 252  7 dm-7 8\n";
         fs::write(&devices.disks, list).unwrap();
         assert_eq!(devices.name(device(259, 4)), "nvme1n2");
