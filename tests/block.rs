@@ -65,8 +65,7 @@ impl BlockCounts {
         }
     }
 
-    /// Adds another's.
-    pub fn merge(&mut self, other: &Self) {
+    fn merge(&mut self, other: &Self) {
         self.operations += other.operations;
         self.bytes += other.bytes;
         self.errors += other.errors;
@@ -224,9 +223,10 @@ pub fn trace_requests(device: &Loop) -> Tracing {
     Tracing(Counting::start(&REQUESTS_SCRIPT.replace("DEVICE", &number.to_string())))
 }
 
-/// A request is made once, may be issued several times, of which the last counts, and ends once.
+/// A request is made once, may be issued several times, of which the last counts, and ends once. What
+/// only flushes has no place of its own on the device.
 const REQUESTS_SCRIPT: &str = "
-tracepoint:block:block_io_start /args->dev == DEVICE/ {
+tracepoint:block:block_io_start /args->dev == DEVICE && args->nr_sector/ {
   @start[args->sector] = nsecs;
   @who[args->sector] = pid;
 }
