@@ -6,6 +6,7 @@
 #![no_std]
 
 pub mod block;
+pub mod cgroup;
 pub mod event;
 pub mod faults;
 pub mod hist;

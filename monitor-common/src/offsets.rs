@@ -417,3 +417,25 @@ offsets! {
         iov: u64, "msghdr.msg_iter.__iov" | "msghdr.msg_iter.iov";
     }
 }
+
+offsets! {
+    /// Offsets for what is read of a cgroup beyond [`TaskOffsets`].
+    CgroupOffsets for "CGROUP_OFFSETS" {
+        /// The hierarchy it is in.
+        root: Pointer, "cgroup.root";
+        /// The controllers of a hierarchy, one bit each.
+        subsys_mask: u32, "cgroup_root.subsys_mask";
+        /// The number of a hierarchy, 0 for version 2.
+        hierarchy_id: u32, "cgroup_root.hierarchy_id";
+        /// Its array of per-controller states.
+        subsys: [Pointer; 1], "cgroup.subsys";
+        /// The state of the CPU controller, in what the scheduler keeps of a cgroup.
+        task_group_css: Position, "task_group.css" | "-";
+        /// Periods of the quota, in kernels that have quotas.
+        nr_periods: u32, "task_group.cfs_bandwidth.nr_periods" | "-";
+        /// Throttled periods.
+        nr_throttled: u32, "task_group.cfs_bandwidth.nr_throttled" | "-";
+        /// Throttled nanoseconds.
+        throttled_time: u64, "task_group.cfs_bandwidth.throttled_time" | "-";
+    }
+}

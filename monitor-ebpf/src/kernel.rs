@@ -1,6 +1,7 @@
 //! Access to the kernel's structures: the one place where kernel pointers are dereferenced.
 
 pub mod call;
+mod cgroup;
 mod iter;
 mod memory;
 mod message;
@@ -10,6 +11,7 @@ mod sock;
 mod task;
 mod thread;
 
+pub use cgroup::{Cgroup, read_path};
 pub use iter::{FileIter, TaskIter};
 pub use memory::{CgroupDirectory, Memory};
 pub use message::Message;

@@ -133,6 +133,20 @@ impl Attributor {
         known.group
     }
 
+    /// Looks all cgroups up.
+    pub fn search(&mut self) {
+        if let Some(cgroups) = &mut self.cgroups {
+            cgroups.search();
+        }
+    }
+
+    /// Takes a cgroup's id and path, as they are reported when it is created.
+    pub fn created(&mut self, id: u64, path: &str) {
+        if let Some(cgroups) = &mut self.cgroups {
+            cgroups.remember(id, path);
+        }
+    }
+
     /// Lookups of a process's place that found no such cgroup.
     pub fn unresolved(&self) -> u64 {
         self.unresolved

@@ -80,6 +80,7 @@ const BY_PROBE: &[(&str, &[&MetricDesc])] = &[
     ("process", PROCESS_ALL),
     ("memory", MEMORY_ALL),
     ("faults", FAULTS_ALL),
+    ("cgroup", CGROUP_PROBE_ALL),
 ];
 
 /// All metrics, in the order of the documentation.

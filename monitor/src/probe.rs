@@ -7,6 +7,7 @@
 mod banked;
 mod banks;
 mod block;
+mod cgroup;
 mod events;
 mod faults;
 mod ledger;
@@ -34,14 +35,14 @@ use crate::{
         loader::{Kernel, LoadError, Object},
         stats::{Accounts, ProgramStats},
     },
-    sample::Sample,
+    sample::{CgroupChange, Sample},
 };
 
 pub use crate::kernel::grace::wait_for_programs;
 
 /// The table of probes. Configuration keys, reports and status derive from it.
 pub static PROBES: &[ProbeDesc] =
-    &[sched::DESC, block::DESC, tcp::DESC, process::DESC, memory::DESC, faults::DESC];
+    &[sched::DESC, block::DESC, tcp::DESC, process::DESC, memory::DESC, faults::DESC, cgroup::DESC];
 
 /// What a probe is, before it is loaded.
 pub struct ProbeDesc {
@@ -97,6 +98,9 @@ pub trait Probe: Send {
     fn absent(&self) -> Option<String> {
         None
     }
+
+    /// Decodes which cgroups were created and removed until the last snapshot, in that order.
+    fn cgroups(&self, _sink: &mut dyn FnMut(CgroupChange<'_>)) {}
 
     /// How full maps are that can be full, from the last snapshot.
     fn entries(&self) -> Vec<MapEntries>;

@@ -82,6 +82,30 @@ impl Process {
     }
 }
 
+/// A cgroup that was created or removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CgroupChange<'a> {
+    /// Its id: the inode number of its directory.
+    pub id: u64,
+    /// Its path from the root of its hierarchy.
+    pub path: &'a str,
+    /// Which of the two.
+    pub what: CgroupEvent,
+}
+
+/// What became of a cgroup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CgroupEvent {
+    /// It was created.
+    Created,
+    /// It was removed.
+    Removed {
+        /// The last periods, throttled periods and throttled nanoseconds of its CPU quota, if its
+        /// controller was on.
+        throttling: Option<[u64; 3]>,
+    },
+}
+
 /// A measured value.
 #[derive(Clone, Debug)]
 pub enum Value<'a> {

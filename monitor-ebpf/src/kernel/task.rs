@@ -49,7 +49,13 @@ pub(super) fn constant<T: Copy>(value: &'static T) -> T {
 /// Whether the version 2 hierarchy of cgroups says where a task belongs.
 #[inline(always)]
 pub(super) fn is_hierarchy_2() -> bool {
-    constant(&CGROUP_SUBSYS) == ABSENT
+    own_subsys() == ABSENT
+}
+
+/// The controller whose version 1 hierarchy says where a task belongs; [`ABSENT`] where version 2 does.
+#[inline(always)]
+pub(super) fn own_subsys() -> u32 {
+    constant(&CGROUP_SUBSYS)
 }
 
 /// The lower half of an address, to calculate with: the verifier takes the whole for a pointer, which
@@ -71,6 +77,13 @@ pub(super) unsafe fn member<T: Copy>(base: *const c_void, offset: Offset<T>) -> 
     // SAFETY: as above. Volatile keeps the compiler from splitting or merging loads, which the
     // verifier would take for other members.
     unsafe { ptr::read_volatile(base.byte_add(offset.bytes()).cast()) }
+}
+
+/// The directory of a cgroup.
+#[inline(always)]
+pub(super) fn directory_of(cgroup: *const c_void) -> *const c_void {
+    // SAFETY: the verifier knows the pointer's type; a null reads as 0.
+    unsafe { member(cgroup, offset!(kn)) }
 }
 
 /// The id of the cgroup whose directory this is.
@@ -153,7 +166,7 @@ impl Task {
     /// Id of its cgroup, in the hierarchy that userspace chose.
     #[inline(always)]
     pub fn cgroup_id(self) -> u64 {
-        directory_id(self.cgroup_directory(constant(&CGROUP_SUBSYS)))
+        directory_id(self.cgroup_directory(own_subsys()))
     }
 
     /// The directory of its cgroup, in the hierarchy of a controller or, for [`ABSENT`], in that of
@@ -163,15 +176,15 @@ impl Task {
         let css_set = self.read(offset!(cgroups));
         // SAFETY: each pointer is loaded from the member that holds it, so the verifier knows its
         // type; a null on the way reads as 0.
-        unsafe {
-            let cgroup = if subsys == ABSENT {
+        let cgroup: *const c_void = unsafe {
+            if subsys == ABSENT {
                 member(css_set, offset!(dfl_cgrp))
             } else {
                 let css = member(css_set, offset!(subsys).element(subsys as usize));
                 member(css, offset!(css_cgroup))
-            };
-            member(cgroup, offset!(kn))
-        }
+            }
+        };
+        directory_of(cgroup)
     }
 
     #[inline(always)]

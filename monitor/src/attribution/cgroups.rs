@@ -1,8 +1,9 @@
 //! From the id of a cgroup to the place it is.
 //!
 //! The id is the inode number of the cgroup's directory. The kernel has no call that goes from one
-//! to the other, so a process of the cgroup is asked first, by its `/proc/<pid>/cgroup`; when it is
-//! gone already, the hierarchy is searched.
+//! to the other. All cgroups are looked up once at start, and each later one is remembered when the
+//! `cgroup` probe reports its creation. Where that fails, a process of the cgroup is asked, by its
+//! `/proc/<pid>/cgroup`; when it is gone already, the hierarchy is searched.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -21,6 +22,9 @@ const CAPACITY: usize = 16_384;
 const SEARCH_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a cgroup that no search found is taken to be gone.
 const MISSING_FOR: Duration = Duration::from_secs(60);
+
+/// No cgroup has this id.
+const NO_CGROUP: u64 = 0;
 
 /// What is known of a cgroup.
 #[derive(Clone, Debug)]
@@ -80,10 +84,15 @@ impl Cgroups {
         if !self.pace.is_due() {
             return Lookup::Missing(self.pace.next());
         }
-        match self.search(id) {
+        match self.search_for(id) {
             Some(place) => Lookup::Found(place),
             None => Lookup::Missing(asked + MISSING_FOR),
         }
+    }
+
+    /// Visits the whole hierarchy and remembers all of it.
+    pub(super) fn search(&mut self) {
+        self.search_for(NO_CGROUP);
     }
 
     fn searched_since(&self, time: Instant) -> bool {
@@ -105,7 +114,7 @@ impl Cgroups {
 
     /// Visits the whole hierarchy and remembers all of it, so that one search does for all that is
     /// asked for. Returns what was wanted.
-    fn search(&mut self, wanted: u64) -> Option<Arc<Place>> {
+    fn search_for(&mut self, wanted: u64) -> Option<Arc<Place>> {
         let started = Instant::now();
         let mut found = None;
         let mount = self.mount.clone();
@@ -130,7 +139,12 @@ impl Cgroups {
     }
 
     fn learn(&mut self, id: u64, below: &str) -> Arc<Place> {
-        let place = Arc::new(Place::from_path(&self.mount.full_path(below)));
+        self.remember(id, &self.mount.full_path(below))
+    }
+
+    /// Remembers that the cgroup `id` is at `path`, from the root of the hierarchy.
+    pub(super) fn remember(&mut self, id: u64, path: &str) -> Arc<Place> {
+        let place = Arc::new(Place::from_path(path));
         self.known.insert(id, Known::Place(place.clone()));
         place
     }

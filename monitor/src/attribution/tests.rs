@@ -138,6 +138,21 @@ fn an_unknown_cgroup_is_counted_and_tried_again() {
 }
 
 #[test]
+fn a_cgroup_whose_creation_was_reported_needs_no_directory() {
+    let host = Host::new("created");
+    let mut attributor = host.attributor(GroupBy::default());
+    attributor.search();
+    attributor.created(77, "/system.slice/run-1.service");
+    let group = attributor.group(&process(b"short", 77));
+    assert_eq!(group.systemd_unit.as_deref(), Some("run-1.service"));
+    // What was there before the reports began is known by the search.
+    std::fs::remove_dir(host.scratch.path("sys/fs/cgroup/system.slice/web.service")).unwrap();
+    let group = attributor.group(&process(b"nginx", host.service));
+    assert_eq!(group.systemd_unit.as_deref(), Some("web.service"));
+    assert_eq!(attributor.unresolved(), 0);
+}
+
+#[test]
 fn without_a_hierarchy_there_are_only_commands() {
     let mut attributor = Attributor::new(GroupBy::default(), &HostPaths::default(), None);
     let group = attributor.group(&process(b"nginx", 1));

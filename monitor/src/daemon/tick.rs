@@ -30,7 +30,7 @@ use crate::{
     host::{self, Host, Problem},
     kernel::namespace,
     probe::{self, ProbeError},
-    sample::Owner,
+    sample::{CgroupEvent, Owner},
     view::{ProbeStatus, View},
 };
 
@@ -67,9 +67,12 @@ impl Ticker {
         or_problem(namespace::check(), &mut problems);
         let mount = or_problem(CgroupMount::detect(&paths), &mut problems);
         let probes = load_probes(config, mount.as_ref());
+        let mut attributor = Attributor::new(config.groups.by, &paths, mount.clone());
+        // Those that are created from now on are reported.
+        attributor.search();
         Self {
             probes,
-            attributor: Attributor::new(config.groups.by, &paths, mount.clone()),
+            attributor,
             aggregate: Aggregate::new(config.groups.top, now, host::booted(now)),
             cgroups: Cgroups::new(&paths, mount.as_ref()),
             host: or_problem(Host::new(&paths), &mut problems),
@@ -151,6 +154,13 @@ impl Ticker {
             tracing::warn!(
                 "the wall clock was set back to before the start of some series; all series restart at 0"
             );
+        }
+        for probe in self.probes.iter().filter_map(Loaded::probe) {
+            probe.cgroups(&mut |change| {
+                if change.what == CgroupEvent::Created {
+                    self.attributor.created(change.id, change.path);
+                }
+            });
         }
         for loaded in &mut self.probes {
             let Some(probe) = loaded.probe_mut() else { continue };

@@ -79,8 +79,8 @@ mod tests {
     use std::path::Path;
 
     use monitor_common::offsets::{
-        MemoryOffsets, MessageOffsets, ProcessOffsets, RequestOffsets, SockOffsets, TaskOffsets,
-        ThreadOffsets,
+        CgroupOffsets, MemoryOffsets, MessageOffsets, ProcessOffsets, RequestOffsets, SockOffsets,
+        TaskOffsets, ThreadOffsets,
     };
 
     use super::*;
@@ -101,6 +101,7 @@ mod tests {
             MemoryOffsets::TABLE,
             SockOffsets::TABLE,
             MessageOffsets::TABLE,
+            CgroupOffsets::TABLE,
         ] {
             let offsets = offsets(&types, &table).unwrap();
             assert_eq!(offsets.len(), table.members.len());

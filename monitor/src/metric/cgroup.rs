@@ -2,7 +2,10 @@
 
 use super::{Kind, MetricDesc};
 
-/// Every metric of this module.
+/// The metrics of the `cgroup` probe.
+pub(super) const CGROUP_PROBE_ALL: &[&MetricDesc] = &[&CGROUP_CREATIONS];
+
+/// The metrics that are read from files.
 pub(super) const CGROUP_ALL: &[&MetricDesc] = &[
     &CGROUP_CPU_PERIODS,
     &CGROUP_CPU_THROTTLED_PERIODS,
@@ -58,4 +61,14 @@ pub static CGROUP_PRESSURE_TIME: MetricDesc = MetricDesc {
     help: "Time in which at least one task (some) or all tasks that had work (full) of a container or \
            unit were stalled for want of the resource",
     source: "cpu.pressure, io.pressure and memory.pressure of the cgroup, version 2 only",
+};
+
+/// Cgroups created.
+pub static CGROUP_CREATIONS: MetricDesc = MetricDesc {
+    name: "monitor.cgroup.creations",
+    unit: "{cgroup}",
+    kind: Kind::Counter,
+    attributes: &[],
+    help: "Cgroups created on the host, in the hierarchy of containers and units",
+    source: "tp_btf/cgroup_mkdir",
 };

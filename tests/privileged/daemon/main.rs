@@ -15,6 +15,7 @@ mod otlp;
 mod pairs;
 mod reload;
 mod security;
+mod short;
 mod slow;
 mod stop;
 mod sums;

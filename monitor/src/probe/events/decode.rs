@@ -97,7 +97,7 @@ struct Counts([u32; 2]);
 monitor_common::pod!(Counts);
 
 /// The value that the bytes begin with; `None` when they are too few.
-fn read<T: Pod>(bytes: &[u8]) -> Option<T> {
+pub(in crate::probe) fn read<T: Pod>(bytes: &[u8]) -> Option<T> {
     if bytes.len() < size_of::<T>() {
         return None;
     }
