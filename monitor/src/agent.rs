@@ -4,9 +4,9 @@ use std::{collections::HashMap, time::Duration};
 
 use crate::{
     metric::{
-        AGENT_AUDIT_RATIO, AGENT_BPF_RECURSION_MISSES, AGENT_BPF_RUNS, AGENT_BPF_TIME, AGENT_LOST,
-        AGENT_MAP_CAPACITY, AGENT_MAP_ENTRIES, AGENT_MAP_SIZE, AGENT_PROBE_STATE,
-        AGENT_TICK_DURATION, MetricDesc,
+        AGENT_AUDIT_RATIO, AGENT_BPF_RECURSION_MISSES, AGENT_BPF_RUNS, AGENT_BPF_TIME,
+        AGENT_CGROUP_READING_AGE, AGENT_LOST, AGENT_MAP_CAPACITY, AGENT_MAP_ENTRIES,
+        AGENT_MAP_SIZE, AGENT_PROBE_STATE, AGENT_TICK_DURATION, MetricDesc,
     },
     probe::Probe,
     sample::{Attributes, Owner, Sample, Value},
@@ -24,6 +24,12 @@ impl Agent {
     pub fn tick(&mut self, duration: Duration, sink: &mut dyn FnMut(Sample<'_>)) {
         let none = Attributes::default();
         emit(&AGENT_TICK_DURATION, &none, Value::Gauge(duration.as_secs_f64()), sink);
+    }
+
+    /// How old what was read of cgroups is.
+    pub fn reading_age(&mut self, age: Duration, sink: &mut dyn FnMut(Sample<'_>)) {
+        let none = Attributes::default();
+        emit(&AGENT_CGROUP_READING_AGE, &none, Value::Gauge(age.as_secs_f64()), sink);
     }
 
     /// In what state a probe is.

@@ -6,7 +6,7 @@ mod decode;
 mod tests;
 mod watch;
 
-use std::{fs, sync::Arc};
+use std::{fs, sync::Arc, time::Duration};
 
 use self::watch::{File, Source, Watch};
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
         CGROUP_CPU_PERIODS, CGROUP_CPU_THROTTLED_PERIODS, CGROUP_CPU_THROTTLED_TIME,
         CGROUP_PRESSURE_TIME, MetricDesc,
     },
-    sample::Attributes,
+    sample::{Attributes, CgroupChange, CgroupEvent},
 };
 
 /// Takes by how much a counter of a container or unit has gone up.
@@ -27,6 +27,8 @@ pub struct Cgroups {
     places: Places,
     /// One for each hierarchy.
     watches: Vec<Watch>,
+    /// The hierarchy whose changes are reported.
+    reported: Option<CgroupMount>,
     /// What this host does not have, in sentences.
     absent: Vec<String>,
 }
@@ -35,8 +37,12 @@ impl Cgroups {
     /// Everything that can be read on the host that is seen at `paths`. `mount` is where its containers
     /// and units are.
     pub fn new(paths: &HostPaths, mount: Option<&CgroupMount>) -> Self {
-        let mut cgroups =
-            Self { places: Places::new(paths), watches: Vec::new(), absent: Vec::new() };
+        let mut cgroups = Self {
+            places: Places::new(paths),
+            watches: Vec::new(),
+            reported: mount.cloned(),
+            absent: Vec::new(),
+        };
         let sources = [(THROTTLING, throttling(mount)), (PRESSURE, pressure(paths))];
         for (what, source) in sources {
             match source {
@@ -59,6 +65,20 @@ impl Cgroups {
         for watch in &mut self.watches {
             watch.collect(&mut self.places, sink);
         }
+    }
+
+    /// Takes the report that a cgroup was created or removed, and tells what one that was removed counted
+    /// after it was last read.
+    pub fn changed(&mut self, change: &CgroupChange<'_>, sink: &mut Sink<'_>) {
+        let reported = self.reported.as_ref();
+        for watch in self.watches.iter_mut().filter(|watch| Some(watch.mount()) == reported) {
+            watch.changed(change, &mut self.places, sink);
+        }
+    }
+
+    /// How old the oldest reading is.
+    pub fn age(&self) -> Option<Duration> {
+        self.watches.iter().filter_map(Watch::age).max()
     }
 
     /// What is not measured as this host has nothing of the kind, in sentences.
@@ -89,6 +109,10 @@ fn throttling(mount: Option<&CgroupMount>) -> Result<Files, String> {
     let file = File {
         name: "cpu.stat",
         decode: decode::throttling,
+        at_end: |event| match event {
+            CgroupEvent::Removed { throttling } => *throttling,
+            CgroupEvent::Created => None,
+        },
         counters: metrics.map(|metric| (metric, Attributes::default())).into(),
     };
     Ok((mount.clone(), vec![file]))
@@ -110,7 +134,7 @@ fn pressure(paths: &HostPaths) -> Result<Files, String> {
             ])
         };
         let counters = ["some", "full"].map(|kind| (&CGROUP_PRESSURE_TIME, attributes(kind)));
-        File { name, decode: decode::pressure, counters: counters.into() }
+        File { name, decode: decode::pressure, at_end: |_| None, counters: counters.into() }
     };
     let files = [("cpu.pressure", "cpu"), ("io.pressure", "io"), ("memory.pressure", "memory")];
     Ok((mount, files.map(|(name, resource)| file(name, resource)).into()))

@@ -3,20 +3,26 @@
 
 use std::time::{Duration, Instant};
 
-/// How many times as long as it took is waited before it is done again.
+/// How many times the CPU time that it took is waited before it is done again.
 const SHARE: u32 = 100;
 
 /// When to do some work.
 #[derive(Debug)]
 pub struct Pace {
     interval: Duration,
+    longest: Duration,
     next: Instant,
 }
 
 impl Pace {
     /// Work that is due now, and then no sooner than `interval` after it was last done.
     pub fn new(interval: Duration) -> Self {
-        Self { interval, next: Instant::now() }
+        Self::with_limit(interval, Duration::MAX)
+    }
+
+    /// The same for work that is due after `longest` whatever it costs, as its results grow old.
+    pub fn with_limit(interval: Duration, longest: Duration) -> Self {
+        Self { interval, longest, next: Instant::now() }
     }
 
     /// Whether it may be done now.
@@ -29,10 +35,35 @@ impl Pace {
         self.next
     }
 
-    /// Notes that it was done from `began` until now.
-    pub fn done(&mut self, began: Instant) {
-        let now = Instant::now();
-        self.next = now + self.interval.max((now - began) * SHARE);
+    /// Notes that it was done by this thread from `began` until now. Time in which the thread waited
+    /// for a CPU is no cost.
+    pub fn done(&mut self, began: CpuTime) {
+        let wait = (began.elapsed() * SHARE).min(self.longest);
+        self.next = Instant::now() + wait.max(self.interval);
+    }
+}
+
+/// A reading of the calling thread's CPU time.
+#[derive(Clone, Copy, Debug)]
+pub struct CpuTime(Duration);
+
+impl CpuTime {
+    /// What the calling thread has used so far.
+    pub fn now() -> Self {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        #[expect(unsafe_code, reason = "the standard library has no clock for CPU time")]
+        // SAFETY: the call writes to the structure alone.
+        unsafe {
+            // It fails for clocks that do not exist.
+            libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time);
+        }
+        let [seconds, ns] = [time.tv_sec, time.tv_nsec].map(|it| u64::try_from(it).unwrap_or(0));
+        Self(Duration::from_secs(seconds) + Duration::from_nanos(ns))
+    }
+
+    /// What it has used since.
+    fn elapsed(self) -> Duration {
+        Self::now().0.saturating_sub(self.0)
     }
 }
 
@@ -40,17 +71,44 @@ impl Pace {
 mod tests {
     use super::*;
 
+    const INTERVAL: Duration = Duration::from_millis(1);
+
+    /// Keeps a CPU busy.
+    fn burn(time: Duration) {
+        let began = CpuTime::now();
+        while began.elapsed() < time {}
+    }
+
     #[test]
     fn work_that_takes_long_is_done_seldom() {
-        let interval = Duration::from_secs(1);
-        let mut pace = Pace::new(interval);
+        let mut pace = Pace::new(INTERVAL);
         assert!(pace.is_due());
-        let began = Instant::now();
+        let began = CpuTime::now();
+        burn(Duration::from_millis(30));
+        let ended = Instant::now();
         pace.done(began);
         assert!(!pace.is_due());
-        let wait = pace.next() - began;
-        assert!(wait >= interval && wait < interval * 2, "{wait:?} after a moment");
-        pace.done(Instant::now() - Duration::from_secs(3));
-        assert!(pace.next() - began >= Duration::from_secs(300));
+        assert!(pace.next() - ended >= Duration::from_secs(3));
+    }
+
+    #[test]
+    fn waiting_is_no_work() {
+        let mut pace = Pace::new(INTERVAL);
+        let began = CpuTime::now();
+        std::thread::sleep(Duration::from_millis(100));
+        let ended = Instant::now();
+        pace.done(began);
+        let wait = pace.next() - ended;
+        assert!(wait < Duration::from_secs(5), "{wait:?}");
+    }
+
+    #[test]
+    fn results_never_grow_older_than_the_limit() {
+        let longest = Duration::from_millis(20);
+        let mut pace = Pace::with_limit(INTERVAL, longest);
+        let began = CpuTime::now();
+        burn(Duration::from_millis(30));
+        pace.done(began);
+        assert!(pace.next() <= Instant::now() + longest);
     }
 }

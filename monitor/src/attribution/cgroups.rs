@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use super::cache::Cache;
 use super::hierarchy::{CgroupMount, SEARCH_LIMIT};
 use super::place::Place;
-use crate::pace::Pace;
+use crate::pace::{CpuTime, Pace};
 
 /// How many cgroups are remembered.
 const CAPACITY: usize = 16_384;
@@ -115,7 +115,7 @@ impl Cgroups {
     /// Visits the whole hierarchy and remembers all of it, so that one search does for all that is
     /// asked for. Returns what was wanted.
     fn search_for(&mut self, wanted: u64) -> Option<Arc<Place>> {
-        let started = Instant::now();
+        let began = CpuTime::now();
         let mut found = None;
         let mount = self.mount.clone();
         // What it does not come to stays unresolved, and is counted as such.
@@ -126,7 +126,7 @@ impl Cgroups {
             self.learn_if_new(id, below);
         });
         self.searched = Some(Instant::now());
-        self.pace.done(started);
+        self.pace.done(began);
         // Where there are more cgroups than can be remembered, the search has forgotten its own first
         // finds by now.
         found.map(|below| self.learn(wanted, &below))

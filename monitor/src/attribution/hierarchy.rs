@@ -131,7 +131,7 @@ impl CgroupMount {
 
     /// Where `path`, which is relative to our cgroup namespace, is below the mounted directory.
     /// `None` when it is not, or when the names between are not known.
-    pub(super) fn below<'a>(&self, path: &'a str) -> Option<&'a str> {
+    pub fn below<'a>(&self, path: &'a str) -> Option<&'a str> {
         let rest = path.strip_prefix(&self.root)?;
         let below = rest.strip_prefix('/').or_else(|| rest.is_empty().then_some(""))?;
         (below != ".." && !below.starts_with("../")).then_some(below)

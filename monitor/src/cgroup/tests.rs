@@ -7,10 +7,26 @@ use crate::{attribution::SEARCH_LIMIT, host::scratch::Scratch, pace::Pace};
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
+/// By group, metric and attributes.
+type Counted = HashMap<(String, &'static str, String), u64>;
+
 struct Tree {
     scratch: Scratch,
     cgroups: Cgroups,
-    counted: HashMap<(String, &'static str, String), u64>,
+    counted: Counted,
+}
+
+/// Adds up what it is told.
+fn count(
+    counted: &mut Counted,
+) -> impl FnMut(&Arc<Group>, &'static MetricDesc, &Attributes, u64) + '_ {
+    |group, metric, attributes, increase| {
+        let group = group.attributes();
+        let join = |attributes: &Attributes| {
+            attributes.iter().map(|(_, value)| value).collect::<Vec<_>>().join(" ")
+        };
+        *counted.entry((join(&group), metric.name, join(attributes))).or_default() += increase;
+    }
 }
 
 impl Tree {
@@ -41,14 +57,20 @@ impl Tree {
             watch.search = Pace::new(Duration::ZERO);
             watch.read = Pace::new(Duration::ZERO);
         }
-        let counted = &mut self.counted;
-        self.cgroups.collect(&mut |group, metric, attributes, increase| {
-            let group = group.attributes();
-            let join = |attributes: &Attributes| {
-                attributes.iter().map(|(_, value)| value).collect::<Vec<_>>().join(" ")
-            };
-            *counted.entry((join(&group), metric.name, join(attributes))).or_default() += increase;
-        });
+        self.cgroups.collect(&mut count(&mut self.counted));
+    }
+
+    /// Reports a change of the cgroup with this directory.
+    fn change(&mut self, id: u64, path: &str, what: CgroupEvent) {
+        let change = CgroupChange { id, path, what };
+        self.cgroups.changed(&change, &mut count(&mut self.counted));
+    }
+
+    /// Removes a cgroup that throttled for so many microseconds in all, and reports it.
+    fn remove(&mut self, path: &str, id: u64, us: u64) {
+        let _ = fs::remove_dir_all(self.scratch.path(&format!("cgroup{path}")));
+        let throttling = Some([1, 1, us * 1000]);
+        self.change(id, path, CgroupEvent::Removed { throttling });
     }
 
     fn lost(&self, reason: &str) -> u64 {
@@ -85,17 +107,14 @@ fn a_unit_that_is_restarted_goes_on_counting() {
     tree.stat("system.slice/web.service", [3, 3, 30]);
     tree.collect();
     // Both exist at a time, so they cannot have the same inode number.
-    let [path, aside] =
-        ["web.service", "aside"].map(|it| tree.scratch.path(&format!("cgroup/{it}")));
-    fs::create_dir_all(&path).unwrap();
     let web = tree.scratch.path("cgroup/system.slice/web.service");
-    fs::rename(&web, &aside).unwrap();
+    fs::rename(&web, tree.scratch.path("aside")).unwrap();
     tree.stat("system.slice/web.service", [5, 5, 50]);
     tree.collect();
     assert_eq!(tree.throttled("web.service"), Some(80_000));
     fs::remove_dir_all(&web).unwrap();
     tree.collect();
-    assert!(tree.cgroups.watches[0].watched.keys().all(|path| path == "web.service"));
+    assert!(tree.cgroups.watches[0].watched.is_empty());
     assert_eq!(tree.throttled("web.service"), Some(80_000));
 }
 
@@ -109,6 +128,67 @@ fn a_controller_that_is_turned_off_and_on_goes_on_counting() {
         tree.collect();
         assert_eq!(tree.throttled("web.service"), Some(counted));
     }
+}
+
+#[test]
+fn what_a_unit_counts_after_its_last_reading_is_reported_at_its_end() {
+    let mut tree = Tree::new("end", false);
+    tree.stat("web.service", [1, 1, 10]);
+    let id = tree.scratch.directory("cgroup/web.service");
+    tree.collect();
+    tree.stat("web.service", [1, 1, 30]);
+    tree.collect();
+    tree.remove("/web.service", id, 45);
+    assert_eq!(tree.throttled("web.service"), Some(35_000));
+    // A search may find that it is gone before its end is reported.
+    tree.stat("db.service", [1, 1, 10]);
+    let id = tree.scratch.directory("cgroup/db.service");
+    tree.collect();
+    fs::remove_dir_all(tree.scratch.path("cgroup/db.service")).unwrap();
+    tree.collect();
+    tree.remove("/db.service", id, 12);
+    assert_eq!(tree.throttled("db.service"), Some(12_000));
+    assert!(tree.cgroups.watches[0].watched.is_empty());
+}
+
+#[test]
+fn a_unit_that_was_never_read_counts_in_full_at_its_end() {
+    let mut tree = Tree::new("short", false);
+    tree.change(77, "/run-1.service", CgroupEvent::Created);
+    tree.change(78, "/a.slice", CgroupEvent::Created);
+    tree.remove("/run-1.service", 77, 5);
+    tree.change(78, "/a.slice", CgroupEvent::Removed { throttling: Some([1, 1, 1]) });
+    assert_eq!(tree.throttled("run-1.service"), Some(5000));
+    assert_eq!(tree.counted.len(), 3, "{:?}", tree.counted);
+}
+
+#[test]
+fn a_unit_made_again_between_two_ticks_is_not_mixed_up_with_the_one_before() {
+    let mut tree = Tree::new("again", false);
+    tree.stat("web.service", [1, 1, 10]);
+    let first = tree.scratch.directory("cgroup/web.service");
+    tree.collect();
+    fs::rename(tree.scratch.path("cgroup/web.service"), tree.scratch.path("aside")).unwrap();
+    tree.stat("web.service", [1, 1, 1000]);
+    // Is read before its predecessor's end is reported.
+    tree.cgroups.watches[0].read = Pace::new(Duration::ZERO);
+    tree.cgroups.collect(&mut count(&mut tree.counted));
+    tree.change(first, "/web.service", CgroupEvent::Removed { throttling: Some([1, 1, 15_000]) });
+    assert_eq!(tree.throttled("web.service"), Some(5000));
+    tree.collect();
+    assert_eq!(tree.throttled("web.service"), Some(1_005_000));
+}
+
+#[test]
+fn a_created_unit_is_read_before_the_next_search() {
+    let mut tree = Tree::new("created", false);
+    tree.collect();
+    tree.stat("web.service", [1, 1, 7]);
+    let id = tree.scratch.directory("cgroup/web.service");
+    tree.change(id, "/web.service", CgroupEvent::Created);
+    tree.cgroups.watches[0].read = Pace::new(Duration::ZERO);
+    tree.cgroups.collect(&mut count(&mut tree.counted));
+    assert_eq!(tree.throttled("web.service"), Some(7000));
 }
 
 #[test]

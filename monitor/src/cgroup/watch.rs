@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     fs,
-    io::{self, Read},
+    io::Read,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -14,14 +14,16 @@ use super::{Sink, decode::Values};
 use crate::{
     attribution::{CgroupMount, Group, Places, SEARCH_LIMIT},
     metric::MetricDesc,
-    pace::Pace,
-    sample::Attributes,
+    pace::{CpuTime, Pace},
+    sample::{Attributes, CgroupChange, CgroupEvent},
 };
 
 /// The least time between two readings, and between two searches for containers and units: a little
 /// less than whole seconds, as a tick that comes a moment early must not have to wait for the next.
 const READ_INTERVAL: Duration = Duration::from_millis(900);
 const SEARCH_INTERVAL: Duration = Duration::from_millis(4500);
+/// The most time between two readings, whatever they cost.
+const READ_LONGEST: Duration = Duration::from_secs(15);
 
 /// How many cgroups of containers and units are read.
 const READ_LIMIT: usize = 2048;
@@ -30,12 +32,16 @@ const READ_LIMIT: usize = 2048;
 pub(super) struct Watch {
     mount: CgroupMount,
     sources: Vec<Source>,
-    /// By their path below the mount.
-    pub(super) watched: HashMap<String, Watched>,
+    /// By the id of the cgroup.
+    pub(super) watched: HashMap<u64, Watched>,
+    /// Those that the last search did not find any more. The report of their end may be under way.
+    gone: HashMap<u64, Watched>,
     pub(super) read_limit: usize,
     pub(super) search_limit: usize,
     pub(super) search: Pace,
     pub(super) read: Pace,
+    /// When the last reading began.
+    last_read: Option<Instant>,
     /// Whether there was a search.
     searched: bool,
     /// Whether all that were there at the last search are watched: one that comes after is new.
@@ -61,6 +67,8 @@ pub(super) struct Source {
 pub(super) struct File {
     pub(super) name: &'static str,
     pub(super) decode: fn(&str) -> Option<Values>,
+    /// The values at the end of a cgroup, if they are reported.
+    pub(super) at_end: fn(&CgroupEvent) -> Option<Values>,
     pub(super) counters: Vec<(&'static MetricDesc, Attributes)>,
 }
 
@@ -69,25 +77,14 @@ pub(super) struct Watched {
     directory: PathBuf,
     group: Arc<Group>,
     /// What each file said, by source and file.
-    last: Vec<Option<Reading>>,
+    last: Vec<Option<Values>>,
     /// Whether it was made while we were watching: then all that it counts is news.
     new: bool,
 }
 
-/// What a file said.
-#[derive(Clone, Copy)]
-struct Reading {
-    /// Its inode number, which is another when the cgroup was removed and made again.
-    inode: u64,
-    values: Values,
-}
-
-impl Reading {
-    /// Whether a later one is of the same counters.
-    fn goes_on(&self, later: &Self) -> bool {
-        let has_grown = self.values.iter().zip(later.values).all(|(before, now)| now >= *before);
-        self.inode == later.inode && has_grown
-    }
+/// Whether a later reading is of the same counters.
+fn goes_on(before: &Values, later: &Values) -> bool {
+    before.iter().zip(later).all(|(before, later)| later >= before)
 }
 
 impl Watch {
@@ -96,10 +93,12 @@ impl Watch {
             mount,
             sources: vec![source],
             watched: HashMap::new(),
+            gone: HashMap::new(),
             read_limit: READ_LIMIT,
             search_limit: SEARCH_LIMIT,
             search: Pace::new(SEARCH_INTERVAL),
-            read: Pace::new(READ_INTERVAL),
+            read: Pace::with_limit(READ_INTERVAL, READ_LONGEST),
+            last_read: None,
             searched: false,
             has_all: false,
             left_out: 0,
@@ -119,15 +118,65 @@ impl Watch {
     /// Searches and reads, when that is due.
     pub(super) fn collect(&mut self, places: &mut Places, sink: &mut Sink<'_>) {
         if self.search.is_due() {
-            let began = Instant::now();
+            let began = CpuTime::now();
             self.search(places);
             self.search.done(began);
         }
         if self.read.is_due() {
-            let began = Instant::now();
+            let began = CpuTime::now();
+            self.last_read = Some(Instant::now());
             self.read(sink);
             self.read.done(began);
         }
+    }
+
+    /// Takes the report that a cgroup of this hierarchy was created or removed, and tells what one that
+    /// was removed counted after it was last read.
+    pub(super) fn changed(
+        &mut self,
+        change: &CgroupChange<'_>,
+        places: &mut Places,
+        sink: &mut Sink<'_>,
+    ) {
+        if change.what == CgroupEvent::Created {
+            return self.created(change, places);
+        }
+        let known = self.watched.remove(&change.id).or_else(|| self.gone.remove(&change.id));
+        let Some(Watched { group, last, new, .. }) = known else {
+            self.unread += u64::from(self.left_out > 0 && places.group(change.path).is_some());
+            return;
+        };
+        let files = self.sources.iter().flat_map(|source| &source.files);
+        for (file, last) in files.zip(last) {
+            if let Some(now) = (file.at_end)(&change.what) {
+                file.tell(last, now, new, &mut |metric, attributes, by| {
+                    sink(&group, metric, attributes, by);
+                });
+            }
+        }
+    }
+
+    fn created(&mut self, change: &CgroupChange<'_>, places: &mut Places) {
+        let Some(below) = self.mount.below(change.path) else { return };
+        let Some(group) = places.group(change.path) else { return };
+        if self.watched.len() >= self.read_limit {
+            self.left_out += 1;
+            self.has_all = false;
+        } else {
+            let watched = self.watch(below, group, true);
+            self.watched.entry(change.id).or_insert(watched);
+        }
+    }
+
+    fn watch(&self, below: &str, group: Arc<Group>, new: bool) -> Watched {
+        let files = self.sources.iter().map(|source| source.files.len()).sum();
+        let directory = self.mount.directory().join(below);
+        Watched { directory, group, last: vec![None; files], new }
+    }
+
+    /// How old the last reading is.
+    pub(super) fn age(&self) -> Option<Duration> {
+        self.last_read.map(|began| began.elapsed())
     }
 
     /// Readings that were not made, as there are too many containers and units.
@@ -157,12 +206,12 @@ impl Watch {
         let mut before = std::mem::take(&mut self.watched);
         let (mut others, mut too_many) = (Vec::new(), 0);
         let mount = &self.mount;
-        let is_complete = mount.walk(self.search_limit, &mut |_, below| {
-            if let Some((below, known)) = before.remove_entry(below) {
-                self.watched.insert(below, known);
+        let is_complete = mount.walk(self.search_limit, &mut |id, below| {
+            if let Some(known) = before.remove(&id) {
+                self.watched.insert(id, known);
             } else if let Some(group) = places.group(&mount.full_path(below)) {
                 if others.len() < self.read_limit {
-                    others.push((below.to_owned(), group));
+                    others.push((id, below.to_owned(), group));
                 } else {
                     too_many += 1;
                 }
@@ -171,17 +220,15 @@ impl Watch {
         if !is_complete {
             self.cut_searches += 1;
             // What the search did not come to goes on, as long as it is there.
-            before.retain(|_, watched| watched.directory.is_dir());
-            self.watched.extend(before);
+            self.watched.extend(before.extract_if(|id, watched| watched.exists(*id)));
         }
+        self.gone = before;
         // Those that are known come first: what one counted that comes and goes would be lost.
         let room = self.read_limit.saturating_sub(self.watched.len());
         self.left_out = too_many + others.len().saturating_sub(room);
-        let files = self.sources.iter().map(|source| source.files.len()).sum();
-        for (below, group) in others.into_iter().take(room) {
-            let directory = mount.directory().join(&below);
-            let last = vec![None; files];
-            self.watched.insert(below, Watched { directory, group, last, new: self.has_all });
+        for (id, below, group) in others.into_iter().take(room) {
+            let watched = self.watch(&below, group, self.has_all);
+            self.watched.insert(id, watched);
         }
         self.searched = true;
         self.has_all = is_complete && self.left_out == 0;
@@ -191,11 +238,20 @@ impl Watch {
     fn read(&mut self, sink: &mut Sink<'_>) {
         self.unread += self.left_out as u64;
         let mut text = String::new();
-        for Watched { directory, group, last, new } in self.watched.values_mut() {
-            let mut last = last.iter_mut();
+        let mut readings = Vec::new();
+        for (id, watched) in &mut self.watched {
+            readings.clear();
+            let files = self.sources.iter().flat_map(|source| &source.files);
+            readings.extend(files.map(|file| file.read(&watched.directory, &mut text)));
+            // Another may be there by now, as of a unit that was restarted. It is found by its own id.
+            if !watched.exists(*id) {
+                continue;
+            }
+            let Watched { group, last, new, .. } = watched;
+            let mut last = last.iter_mut().zip(readings.drain(..));
             for source in &mut self.sources {
-                for (file, last) in source.files.iter().zip(last.by_ref()) {
-                    match file.read(directory, &mut text) {
+                for (file, (last, reading)) in source.files.iter().zip(last.by_ref()) {
+                    match reading {
                         Ok(now) => {
                             source.found = true;
                             file.tell(
@@ -215,6 +271,13 @@ impl Watch {
     }
 }
 
+impl Watched {
+    /// Whether the cgroup is still there, and none that was made after it.
+    fn exists(&self, id: u64) -> bool {
+        fs::metadata(&self.directory).is_ok_and(|directory| directory.ino() == id)
+    }
+}
+
 impl Source {
     pub(super) fn new(what: &'static str, files: Vec<File>) -> Self {
         Self { what, files, found: false, reason: None }
@@ -223,47 +286,39 @@ impl Source {
 
 impl File {
     /// What the file in a cgroup's directory says; otherwise why it says nothing, in a sentence.
-    fn read(&self, directory: &Path, text: &mut String) -> Result<Reading, String> {
+    fn read(&self, directory: &Path, text: &mut String) -> Result<Values, String> {
         let path = directory.join(self.name);
+        text.clear();
         // It may have been removed a moment ago.
-        let inode = read(&path, text)
+        fs::File::open(&path)
+            .and_then(|mut file| file.read_to_string(text))
             .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-        let values = (self.decode)(text).ok_or_else(|| {
+        (self.decode)(text).ok_or_else(|| {
             format!("{} has no such numbers; turn its controller on", path.display())
-        })?;
-        Ok(Reading { inode, values })
+        })
     }
 
     /// Tells by how much its counters have gone up since the reading before, if there was one; when
     /// the cgroup is `new`, since it was made.
     fn tell(
         &self,
-        before: Option<Reading>,
-        now: Reading,
+        before: Option<Values>,
+        now: Values,
         new: bool,
         sink: &mut dyn FnMut(&'static MetricDesc, &Attributes, u64),
     ) {
         let base = match before {
-            Some(before) if before.goes_on(&now) => before.values,
-            // Another cgroup of the same name, as of a unit that was restarted, or a controller that was
-            // turned off and on.
+            Some(before) if goes_on(&before, &now) => before,
+            // A controller that was turned off and on.
             Some(_) => Values::default(),
             None if new => Values::default(),
-            None => now.values,
+            None => now,
         };
         for (index, (metric, attributes)) in self.counters.iter().enumerate() {
-            let increase = now.values[index].saturating_sub(base[index]);
+            let increase = now[index].saturating_sub(base[index]);
             if before.is_none() || increase > 0 {
                 sink(metric, attributes, increase);
             }
         }
     }
-}
-
-/// Reads a file, and tells its inode number.
-fn read(path: &Path, text: &mut String) -> io::Result<u64> {
-    text.clear();
-    let mut file = fs::File::open(path)?;
-    file.read_to_string(text)?;
-    Ok(file.metadata()?.ino())
 }

@@ -160,6 +160,9 @@ impl Ticker {
                 if change.what == CgroupEvent::Created {
                     self.attributor.created(change.id, change.path);
                 }
+                self.cgroups.changed(&change, &mut |group, metric, attributes, increase| {
+                    self.aggregate.add_place(group, metric, attributes, increase);
+                });
             });
         }
         for loaded in &mut self.probes {
@@ -250,6 +253,9 @@ impl Ticker {
             self.agent.tick(self.took, sink);
             self.records.ledger().collect(sink);
             self.agent.lost("attribution", "unresolved", self.attributor.unresolved(), sink);
+            if let Some(age) = self.cgroups.age() {
+                self.agent.reading_age(age, sink);
+            }
             for (reason, count) in self.cgroups.lost() {
                 self.agent.lost("cgroups", reason, count, sink);
             }

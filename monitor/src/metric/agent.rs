@@ -14,6 +14,7 @@ pub(super) const AGENT_ALL: &[&MetricDesc] = &[
     &AGENT_PROBE_STATE,
     &AGENT_LOST,
     &AGENT_AUDIT_RATIO,
+    &AGENT_CGROUP_READING_AGE,
 ];
 
 /// Time in BPF programs.
@@ -117,4 +118,14 @@ pub static AGENT_AUDIT_RATIO: MetricDesc = MetricDesc {
     help: "Growth of a count over the growth of the kernel's own counter, in the last audit round",
     source: "/proc/stat, /proc/schedstat, /proc/diskstats and /proc/vmstat, read around the end of a tick \
              about once a minute; absent where the kernel counted nothing",
+};
+
+/// Age of the readings of cgroups.
+pub static AGENT_CGROUP_READING_AGE: MetricDesc = MetricDesc {
+    name: "monitor.agent.cgroup.reading.age",
+    unit: "s",
+    kind: Kind::Gauge,
+    attributes: &[],
+    help: "Age of the last reading of the CPU throttling and pressure files of cgroups",
+    source: "the daemon's clock",
 };

@@ -20,9 +20,8 @@ pub static CGROUP_CPU_PERIODS: MetricDesc = MetricDesc {
     kind: Kind::Counter,
     attributes: &["container.id", "container.name", "systemd.unit"],
     help: "Periods of the CPU quota of a container or unit in which it had something to run; 0 \
-           without a quota. What happens after the last of the readings, which are a second or more \
-           apart, and before the cgroup is removed is not seen",
-    source: "nr_periods in the cgroup's cpu.stat",
+           without a quota",
+    source: "nr_periods in the cgroup's cpu.stat, read 1 to 15 s apart, and at tp_btf/cgroup_rmdir",
 };
 
 /// Periods in which the quota was used up.
@@ -60,7 +59,8 @@ pub static CGROUP_PRESSURE_TIME: MetricDesc = MetricDesc {
     ],
     help: "Time in which at least one task (some) or all tasks that had work (full) of a container or \
            unit were stalled for want of the resource",
-    source: "cpu.pressure, io.pressure and memory.pressure of the cgroup, version 2 only",
+    source: "cpu.pressure, io.pressure and memory.pressure of the cgroup, version 2 only, read 1 to 15 s \
+             apart; what follows the last reading of a cgroup is not counted",
 };
 
 /// Cgroups created.

@@ -80,6 +80,36 @@ fn throttling_is_what_the_cgroups_say_and_containers_are_told_apart() {
     assert_eq!(exported(&Scrape::protobuf(&daemon), &before.id), Some(first));
 }
 
+/// What a container throttled for as its file said at the last moment, between two ticks. Beside hogs
+/// that take the CPUs from the daemon.
+#[test]
+fn containers_count_until_they_are_removed_where_cpus_are_short() {
+    let _serial = serial();
+    let daemon = Daemon::start(["--interval", "2s"]);
+    // Four on each CPU, in as many cgroups: the daemon has a ninth of one.
+    let crowd: Vec<_> =
+        (0..16).map(|_| Workload::start("mt-crowd", ["hog", "-", "-", "3600000"])).collect();
+    let last: Vec<_> = (1..=5)
+        .map(|number| {
+            let container = Container::new(number);
+            container.cgroup.limit_cpu(2000, PERIOD_US);
+            // The fifth of a CPU, for half a second or more.
+            container.run(COMMAND, 100).end();
+            (container.id.clone(), stat(&container))
+        })
+        .collect();
+    let age = |scrape: &Scrape| scrape.value("monitor_agent_cgroup_reading_age_seconds", &[]);
+    let mut ages = Vec::new();
+    daemon.wait("what the files said", || {
+        let scrape = Scrape::text(&daemon);
+        ages.extend(age(&scrape));
+        last.iter().all(|(id, stat)| exported(&scrape, id) == Some(*stat)).then_some(())
+    });
+    println!("periods, throttled periods, throttled ns: {last:?}, ages of readings {ages:?}");
+    assert!(last.iter().all(|(_, [_, throttled, _])| *throttled > 10));
+    drop(crowd);
+}
+
 #[test]
 fn the_longest_names_are_whole() {
     let _serial = serial();

@@ -35,6 +35,10 @@ const CONTAINER: &str = "0123456789abcdef";
 const SLEPT: f64 = 3.0;
 /// Processes that live for a moment.
 const FORKS: f64 = 300.0;
+/// Units that exist for less than a tick.
+const SHORT_UNITS: u32 = 10;
+/// Processes that end in each of them.
+const IN_SHORT_UNIT: f64 = 5.0;
 /// What the scheduler's probe has to account for.
 const LOSSES: [&str; 4] = ["unmatched", "implausible", "no_storage", "exited_full"];
 /// What a healthy kernel never says.
@@ -70,6 +74,7 @@ pub(super) fn all(transcript: &Transcript) -> Result<Vec<Check>> {
         forks(&after, &Facts::of("forks", facts)?),
         container(&after),
         ends(&after),
+        short_units(&after),
         memory::victims(&after, transcript.part("memory")?, transcript.part("log")?),
         memory::reclaim(&after, transcript.part("memory")?),
         top(transcript.part("top")?),
@@ -253,6 +258,16 @@ fn container(after: &Exposition) -> Check {
     let contained = |name| after.sum(CPU, &[(EXECUTABLE, name), ("container_id", &id)]) > 0.0;
     let holds = CONTAINED.iter().all(|name| contained(name));
     check("container", holds, format!("{} in {CONTAINER}...", CONTAINED.join(" and ")))
+}
+
+/// Processes are attributed to units that exist for less than a tick.
+fn short_units(after: &Exposition) -> Check {
+    let ends = |number: u32| {
+        let unit = format!("short-{number}.service");
+        after.sum("monitor_process_exits_total", &[(EXECUTABLE, "uname"), ("systemd_unit", &unit)])
+    };
+    let named = (0..SHORT_UNITS).filter(|number| ends(*number) == IN_SHORT_UNIT).count();
+    check("short units", named == SHORT_UNITS as usize, format!("{named} of {SHORT_UNITS}"))
 }
 
 fn top(part: &Part) -> Check {

@@ -183,6 +183,17 @@ read -r word port </tmp/port
 part caller caller tcp-ask - 127.0.0.1 $port 30 1000 3000 </dev/null
 # Processes whose threads end all at once.
 part ends ends exits-threads 90 </dev/null
+# Units that exist for less than a tick. Their processes end in them.
+short() {
+    for n in 0 1 2 3 4 5 6 7 8 9; do
+        unit=/sys/fs/cgroup/system.slice/short-$n.service
+        mkdir -p $unit
+        sh -c "echo 0 >$unit/cgroup.procs; for m in 1 2 3 4 5; do /bin/uname; done" >/dev/null
+        sleep 0.3
+        until rmdir $unit; do sleep 0.01; done
+    done
+}
+short
 # Each disk, read and written by programs without the kernel's memory in between: reads, writes, a
 # write and an fsync, writes that are on the medium when they are done.
 ln -s workload /bin/syncer
