@@ -63,6 +63,7 @@ pub struct Counts {
 
 crate::pod!(Change, Counts);
 
+const _: () = assert!(PATH_LEN.is_power_of_two());
 const _: () = assert!(size_of::<Throttling>() == 24);
 const _: () = assert!(size_of::<Change>() == 24 + 24);
 const _: () = assert!(size_of::<Counts>() == 8 + 8 * Loss::COUNT);

@@ -1,6 +1,6 @@
 //! A cgroup, its hierarchy, and the counters of its CPU quota.
 
-use core::{ffi::c_void, ptr};
+use core::{arch::asm, ffi::c_void, ptr};
 
 use aya_ebpf::{
     helpers::{bpf_probe_read_kernel, generated::bpf_probe_read_kernel_str},
@@ -107,5 +107,12 @@ pub unsafe fn read_path(
     let path = ptr::without_provenance(ctx.arg::<usize>(n));
     // SAFETY: as above, and the helper copes with any address.
     let len = unsafe { bpf_probe_read_kernel_str(to.cast(), PATH_LEN as u32, path) };
-    if len > 0 && len < PATH_LEN as i64 { Some(len as u32 - 1) } else { None }
+    if len <= 0 || len >= PATH_LEN as i64 {
+        return None;
+    }
+    let mut len = len as u64 - 1;
+    // Changes nothing: the compiler would leave it out, and older verifiers lose the bounds.
+    // SAFETY: calculates with a register.
+    unsafe { asm!("{} &= {}", inout(reg) len, const PATH_LEN - 1, options(pure, nomem, nostack)) };
+    Some(len as u32)
 }

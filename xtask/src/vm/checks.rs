@@ -75,6 +75,7 @@ pub(super) fn all(transcript: &Transcript) -> Result<Vec<Check>> {
         container(&after),
         ends(&after),
         short_units(&after),
+        throttled(&after, transcript.part("throttled")?),
         memory::victims(&after, transcript.part("memory")?, transcript.part("log")?),
         memory::reclaim(&after, transcript.part("memory")?),
         top(transcript.part("top")?),
@@ -268,6 +269,20 @@ fn short_units(after: &Exposition) -> Check {
     };
     let named = (0..SHORT_UNITS).filter(|number| ends(*number) == IN_SHORT_UNIT).count();
     check("short units", named == SHORT_UNITS as usize, format!("{named} of {SHORT_UNITS}"))
+}
+
+/// What a unit counted until its end is what its file said last.
+fn throttled(after: &Exposition, part: &Part) -> Check {
+    let said = |name: &str| {
+        let value = part.text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        value.unwrap_or(f64::NAN)
+    };
+    let ours = |name: &str| after.sum(name, &[("systemd_unit", "throttled.service")]);
+    let said = [said("nr_periods "), said("nr_throttled ")];
+    let ours = ["monitor_cgroup_cpu_periods_total", "monitor_cgroup_cpu_throttled_periods_total"]
+        .map(ours);
+    let found = format!("periods, throttled periods {ours:?} of the kernel's {said:?}");
+    check("throttled unit", ours == said && said[1] > 0.0, found)
 }
 
 fn top(part: &Part) -> Check {

@@ -194,6 +194,18 @@ short() {
     done
 }
 short
+# A unit that its quota throttles. It ends between two readings of its files.
+throttled() {
+    unit=/sys/fs/cgroup/throttled.service
+    echo +cpu >/sys/fs/cgroup/cgroup.subtree_control
+    mkdir $unit
+    echo 2000 10000 >$unit/cpu.max
+    sh -c "echo 0 >$unit/cgroup.procs; exec timeout 1 sh -c 'while :; do :; done'"
+    sleep 0.5
+    cat $unit/cpu.stat
+    until rmdir $unit; do sleep 0.01; done
+}
+part throttled throttled
 # Each disk, read and written by programs without the kernel's memory in between: reads, writes, a
 # write and an fsync, writes that are on the medium when they are done.
 ln -s workload /bin/syncer
