@@ -158,6 +158,10 @@ impl Block {
                 _ => hook,
             };
             kernel.attach(&mut object, hook);
+            // What looks at every issue is attached to the same tracepoint.
+            if hook.name != "block_io_start" {
+                continue;
+            }
             let by_issue = object
                 .verdicts
                 .last()
