@@ -4,9 +4,9 @@ mod accounting;
 mod clocks;
 mod names;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::guest::Guest;
 use crate::vm::{
@@ -20,9 +20,11 @@ const UNIT: &str = "systemd_unit";
 /// Installs the daemon and does everything.
 pub(super) fn all(guest: &mut Guest, rest: u64) -> Result<Vec<Check>> {
     let mut checks = Vec::new();
-    let steps: [fn(&mut Guest) -> Result<Check>; 11] = [
-        host,
-        service,
+    for step in [host, service] {
+        add(&mut checks, step(guest)?);
+    }
+    add(&mut checks, at_rest(guest, rest)?);
+    for step in [
         names::short_units,
         names::containers,
         accounting::disk,
@@ -32,12 +34,7 @@ pub(super) fn all(guest: &mut Guest, rest: u64) -> Result<Vec<Check>> {
         clocks::cpu_goes_offline,
         clocks::wall_clock_is_set_back,
         stop,
-    ];
-    for (place, step) in steps.into_iter().enumerate() {
-        // Right after the start, and before anything is done.
-        if place == 2 {
-            add(&mut checks, at_rest(guest, rest)?);
-        }
+    ] {
         add(&mut checks, step(guest)?);
     }
     add(&mut checks, console(&guest.console()));
@@ -101,16 +98,18 @@ fn at_rest(guest: &mut Guest, seconds: u64) -> Result<Check> {
     const LOST: &str = "monitor_agent_lost_total";
     let script = format!("settle; series {LOST}; sleep {seconds}; settle; echo @; series {LOST}");
     let text = guest.run_for(&script, Duration::from_secs(seconds))?.text;
-    let (before, after) = text.split_once("@\n").unwrap_or_default();
+    let (before, after) =
+        text.split_once("@\n").with_context(|| format!("no two scrapes: {text}"))?;
     let [before, after] = [Exposition::parse(before)?, Exposition::parse(after)?];
-    let reasons = after.by_label(LOST, "monitor_loss_reason");
-    let all: Vec<_> = reasons
-        .filter_map(|(reason, _)| {
-            let labels = [("monitor_loss_reason", reason)];
-            let lost = after.sum(LOST, &labels) - before.sum(LOST, &labels);
-            (lost > 0.0).then(|| format!("{reason} {lost}"))
-        })
-        .collect();
+    let reasons: BTreeSet<_> =
+        after.by_label(LOST, "monitor_loss_reason").map(|(reason, _)| reason).collect();
+    ensure!(!reasons.is_empty(), "no losses are counted");
+    let lost = |reason: &&str| {
+        let labels = [("monitor_loss_reason", *reason)];
+        let lost = after.sum(LOST, &labels) - before.sum(LOST, &labels);
+        (lost > 0.0).then(|| format!("{reason} {lost}"))
+    };
+    let all: Vec<_> = reasons.iter().filter_map(lost).collect();
     let found =
         if all.is_empty() { format!("nothing lost in {seconds} s") } else { all.join(", ") };
     Ok(check("at rest", all.is_empty(), found))

@@ -1,6 +1,6 @@
 //! Judging what a machine said.
 
-mod block;
+pub(crate) mod block;
 mod crowd;
 mod exits;
 mod memory;

@@ -3,81 +3,54 @@
 use anyhow::{Context, Result};
 
 use super::{Check, Exposition, Guest, UNIT, check, scrape};
+use crate::vm::checks::block;
 
-/// Bytes of a sector.
-const SECTOR: f64 = 512.0;
-
-/// What is written to a partition and to a logical volume, with fsync, and read again.
-const DISK: &str = "
+/// Makes a partition and a logical volume, and says what the disk is called.
+const PREPARE: &str = "
     set -e
     printf 'label: gpt\\nsize=200MiB\\nsize=200MiB\\n' | sfdisk -q $spare
     udevadm settle
-    mkfs.ext4 -q $spare-part1
-    pvcreate -q $spare-part2
-    vgcreate -q vg $spare-part2
-    lvcreate -q -Wn -l 100%FREE -n data vg
-    mkfs.ext4 -q /dev/vg/data
+    mkfs.ext4 -q -E lazy_itable_init=0,lazy_journal_init=0 $spare-part1
+    pvcreate -q $spare-part2 >/dev/null
+    vgcreate -q vg $spare-part2 >/dev/null
+    lvcreate -q -Wn -l 100%FREE -n data vg >/dev/null
+    mkfs.ext4 -q -E lazy_itable_init=0,lazy_journal_init=0 /dev/vg/data
     mkdir -p /mnt/partition /mnt/volume
     mount $spare-part1 /mnt/partition
     mount /dev/vg/data /mnt/volume
     sync
-    name=$(basename $(readlink -f $spare))
-    echo name $name
-    settle
+    basename $(readlink -f $spare)";
+
+/// Writes to both, with fsync, and reads again.
+const WORK: &str = "
+    set -e
     grep \" $name \" /proc/diskstats
-    series monitor_block_ >/run/before
     for place in partition volume; do
         for rw in write randread; do
-            fio --name=$place --directory=/mnt/$place --size=2M --bs=8k --rw=$rw --direct=1 --fsync=16 \
-                --ioengine=libaio --iodepth=4 --output=/dev/null
+            fio --name=$place --directory=/mnt/$place --size=2M --bs=8k --rw=$rw --direct=1 \
+                --fsync=16 --ioengine=libaio --iodepth=4 --output=/dev/null
         done
     done
     sync
-    settle
-    grep \" $name \" /proc/diskstats
-    cat /run/before
-    echo @
-    series monitor_block_";
+    grep \" $name \" /proc/diskstats";
 
-/// Operations read, and written or flushed, and bytes.
-type Numbers = [f64; 4];
-
-/// The disk did as much as the kernel says.
+/// The disk did as much as the kernel says, and all of it belongs to somebody.
 pub(super) fn disk(guest: &mut Guest) -> Result<Check> {
-    let text = guest.run(DISK)?.text;
-    let (before, after) =
-        text.split_once("@\n").with_context(|| format!("no two scrapes: {text}"))?;
-    let mut lines = before.lines();
-    let name = lines.next().and_then(|line| line.strip_prefix("name ")).context("no disk")?;
-    let mut kernel = lines.by_ref().take(1).map(kernel);
-    let first = kernel.next().context("no diskstats")?;
-    let second = before.lines().nth(2).map(self::kernel).context("no diskstats")?;
-    let before: Vec<_> = before.lines().skip(3).collect();
-    let [before, after] = [before.join("\n").as_str(), after]
-        .map(|text| Exposition::parse(text).map(|scrape| numbers(&scrape, name)));
-    let (before, after) = (before?, after?);
-    let ours: Numbers = std::array::from_fn(|n| after[n] - before[n]);
-    let theirs: Numbers = std::array::from_fn(|n| second[n] - first[n]);
-    let found = format!("{ours:?} operations and bytes of the kernel's {theirs:?}");
-    Ok(check("disk", ours == theirs && theirs.iter().all(|it| *it > 0.0), found))
-}
-
-/// A line of `/proc/diskstats`.
-fn kernel(line: &str) -> Numbers {
-    let numbers: Vec<f64> =
-        line.split_whitespace().skip(3).map(|it| it.parse().unwrap_or(f64::NAN)).collect();
-    let at = |n: usize| numbers.get(n).copied().unwrap_or(f64::NAN);
-    [at(0), at(4), at(2) * SECTOR, at(6) * SECTOR]
-}
-
-fn numbers(scrape: &Exposition, disk: &str) -> Numbers {
-    let sum = |what: &str, direction| {
-        let labels = [("system_device", disk), ("disk_io_direction", direction)];
-        scrape.sum(&format!("monitor_block_{what}_total"), &labels)
+    let name = guest.run(PREPARE)?.text;
+    let name = name.trim();
+    let before = scrape(guest, "monitor_(process_)?block_")?;
+    let part = guest.run(&format!("name={name}\n{WORK}"))?;
+    let after = scrape(guest, "monitor_(process_)?block_")?;
+    let theirs = block::kernel(name, &part)?;
+    let of = |whose: &str| {
+        let [before, after] =
+            [&before, &after].map(|scrape| block::numbers(scrape, whose, name, &[]));
+        std::array::from_fn(|n| after[n] - before[n])
     };
-    // The kernel counts what only flushes among what is written.
-    let written = sum("operations", "write") + sum("operations", "flush");
-    [sum("operations", "read"), written, sum("io_bytes", "read"), sum("io_bytes", "write")]
+    let ours: block::Numbers = of("");
+    let found = format!("{ours:?} operations and bytes of the kernel's {theirs:?}");
+    let holds = ours == theirs && of("process_") == ours && theirs.iter().all(|it| *it > 0.0);
+    Ok(check("disk", holds, found))
 }
 
 /// A unit has read and written as much of the disk as its cgroup says.
@@ -88,10 +61,11 @@ pub(super) fn bytes_of_a_unit(guest: &mut Guest) -> Result<Check> {
         dd if=/dev/zero of=$file bs=1M count=4 status=none
         sync
         echo 3 >/proc/sys/vm/drop_caches
+        device=$(lsblk -ndo MAJ:MIN $spare | tr -d ' ')
         unit mt-io -p IOAccounting=yes bash -c \"
             dd if=$file of=/dev/null bs=4k count=300 iflag=direct status=none
             dd if=/dev/zero of=$file bs=4k count=200 oflag=direct conv=notrunc status=none
-            grep ^$(lsblk -ndo MAJ:MIN $spare | tr -d ' ') /sys/fs/cgroup/system.slice/mt-io.service/io.stat\"";
+            grep '^$device ' /sys/fs/cgroup/system.slice/mt-io.service/io.stat\"";
     let stat = guest.run(script)?.text;
     let theirs = |name: &str| {
         let value =
@@ -157,24 +131,4 @@ pub(super) fn quota(guest: &mut Guest) -> Result<Check> {
     let holds = pairs.iter().all(|(ours, theirs)| ours == theirs && *ours > 0.0);
     let found = format!("{pairs:?} throttled periods and microseconds, ours and those of cpu.stat");
     Ok(check("quota of a unit", holds, found))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn both_sides_count_operations_and_bytes_alike() {
-        let line = " 259 1 nvme1n1 7 1 56 9 5 2 32 8 0 9 17 0 0 0 0 1 1";
-        let scrape = Exposition::parse(
-            "monitor_block_operations_total{system_device=\"nvme1n1\",disk_io_direction=\"read\"} 7\n\
-             monitor_block_operations_total{system_device=\"nvme1n1\",disk_io_direction=\"write\"} 4\n\
-             monitor_block_operations_total{system_device=\"nvme1n1\",disk_io_direction=\"flush\"} 1\n\
-             monitor_block_operations_total{system_device=\"nvme0n1\",disk_io_direction=\"read\"} 99\n\
-             monitor_block_io_bytes_total{system_device=\"nvme1n1\",disk_io_direction=\"read\"} 28672\n\
-             monitor_block_io_bytes_total{system_device=\"nvme1n1\",disk_io_direction=\"write\"} 16384\n",
-        );
-        assert_eq!(numbers(&scrape.unwrap(), "nvme1n1"), kernel(line));
-        assert!(kernel("").iter().all(|number| number.is_nan()));
-    }
 }

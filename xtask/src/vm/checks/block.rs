@@ -20,10 +20,10 @@ const PROGRAMS: [(&str, [f64; 2]); 2] =
 const SECTOR: f64 = 512.0;
 
 /// Operations read and written, and bytes.
-type Numbers = [f64; 4];
+pub(crate) type Numbers = [f64; 4];
 
 /// What the kernel counted of a disk at two moments, in between.
-fn kernel(disk: &str, part: &Part) -> Result<Numbers> {
+pub(crate) fn kernel(disk: &str, part: &Part) -> Result<Numbers> {
     let numbers = |line: &str| {
         let numbers = line.split_whitespace().skip(3).map(str::parse);
         numbers.collect::<Result<Vec<f64>, _>>().ok().filter(|numbers| numbers.len() > 6)
@@ -35,7 +35,13 @@ fn kernel(disk: &str, part: &Part) -> Result<Numbers> {
     Ok([more(0), more(4), more(2) * SECTOR, more(6) * SECTOR])
 }
 
-fn numbers(scrape: &Exposition, whose: &str, disk: &str, labels: &[(&str, &str)]) -> Numbers {
+/// What the daemon counted of a disk for the host or, with `whose`, for processes.
+pub(crate) fn numbers(
+    scrape: &Exposition,
+    whose: &str,
+    disk: &str,
+    labels: &[(&str, &str)],
+) -> Numbers {
     let sum = |what: &str, direction| {
         let labels =
             [labels, &[("system_device", disk), ("disk_io_direction", direction)]].concat();
