@@ -90,7 +90,7 @@ impl Guest {
             .arg(files.kernel)
             .arg("-append")
             .arg(format!(
-                "console=ttyS0 oops=panic panic=-1 psi=1 root=PARTUUID={PARTITION} rootwait rw"
+                "console=ttyS0 oops=panic panic=-1 psi=1 apparmor=0 root=PARTUUID={PARTITION} rootwait rw"
             ))
             .stdin(Stdio::null())
             .spawn()

@@ -36,8 +36,9 @@ const WORK: &str = "
 
 /// The disk did as much as the kernel says, and all of it belongs to somebody.
 pub(super) fn disk(guest: &mut Guest) -> Result<Check> {
-    let name = guest.run(PREPARE)?.text;
-    let name = name.trim();
+    let said = guest.run(PREPARE)?.text;
+    // Behind what the tools have to say.
+    let name = said.lines().rfind(|line| !line.is_empty()).unwrap_or_default();
     let before = scrape(guest, "monitor_(process_)?block_")?;
     let part = guest.run(&format!("name={name}\n{WORK}"))?;
     let after = scrape(guest, "monitor_(process_)?block_")?;

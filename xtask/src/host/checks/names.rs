@@ -9,7 +9,8 @@ const EXITS: &str = "monitor_process_exits_total";
 /// Units that live for less than a second keep their names.
 pub(super) fn short_units(guest: &mut Guest) -> Result<Check> {
     const COUNT: usize = 10;
-    let script = format!("for n in $(seq {COUNT}); do unit mt-short-$n bash -c 'sleep 0.3'; done");
+    let script =
+        format!("for n in $(seq {COUNT}); do unit mt-short-$n bash -c 'sleep 0.3; true'; done");
     let part = guest.run(&script)?;
     let after = scrape(guest, EXITS)?;
     let unnamed: Vec<_> = (1..=COUNT)
