@@ -50,28 +50,27 @@ fn series(arch: Arch) -> &'static [&'static str] {
     }
 }
 
-/// A kernel that lacks what probes need, with how many lines `monitor check` may print and what they
-/// are to say.
+/// A kernel that lacks what probes need, with the exit code of `monitor check`, how many lines it may
+/// print and what they are to say.
 struct Limits {
     series: &'static str,
+    code: i32,
     lines: usize,
     says: &'static str,
 }
 
+impl Limits {
+    const fn new(series: &'static str, code: i32, lines: usize, says: &'static str) -> Self {
+        Self { series, code, lines, says }
+    }
+}
+
 /// The ones that are known. What works elsewhere is not tried there.
 const LIMITED: [Limits; 4] = [
-    Limits { series: "5.10", lines: 1, says: "does not support task storage for BPF programs" },
-    Limits { series: "6.1-rt", lines: usize::MAX, says: "sched programs need task storage, which" },
-    Limits {
-        series: "6.12-rt",
-        lines: usize::MAX,
-        says: "tcp programs need socket storage, which",
-    },
-    Limits {
-        series: "6.12-lockdown",
-        lines: usize::MAX,
-        says: "kernel lockdown (confidentiality)",
-    },
+    Limits::new("5.10", 1, 1, "does not support task storage for BPF programs"),
+    Limits::new("6.1-rt", 1, usize::MAX, "sched programs need task storage, which"),
+    Limits::new("6.12-rt", 1, usize::MAX, "tcp programs need socket storage, which"),
+    Limits::new("6.12-lockdown", 0, usize::MAX, "kernel lockdown (confidentiality)"),
 ];
 
 pub(crate) fn run(args: &Args) -> Result<()> {

@@ -3,9 +3,10 @@
 
 use std::{
     collections::HashMap,
-    fs,
+    fs::{self, File},
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -26,6 +27,9 @@ pub(crate) const OF_KERNELS: [Name; 4] = [
 ];
 /// Where everything else comes from.
 pub(crate) const OF_TOOLS: [Name; 2] = [(SECURITY, "bookworm-security"), (ARCHIVE, "bookworm")];
+
+/// How long lists count as new.
+const FRESH: Duration = Duration::from_secs(3600);
 
 /// An archive, and one of its suites.
 pub(crate) type Name = (&'static str, &'static str);
@@ -101,16 +105,31 @@ impl Suite {
             fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
         }
         let suite = Self { arch, config };
-        println!("reading the package lists of {name} for {}", arch.debian());
-        let updated = command::run(suite.command("apt-get").args(["-qq", "update"]));
+        // Another run of this may read them now: half a list has half of the packages.
+        let stamp = root.join("updated");
+        let lock = File::options().create(true).append(true).open(root.join("lock"));
+        lock.and_then(|lock| lock.lock().map(|()| lock))
+            .with_context(|| format!("cannot lock {}", root.display()))
+            .and_then(|_lock| suite.update(name, &lists, &stamp))?;
+        Ok(suite)
+    }
+
+    /// Reads the lists, unless that was done a moment ago.
+    fn update(&self, name: &str, lists: &Path, stamp: &Path) -> Result<()> {
+        let age = stamp.metadata().and_then(|stamp| stamp.modified()).map(|time| time.elapsed());
+        if age.is_ok_and(|age| age.is_ok_and(|age| age < FRESH)) {
+            return Ok(());
+        }
+        println!("reading the package lists of {name} for {}", self.arch.debian());
+        let updated = command::run(self.command("apt-get").args(["-qq", "update"]));
         // Without a network those from before will do.
-        let has_lists = fs::read_dir(&lists)?
+        let has_lists = fs::read_dir(lists)?
             .flatten()
             .any(|file| file.file_name().to_string_lossy().contains("_Packages"));
         if !has_lists {
-            updated.with_context(|| format!("cannot read the package lists of {name}"))?;
+            return updated.with_context(|| format!("cannot read the package lists of {name}"));
         }
-        Ok(suite)
+        fs::write(stamp, "").with_context(|| format!("cannot write {}", stamp.display()))
     }
 
     /// The packages whose names match a regular expression.

@@ -99,13 +99,14 @@ pub(super) fn all(transcript: &Transcript) -> Result<Vec<Check>> {
     Ok(checks)
 }
 
-/// What can be said of a machine whose kernel lacks what probes need: `monitor check` fails and says why,
-/// and the daemon does no harm.
+/// What can be said of a machine whose kernel lacks what probes need: `monitor check` says why, and the
+/// daemon does no harm.
 pub(super) fn limited(transcript: &Transcript, limits: &Limits) -> Result<Vec<Check>> {
     let said = transcript.part("check")?;
     let text = said.text.trim();
-    let holds =
-        said.code == 1 && text.contains(limits.says) && text.lines().count() <= limits.lines;
+    let holds = said.code == limits.code
+        && text.contains(limits.says)
+        && text.lines().count() <= limits.lines;
     let reason = text.lines().find(|line| line.contains(limits.says)).filter(|_| holds);
     Ok(vec![
         check("monitor check", holds, reason.unwrap_or(text).trim().to_owned()),

@@ -71,9 +71,10 @@ fn pattern(series: &str, arch: Arch) -> Result<String> {
 fn unpack(suite: &Suite, release: &str) -> Result<Kernel> {
     let part = |part: &str| suite.unpacked(&format!("linux-{part}-{release}"));
     // From 6.19 on `linux-image` only depends on the two that have the files.
+    let has_lost = "the suite has no longer all packages of a kernel; try again";
     let (image, modules) = match part("binary")? {
-        Some(binary) => (binary, part("modules")?),
-        None => (part("image")?.context("the suite has lost a package")?, None),
+        Some(binary) => (binary, Some(part("modules")?.context(has_lost)?)),
+        None => (part("image")?.context(has_lost)?, None),
     };
     let images = [format!("boot/vmlinuz-{release}"), format!("usr/lib/modules/{release}/vmlinuz")];
     let modules = modules.as_ref().unwrap_or(&image);

@@ -24,7 +24,7 @@ fn every_hook_counts() {
 
 #[test]
 fn a_kernel_that_lacks_something_is_refused_in_so_many_lines() {
-    let limits = Limits { series: "5.10", lines: 1, says: "no storage" };
+    let limits = Limits::new("5.10", 1, 1, "no storage");
     let holds = |code: i32, text: &str| {
         let results = format!("@@@ check\n{text}\n@@@ end {code}\n");
         let checks = limited(&Transcript::new("", &results).unwrap(), &limits).unwrap();
