@@ -1,7 +1,11 @@
 //! What the `tcp` probe reports, against `ss`, `nstat` and the processes' own clocks, over a link
 //! between two network namespaces.
 
-use std::{thread, time::Duration};
+use std::{
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    thread,
+    time::Duration,
+};
 
 use monitor::metric::{
     PROCESS_TCP_ACTIVE, PROCESS_TCP_CLOSED, PROCESS_TCP_CONNECT_LATENCY, PROCESS_TCP_FAILED,
@@ -9,9 +13,7 @@ use monitor::metric::{
     TCP_CONNECT_LATENCY, TCP_IO, TCP_RETRANSMITS, TCP_RTT,
 };
 use monitor_tests::{
-    Collector, Workload,
-    daemon::program::eventually,
-    kernel,
+    Collector, Workload, kernel,
     network::{End, Network},
     serial, shown,
     tcp::{CLIENT, SERVER, check_nothing_lost, client, io, server},
@@ -28,6 +30,21 @@ fn near(name: &str, value: f64, expected: f64) {
     assert!((value / expected - 1.0).abs() <= 0.1, "{name}: {value} is not {expected}");
 }
 
+/// The mean round-trip time of the only connection at each end by `ss`, until there are no more requests.
+fn look_at_rtts(network: &Network, is_over: &AtomicBool) -> [f64; 2] {
+    let mut looks = [const { Vec::new() }; 2];
+    while !is_over.load(Relaxed) {
+        for end in [End::Near, End::Far] {
+            looks[end as usize].extend(network.socket(end).map(|socket| socket.rtt_ns));
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    looks.map(|looks| {
+        assert!(looks.len() >= 10, "{} looks say nothing", looks.len());
+        looks.iter().sum::<f64>() / looks.len() as f64
+    })
+}
+
 #[test]
 fn bytes_and_round_trips_through_a_slow_link() {
     let _serial = serial();
@@ -36,23 +53,16 @@ fn bytes_and_round_trips_through_a_slow_link() {
     let address = network.ipv4(End::Far);
     let collector = Collector::start(&kernel(), "tcp");
     let (server, port) = server(&network, address);
-    const CONNECTED: &str = "the connection is open until the end";
-    // An answer of one segment takes 29 ms, once the first have used up what the link saves.
-    const SLOW_NS: f64 = 25e6;
     let client = client(CLIENT, "tcp-ask", &network, [address, &port], &["150", "100", "1400"]);
-    let is_slow = |end| network.socket(end).is_some_and(|socket| socket.rtt_ns > SLOW_NS);
-    let slow = eventually(|| [End::Near, End::Far].into_iter().all(is_slow).then_some(()));
-    slow.expect("the link is slow");
-    let mut rtts = [0.0; 2];
-    const LOOKS: u32 = 20;
-    for _ in 0..LOOKS {
-        for end in [End::Near, End::Far] {
-            let socket = network.socket(end).expect(CONNECTED);
-            rtts[end as usize] += socket.rtt_ns / f64::from(LOOKS);
-        }
-        thread::sleep(Duration::from_millis(100));
-    }
-    client.done();
+    // For as long as there are requests: the first are fast, as they use up what the link saves.
+    let is_over = AtomicBool::new(false);
+    let rtts = thread::scope(|scope| {
+        let looks = scope.spawn(|| look_at_rtts(&network, &is_over));
+        client.done();
+        is_over.store(true, Relaxed);
+        looks.join().expect("ss answers")
+    });
+    const CONNECTED: &str = "the connection is open until the end";
     let sockets = [End::Near, End::Far].map(|end| network.socket(end).expect(CONNECTED));
     let name = [CLIENT, SERVER];
     client.end();
