@@ -67,6 +67,14 @@ const MPTCP: &str = "mptcp_sock.first";
 /// count; and sockets that were there before are taken in last, so that none is missed.
 const HOOKS: &[Hook] = &[
     tracepoint!("inet_sock_set_state", None),
+    Hook {
+        name: "inet_sock_set_state_end",
+        alternatives: &[Alternative {
+            program: "inet_sock_set_state_end",
+            target: Target::TpBtf("inet_sock_set_state"),
+        }],
+        without: None,
+    },
     udp::SENT_V4,
     udp::SENT_V6,
     udp::RECEIVED_V4,

@@ -150,104 +150,97 @@ pub fn opened(sock: Sock, before: u8) {
                 skip(tcp, connection);
             }
             (*connection).stamp = bpf_ktime_get_ns();
-            // Which process accepts it is not known yet.
+            // Which process accepts it is not known yet: it counts as opened once that is.
             let (owner, service) = ((*connection).owner, (*connection).service);
-            let opened = Entries::of_service(service, bank);
-            opened.add(|traffic| &raw mut (*traffic).opened[SERVER], 1);
             Entries::of(owner, service, bank).change_active(SERVER, 1);
         }
     }
 }
 
-/// A TCP socket has no connection any more, or it has never come to be. An MPTCP connection goes on
-/// without its subflow once it is open.
+/// A socket has no connection any more, or it has never come to be. What begins and fails by MPTCP is
+/// seen of its subflows; once it is open, an MPTCP connection continues without a subflow.
 #[inline(always)]
 pub fn closed(sock: Sock, before: u8) {
-    let Some(address) = mptcp_of(sock) else {
-        let connection = CONNECTIONS.get(sock).map(NonNull::as_ptr);
-        return end(sock, connection, before == state::SYN_SENT);
-    };
-    let Some(connection) = MPTCP.get_ptr_mut(address) else { return };
-    // SAFETY: a map value.
+    let Some(connection) = of(sock) else { return };
+    let address = mptcp_of(sock);
+    let is_tcp = sock.tcp().is_some();
+    let was_connecting = is_tcp && before == state::SYN_SENT;
+    // SAFETY: the socket's storage.
     unsafe {
         let is_open = ptr::read_volatile(&raw const (*connection).flags) & flag::OPEN != 0;
-        if !is_open && before == state::SYN_SENT {
-            failed(sock, connection, bank::tick());
-            let _ = MPTCP.remove(address);
+        if address.is_some() && is_tcp && (is_open || !was_connecting) {
+            return;
         }
+        let tick = bank::tick();
+        match close(&raw mut (*connection).flags) {
+            Closed::Ended(flags) => report_end(sock, connection, Some(flags), tick),
+            Closed::WasNotOpen if was_connecting => report_end(sock, connection, None, tick),
+            Closed::WasNotOpen | Closed::IsMoving => {}
+            Closed::Contended => lost(bank::of(tick), Loss::Contended),
+        }
+    }
+    if let Some(address) = address {
+        let _ = MPTCP.remove(address);
     }
 }
 
-/// An MPTCP connection has ended.
-#[inline(always)]
-pub fn mptcp_closed(sock: Sock) {
-    end(sock, MPTCP.get_ptr_mut(sock.address()), false);
-    let _ = MPTCP.remove(sock.address());
+/// What became of an attempt to end a connection.
+enum Closed {
+    /// It has ended, with these flags before.
+    Ended(u64),
+    /// It was not open.
+    WasNotOpen,
+    /// Another CPU changes the owner at this moment, and reports the end too.
+    IsMoving,
+    /// Other CPUs changed the flags all the time.
+    Contended,
 }
 
-/// A process has no connection any more; if it was never open, it has failed when it `was_connecting`.
+/// Clears the flag of an open connection. What follows is done by the caller, outside of the loop: the
+/// verifier looks at each turn of it.
+///
+/// # Safety
+/// `flags` are those of a socket's storage.
 #[inline(always)]
-fn end(sock: Sock, connection: Option<*mut Connection>, was_connecting: bool) {
-    let Some(connection) = connection else { return };
-    let tick = bank::tick();
-    // SAFETY: the socket's storage.
-    unsafe {
-        let flags = &raw mut (*connection).flags;
-        for _ in 0..ATTEMPTS {
+unsafe fn close(flags: *mut u64) -> Closed {
+    for _ in 0..ATTEMPTS {
+        // SAFETY: by the caller's promise, and 8-byte aligned.
+        unsafe {
             let was = ptr::read_volatile(flags);
             if was & flag::OPEN == 0 {
-                if was_connecting {
-                    failed(sock, connection, tick);
-                }
-                return;
+                return Closed::WasNotOpen;
             }
-            // Whoever changes the owner at this moment reports the end too.
             let is_moving = was & flag::MOVING != 0;
             let now = if is_moving { was | flag::CLOSED } else { was & !flag::OPEN };
             if atomic::compare_exchange(flags, was, now) == was {
-                if !is_moving {
-                    ended(sock, connection, was, tick);
-                }
-                return;
+                return if is_moving { Closed::IsMoving } else { Closed::Ended(was) };
             }
         }
     }
-    lost(bank::of(tick), Loss::Contended);
+    Closed::Contended
 }
 
-/// A connection has not come to be.
-///
-/// # Safety
-/// `connection` is the socket's storage.
-#[inline(always)]
-unsafe fn failed(sock: Sock, connection: *mut Connection, tick: u64) {
-    let reason = failure(sock) as usize;
-    // SAFETY: by the caller's promise; every reason has a place.
-    unsafe {
-        flush(sock, connection, [0; DIRECTIONS], tick);
-        let entries = Entries::of((*connection).owner, (*connection).service, bank::of(tick));
-        entries.add(|traffic| &raw mut (*traffic).failed[reason], 1);
-    }
-}
-
-/// Reports the end of a connection that had these `flags`.
+/// Reports the end of a connection that was open and had these `flags`, or of one that has not come to be.
 ///
 /// # Safety
 /// `connection` is the socket's storage, and nobody else reports its end.
 #[inline(always)]
-pub unsafe fn ended(sock: Sock, connection: *mut Connection, flags: u64, tick: u64) {
-    // SAFETY: by the caller's promise; the sides are all there are.
+pub unsafe fn report_end(sock: Sock, connection: *mut Connection, flags: Option<u64>, tick: u64) {
+    // SAFETY: by the caller's promise; the sides, and the reasons, are all there are.
     unsafe {
         flush(sock, connection, [0; DIRECTIONS], tick);
-        let (bank, side) = (bank::of(tick), side_of(connection));
         let (owner, service) = ((*connection).owner, (*connection).service);
-        let entries = Entries::of(owner, service, bank);
+        let entries = Entries::of(owner, service, bank::of(tick));
+        let Some(flags) = flags else {
+            let reason = failure(sock) as usize;
+            return entries.add(|traffic| &raw mut (*traffic).failed[reason], 1);
+        };
+        let side = side_of(connection);
         entries.change_active(side, -1);
         entries.add(|traffic| &raw mut (*traffic).closed[side], 1);
         if flags & flag::CLAIMED == 0 {
-            // Nobody has accepted it.
-            let opened = Entries::of_process(owner, bank);
-            opened.add(|traffic| &raw mut (*traffic).opened[side], 1);
+            // No process has accepted it.
+            entries.add(|traffic| &raw mut (*traffic).opened[side], 1);
         }
     }
 }

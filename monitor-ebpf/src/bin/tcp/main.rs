@@ -88,21 +88,33 @@ static EVENTS: SlowRing = SlowRing::new();
 #[btf_map]
 static LOST: Ledger<{ Loss::COUNT }> = Ledger::new();
 
+/// A connection begins, or a listener.
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
     let (before, after) = (ctx.arg::<i32>(1) as u8, ctx.arg::<i32>(2) as u8);
     let Some(sock) = Sock::from_ptr(ctx.arg(0)) else { return 0 };
-    match (sock.transport(), after) {
-        (Some(Transport::Tcp), state::SYN_SENT) => connection::connecting(sock),
-        (Some(Transport::Tcp), state::ESTABLISHED) => connection::opened(sock, before),
-        (Some(Transport::Tcp), state::CLOSE) => connection::closed(sock, before),
-        (Some(Transport::Tcp), state::LISTEN) => connection::listening(sock),
-        // What begins and fails is seen of its subflows.
-        (Some(Transport::Mptcp), state::CLOSE) => connection::mptcp_closed(sock),
-        (Some(Transport::Tcp | Transport::Mptcp), state::FIN_WAIT1 | state::LAST_ACK) => {
-            owner::closing(sock);
+    if sock.transport() == Some(Transport::Tcp) {
+        match after {
+            state::SYN_SENT => connection::connecting(sock),
+            state::ESTABLISHED => connection::opened(sock, before),
+            state::LISTEN => connection::listening(sock),
+            _ => {}
         }
-        _ => {}
+    }
+    0
+}
+
+/// A connection ends. This is a program of its own, as the verifiers of older kernels give up on both in one.
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub fn inet_sock_set_state_end(ctx: BtfTracePointContext) -> i32 {
+    let (before, after) = (ctx.arg::<i32>(1) as u8, ctx.arg::<i32>(2) as u8);
+    let Some(sock) = Sock::from_ptr(ctx.arg(0)) else { return 0 };
+    if let Some(Transport::Tcp | Transport::Mptcp) = sock.transport() {
+        match after {
+            state::FIN_WAIT1 | state::LAST_ACK => owner::closing(sock),
+            state::CLOSE => connection::closed(sock, before),
+            _ => {}
+        }
     }
     0
 }

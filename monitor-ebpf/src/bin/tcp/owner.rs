@@ -140,7 +140,10 @@ unsafe fn claim(sock: Sock, connection: *mut Connection, kept: [u64; DIRECTIONS]
         }
         let to = Entries::of_process(owner, bank);
         if !is_claimed {
+            // At the same moment, so that processes add up to services.
             to.add(|traffic| &raw mut (*traffic).opened[side], 1);
+            let service = Entries::of_service((*connection).service, bank);
+            service.add(|traffic| &raw mut (*traffic).opened[side], 1);
         }
         if !is_same {
             Entries::of_process((*connection).owner, bank).change_active(side, -1);
@@ -194,20 +197,35 @@ unsafe fn is_same(process: &ProcessKey, connection: *const Connection) -> bool {
 unsafe fn moved(sock: Sock, connection: *mut Connection, tick: u64) {
     // SAFETY: by the caller's promise.
     unsafe {
-        let flags = &raw mut (*connection).flags;
-        for _ in 0..ATTEMPTS {
+        match settle(&raw mut (*connection).flags) {
+            Some(flags) if flags & flag::CLOSED != 0 => {
+                connection::report_end(sock, connection, Some(flags), tick);
+            }
+            Some(_) => {}
+            None => lost(bank::of(tick), Loss::Contended),
+        }
+    }
+}
+
+/// Ends a change of the owner, and with it the connection if it was closed meanwhile. Returns the flags
+/// that it had; nothing when other CPUs changed them all the time.
+///
+/// # Safety
+/// `flags` are those of a socket's storage.
+#[inline(always)]
+unsafe fn settle(flags: *mut u64) -> Option<u64> {
+    for _ in 0..ATTEMPTS {
+        // SAFETY: by the caller's promise, and 8-byte aligned.
+        unsafe {
             let before = ptr::read_volatile(flags);
             let is_closed = before & flag::CLOSED != 0;
             let gone = if is_closed { flag::OPEN | flag::CLOSED } else { 0 };
             if atomic::compare_exchange(flags, before, before & !(flag::MOVING | gone)) == before {
-                if is_closed {
-                    connection::ended(sock, connection, before, tick);
-                }
-                return;
+                return Some(before);
             }
         }
     }
-    lost(bank::of(tick), Loss::Contended);
+    None
 }
 
 /// A process has accepted a connection.
