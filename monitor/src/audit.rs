@@ -88,17 +88,20 @@ impl Audit {
         self.after = self.before.is_some().then(|| self.counters.read());
     }
 
-    /// Ends the round with the next tick, however long it lasted.
-    pub fn end_round(&mut self) {
-        self.due = Instant::now();
+    /// Ends the round with the first tick from `time` on, however long it lasts.
+    pub fn end_round_at(&mut self, time: Instant) {
+        self.due = time;
     }
 
-    /// Compares, if the tick ends a round. `series` are all as of the tick; `runs` says which probes run.
-    pub fn compare(&mut self, series: &[Series], runs: impl Fn(&str) -> bool) {
+    /// Compares, if the tick ends a round. `series` are all as of the tick; `runs` says
+    /// whether a probe runs, with one of some hooks attached if there are any.
+    pub fn compare(&mut self, series: &[Series], runs: impl Fn(&str, &[&str]) -> bool) {
         let (Some(before), Some(after)) = (self.before.take(), self.after.take()) else { return };
         let measured = COMPARISONS
             .iter()
-            .map(|comparison| runs(comparison.probe).then(|| comparison.measured(series)))
+            .map(|comparison| {
+                runs(comparison.probe, comparison.hooks).then(|| comparison.measured(series))
+            })
             .collect();
         let now = Totals { before, after, measured };
         if let Some(last) = self.last.replace(now) {

@@ -22,6 +22,8 @@ pub(super) struct Comparison {
     metric: &'static MetricDesc,
     /// Only series with one of these values of an attribute.
     only: Option<(&'static str, &'static [&'static str])>,
+    /// Hooks of which one has to be attached, where the probe also runs without.
+    pub(super) hooks: &'static [&'static str],
     /// The attribute that tells apart what is compared one by one.
     subject: Option<&'static str>,
     /// The kernel's counter.
@@ -55,7 +57,7 @@ const fn host(
 ) -> Comparison {
     let counter = Counter { file, names, unit: 1 };
     let (only, subject, bounds) = (None, None, (1.0, 1.0));
-    Comparison { probe, name, metric, only, subject, counter, bounds, slack }
+    Comparison { probe, name, metric, only, hooks: &[], subject, counter, bounds, slack }
 }
 
 /// A comparison by device.
@@ -68,7 +70,8 @@ const fn block(
 ) -> Comparison {
     let counter = Counter { file: File::Diskstats, names: column, unit };
     let (only, subject) = (Some((DIRECTION, directions)), Some("system.device"));
-    Comparison { probe: "block", name, metric, only, subject, counter, bounds: (1.0, 1.0), slack }
+    let (probe, bounds) = ("block", (1.0, 1.0));
+    Comparison { probe, name, metric, only, hooks: &[], subject, counter, bounds, slack }
 }
 
 const OPERATIONS: (u64, u64) = (1, REQUESTS);
@@ -108,6 +111,8 @@ pub(super) const COMPARISONS: &[Comparison] = &[
     },
     Comparison {
         only: Some(("network.io.direction", &["transmit"])),
+        // Of all sockets by one tracepoint, before Linux 6.3 by the ends of functions.
+        hooks: &["send", "udp_sendmsg"],
         bounds: AT_LEAST,
         ..host("tcp", "udp_datagrams_sent", &PROCESS_UDP_DATAGRAMS, DATAGRAMS, SEGMENTS)
     },

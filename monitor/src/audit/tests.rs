@@ -106,7 +106,7 @@ impl Host {
         for (measured, more) in measured.iter_mut().zip(probes) {
             *measured += more;
         }
-        audit.end_round();
+        audit.end_round_at(Instant::now());
         audit.before_flip(Instant::now());
         audit.after_flip();
         let of_disk = [("system.device", "vda"), ("disk.io.direction", "flush")];
@@ -115,7 +115,7 @@ impl Host {
             series(&PROCESS_CONTEXT_SWITCHES, &[("process.executable.name", "a")], measured[0]),
             series(&BLOCK_OPERATIONS, &of_disk, measured[1]),
         ];
-        audit.compare(&series, |probe| probe != "memory");
+        audit.compare(&series, |probe, _| probe != "memory");
     }
 }
 

@@ -28,7 +28,7 @@ use crate::{
     event::{Kind, What},
     export::otlp::Records,
     host::{self, Host, Problem},
-    kernel::namespace,
+    kernel::{attach::Verdict, namespace},
     probe::{self, ProbeError},
     sample::{CgroupEvent, Owner},
     view::{ProbeStatus, View},
@@ -147,15 +147,15 @@ impl Ticker {
 
     fn tick(&mut self) -> View {
         let begin = Instant::now();
-        let taken = self.take_snapshots();
+        let (taken, is_new) = self.take_snapshots();
         let (now, elapsed) = (SystemTime::now(), taken - self.last);
         self.last = taken;
         if self.aggregate.begin(now, elapsed, host::booted(now)) {
             tracing::warn!(
-                "the wall clock was set back to before the start of some series; all series restart at 0"
+                "the wall clock stepped back to before the start of some series; all series are reset"
             );
         }
-        for probe in self.probes.iter().filter_map(Loaded::probe) {
+        for probe in self.probes.iter().filter_map(Loaded::probe).filter(|_| is_new) {
             probe.cgroups(&mut |change| {
                 if change.what == CgroupEvent::Created {
                     self.attributor.created(change.id, change.path);
@@ -165,7 +165,7 @@ impl Ticker {
                 });
             });
         }
-        for loaded in &mut self.probes {
+        for loaded in self.probes.iter_mut().filter(|_| is_new) {
             let Some(probe) = loaded.probe_mut() else { continue };
             probe.decode(&mut |sample| {
                 self.aggregate.add(&sample, || group_of(sample.owner, &mut self.attributor));
@@ -193,8 +193,15 @@ impl Ticker {
         self.refresh(&probes);
         self.tick += 1;
         let (series, processes) = self.aggregate.finish(now, elapsed);
-        let probes_run = |name: &str| {
-            self.probes.iter().any(|loaded| loaded.desc.name == name && loaded.probe().is_some())
+        let probes_run = |name: &str, hooks: &[&str]| {
+            let is_attached =
+                |verdict: &Verdict| hooks.contains(&verdict.hook) && verdict.state.is_attached();
+            let mut probes = self.probes.iter().filter(|loaded| loaded.desc.name == name);
+            probes.any(|loaded| {
+                let verdicts = loaded.probe().map(|probe| probe.verdicts());
+                verdicts
+                    .is_some_and(|verdicts| hooks.is_empty() || verdicts.iter().any(is_attached))
+            })
         };
         self.audit.compare(&series, probes_run);
         let host = self.host.iter().flat_map(Host::problems);
@@ -222,9 +229,10 @@ impl Ticker {
         view
     }
 
-    /// Takes the snapshots of all probes, for the same span of time, and says when. The kernel's own
-    /// counters go on while programs are waited for, which on a busy host takes a while.
-    fn take_snapshots(&mut self) -> Instant {
+    /// Takes the snapshots of all probes, for the same span of time, and says when, and whether they are
+    /// new: those of the tick before must not be decoded again. The kernel's own counters go on while
+    /// programs are waited for, which on a busy host takes a while.
+    fn take_snapshots(&mut self) -> (Instant, bool) {
         self.audit.before_flip(Instant::now());
         let ended: Vec<_> =
             self.probes.iter_mut().map(|loaded| loaded.attempt(|probe| probe.end_tick())).collect();
@@ -241,7 +249,7 @@ impl Ticker {
             });
             loaded.note(failure.or(taken));
         }
-        taken
+        (taken, waited.is_ok())
     }
 
     /// Reads all that somebody else keeps, and tells how each probe does.
@@ -276,20 +284,23 @@ impl Ticker {
     }
 }
 
+/// How long `monitor check` measures at most.
+const LONGEST_AUDIT: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Measures for `span`, as the daemon does, and compares what was counted with the kernel's counters.
 pub fn audit(config: &Config, span: Duration) -> View {
     let mut ticker = Ticker::new(config, Records::new());
-    let end = Instant::now() + span;
+    let end = Instant::now() + span.min(LONGEST_AUDIT);
+    let mut view = ticker.tick();
+    ticker.audit.end_round_at(end);
     loop {
-        ticker.tick();
         let left = end.saturating_duration_since(Instant::now());
-        thread::sleep(left.min(config.interval));
-        if left <= config.interval {
-            break;
+        if left.is_zero() {
+            return view;
         }
+        thread::sleep(left.min(config.interval));
+        view = ticker.tick();
     }
-    ticker.audit.end_round();
-    ticker.tick()
 }
 
 /// The group that something is counted in; one without a name for what no process is known of.

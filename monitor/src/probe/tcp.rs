@@ -86,7 +86,7 @@ const HOOKS: &[Hook] = &[
             Alternative { program: "tcp_sendmsg", target: Target::FExit("tcp_sendmsg") },
         ],
         without: Some(
-            "what a connection sends until it receives or ends; that another process sends by it",
+            "what a connection sends until it receives or ends; attribution to another process that sends on it",
         ),
     },
     Hook {

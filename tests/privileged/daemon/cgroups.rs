@@ -106,6 +106,8 @@ fn containers_count_until_they_are_removed_where_cpus_are_short() {
         last.iter().all(|(id, stat)| exported(&scrape, id) == Some(*stat)).then_some(())
     });
     println!("periods, throttled periods, throttled ns: {last:?}, ages of readings {ages:?}");
+    // At most 15 s, and a tick on each side.
+    assert!(!ages.is_empty() && ages.iter().all(|age| *age <= 17.0), "{ages:?}");
     assert!(last.iter().all(|(_, [_, throttled, _])| *throttled > 10));
     drop(crowd);
 }

@@ -164,7 +164,7 @@ fn a_wall_clock_that_was_ahead_at_the_start_is_set_back() {
 
     clock.set(0);
     run(&receiver, 4, 7);
-    assert_eq!(daemon.log().matches("the wall clock was set back").count(), 1, "{}", daemon.log());
+    assert_eq!(daemon.log().matches("the wall clock stepped back").count(), 1, "{}", daemon.log());
     let (after, end) = (series(&receiver), now().as_nanos() as u64);
     let of = |metric, part| find(&after, metric, part).expect("it is measured");
     let exits = of("monitor.process.exits", "mt-clock");

@@ -16,12 +16,18 @@ impl Unvisited {
     /// The pass gives storage to every thread that it meets. So a process that had none in one tick, still
     /// exists and was not met at all in the next pass, is left out.
     pub(super) fn tick(&mut self, control: &Control, mut without: impl Iterator<Item = u64>) {
+        // Its id may be another's by now.
+        self.found.take_if(|(process, known)| name(*process).as_ref() != Some(known));
         if self.found.is_some() {
             return;
         }
         let was_met = control.suspect == 0 || control.suspects_met > 0;
         if !was_met && let Some(name) = name(control.suspect) {
-            tracing::warn!(pid = control.suspect, name, "not measured, as passes do not meet it");
+            tracing::warn!(
+                pid = control.suspect,
+                name,
+                "threads of this process are not measured: the kernel's task iterator omits it"
+            );
             self.found = Some((control.suspect, name));
         }
         self.suspect = without.find(|&process| process != 0).unwrap_or(0);

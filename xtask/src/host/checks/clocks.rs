@@ -46,7 +46,7 @@ pub(super) fn wall_clock_is_set_back(guest: &mut Guest) -> Result<Check> {
         cpu
         settle
         cpu
-        journalctl -u monitor -o cat | grep -c 'wall clock was set back'";
+        journalctl -u monitor -o cat | grep -c 'wall clock stepped back'";
     let said = guest.run(script)?.text;
     let numbers: Vec<f64> = said.split_whitespace().filter_map(|word| word.parse().ok()).collect();
     let &[before, after, later, restarts] = &numbers[..] else {

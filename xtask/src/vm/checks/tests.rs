@@ -45,10 +45,17 @@ fn losses_are_zero_and_not_absent() {
         lines.collect::<String>()
     };
     let text = all([0; 4]);
-    assert!(losses(&scrape(&text)).result.is_ok());
-    assert_eq!(losses(&scrape(&all([0, 0, 2, 0]))).result, Err("no_storage 2".to_owned()));
+    assert!(losses(&scrape(&text), "6.12.1").result.is_ok());
+    assert_eq!(
+        losses(&scrape(&all([0, 0, 2, 0])), "6.12.1").result,
+        Err("no_storage 2".to_owned())
+    );
+    let unread =
+        "monitor_agent_lost_total{monitor_loss_reason=\"exit_unread\"} 3\n".to_owned() + &text;
+    assert!(losses(&scrape(&unread), "6.1.0-56-cloud-amd64").result.is_ok());
+    assert!(losses(&scrape(&unread), "6.12.1").result.is_err());
     let (_, rest) = text.split_once('\n').unwrap();
-    assert_eq!(losses(&scrape(rest)).result, Err("unmatched absent".to_owned()));
+    assert_eq!(losses(&scrape(rest), "6.12.1").result, Err("unmatched absent".to_owned()));
 }
 
 #[test]
