@@ -40,16 +40,6 @@ pub unsafe fn or(target: *mut u64, value: u64) {
     unsafe { asm!("lock *(u64 *)({} + 0) |= {}", in(reg) target, in(reg) value, options(nostack)) }
 }
 
-/// Clears all bits but some of a value in which other CPUs set bits as well.
-///
-/// # Safety
-/// `target` points into a map value and is 8-byte aligned.
-#[inline(always)]
-pub unsafe fn and(target: *mut u64, value: u64) {
-    // SAFETY: as above.
-    unsafe { asm!("lock *(u64 *)({} + 0) &= {}", in(reg) target, in(reg) value, options(nostack)) }
-}
-
 /// Sets a value that is `old` to `new`, and returns what it was.
 ///
 /// # Safety

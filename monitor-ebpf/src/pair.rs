@@ -10,7 +10,7 @@ use core::ptr;
 
 use aya_ebpf::btf_maps::Array;
 
-use crate::{atomic, kernel::Task};
+use crate::{atomic, bank, kernel::Task};
 
 /// Slots for marks, by the low bits of the id of the running thread.
 const MARKS: usize = 8192;
@@ -22,7 +22,12 @@ pub struct Mark {
     owner: u64,
     /// The event that the first program counted.
     event: u64,
+    /// The tick it did so in.
+    tick: u64,
 }
+
+/// After how many ticks a slot is taken over: its owner may have ended with the second program skipped.
+const STALE: u64 = 4;
 
 /// Marks of threads between the two programs.
 pub type Marks = Array<Mark, MARKS>;
@@ -59,15 +64,21 @@ pub fn turn(marks: &Marks, half: Half, event: u64) -> Turn {
     };
     let me = task.address();
     // SAFETY: a map value, 8-byte aligned. Only the thread that owns a slot writes to it, so a mark
-    // stays until its owner's next event, whatever others do.
+    // stays until its owner's next event or until it is stale, whatever others do.
     unsafe {
         let owner = ptr::read_volatile(&raw const (*mark).owner);
         match half {
             Half::First => {
-                let free = &raw mut (*mark).owner;
-                if owner != me && (owner != 0 || atomic::compare_exchange(free, 0, me) != 0) {
+                let tick = bank::tick();
+                let is_stale =
+                    tick.wrapping_sub(ptr::read_volatile(&raw const (*mark).tick)) > STALE;
+                if owner != me
+                    && (owner != 0 && !is_stale
+                        || atomic::compare_exchange(&raw mut (*mark).owner, owner, me) != owner)
+                {
                     return Turn::Leave;
                 }
+                ptr::write_volatile(&raw mut (*mark).tick, tick);
                 ptr::write_volatile(&raw mut (*mark).event, event);
                 Turn::Count
             }

@@ -93,7 +93,8 @@ impl Message {
         // SAFETY: as above.
         let (kind, copied) =
             unsafe { (member(self.0, offset!(iter_type)), member(self.0, offset!(iov_offset))) };
-        let first = if u32::from(kind) == constant(&ITER_UBUF) {
+        // Older verifiers look into the first branch unless the kernel's lack of the member rules it out.
+        let first = if !offset!(ubuf).is_absent() && u32::from(kind) == constant(&ITER_UBUF) {
             self.copy(offset!(ubuf))?
         } else if u32::from(kind) == constant(&ITER_IOVEC) {
             // A buffer that is used up is the one before the current.

@@ -12,24 +12,28 @@ pub(super) struct Pairs {
     recovered: i64,
     /// How often first programs had been skipped at the last tick.
     skipped: u64,
+    /// What seemed to be lost at the last tick.
+    missing: u64,
     lost: u64,
 }
 
 impl Pairs {
     /// For a probe that was just loaded.
     pub(super) fn new(names: Names) -> Self {
-        Self { names, recovered: 0, skipped: 0, lost: 0 }
+        Self { names, recovered: 0, skipped: 0, missing: 0, lost: 0 }
     }
 
     /// Adds what second programs recovered in the tick that was ended.
     ///
     /// An event that the first program was skipped for is with its second one a moment later, or much
     /// later when its task is preempted in between. So what was skipped until the last tick is compared
-    /// with what was recovered until this one.
+    /// with what was recovered until this one; and what the first program left to the second in one tick may
+    /// be recovered in the next, so only what is missing in two is lost.
     pub(super) fn tick(&mut self, recovered: i64, accounts: &Accounts) {
         self.recovered += recovered;
-        let lost = self.skipped as i64 - self.recovered;
-        self.lost = self.lost.max(lost.max(0) as u64);
+        let missing = (self.skipped as i64 - self.recovered).max(0) as u64;
+        self.lost = self.lost.max(missing.min(self.missing));
+        self.missing = missing;
         let first = |name: &str| self.names.iter().any(|[first, _]| *first == name);
         if !self.names.is_empty() {
             self.skipped = misses(accounts.programs(), first);

@@ -162,24 +162,32 @@ pub fn opened(sock: Sock, before: u8) {
 #[inline(always)]
 pub fn closed(sock: Sock, before: u8) {
     let Some(connection) = of(sock) else { return };
-    let address = mptcp_of(sock);
+    let is_mptcp = mptcp_of(sock).is_some();
     let is_tcp = sock.tcp().is_some();
     let was_connecting = is_tcp && before == state::SYN_SENT;
     // SAFETY: the socket's storage.
     unsafe {
         let is_open = ptr::read_volatile(&raw const (*connection).flags) & flag::OPEN != 0;
-        if address.is_some() && is_tcp && (is_open || !was_connecting) {
+        if is_mptcp && is_tcp && (is_open || !was_connecting) {
             return;
         }
         let tick = bank::tick();
         match close(&raw mut (*connection).flags) {
             Closed::Ended(flags) => report_end(sock, connection, Some(flags), tick),
             Closed::WasNotOpen if was_connecting => report_end(sock, connection, None, tick),
-            Closed::WasNotOpen | Closed::IsMoving => {}
+            Closed::WasNotOpen => {}
+            // Its entry is still used.
+            Closed::IsMoving => return,
             Closed::Contended => lost(bank::of(tick), Loss::Contended),
         }
     }
-    if let Some(address) = address {
+    remove(sock);
+}
+
+/// Removes what is known of an MPTCP connection that has ended; what is known of others ends with the socket.
+#[inline(always)]
+pub fn remove(sock: Sock) {
+    if let Some(address) = mptcp_of(sock) {
         let _ = MPTCP.remove(address);
     }
 }

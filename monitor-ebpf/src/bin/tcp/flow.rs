@@ -21,6 +21,16 @@ pub unsafe fn of(connection: *const Connection, tick: u64) -> Option<*mut Flow> 
     if flow::is_of(reference, tick) { at(reference) } else { None }
 }
 
+/// Whether a connection was used in a tick before, be it that there was no room for a flow.
+///
+/// # Safety
+/// `connection` is a socket's storage.
+#[inline(always)]
+pub unsafe fn is_met(connection: *const Connection, tick: u64) -> bool {
+    // SAFETY: by the caller's promise.
+    flow::is_of(unsafe { ptr::read_volatile(&raw const (*connection).flow) }, tick)
+}
+
 /// The flow of a connection in a tick, made if there is room for it, and whether the tick is new to the
 /// connection.
 ///

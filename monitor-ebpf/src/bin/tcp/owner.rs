@@ -46,21 +46,23 @@ pub fn current() -> ProcessKey {
 pub fn used(sock: *const c_void, direction: usize, bytes: i32) -> Option<Sock> {
     let sock = Sock::from_ptr(sock)?;
     match sock.transport()? {
-        Transport::Tcp => {
-            used_connection(sock, direction, bytes);
+        // An error, such as that there is nothing to receive, moves nothing.
+        Transport::Tcp if bytes > 0 => {
+            used_connection(sock, direction, bytes as u64);
             None
         }
-        Transport::Mptcp => {
-            used_mptcp(sock, direction, bytes);
+        Transport::Mptcp if bytes > 0 => {
+            used_mptcp(sock, direction, bytes as u64);
             None
         }
+        Transport::Tcp | Transport::Mptcp => None,
         Transport::Udp => Some(sock),
     }
 }
 
 /// A process uses a connection.
 #[inline(always)]
-fn used_connection(sock: Sock, direction: usize, bytes: i32) {
+fn used_connection(sock: Sock, direction: usize, bytes: u64) {
     let tick = bank::tick();
     let Some(connection) = CONNECTIONS.get(sock) else {
         // It waited to be accepted when the hooks were attached.
@@ -77,9 +79,12 @@ fn used_connection(sock: Sock, direction: usize, bytes: i32) {
             Some(flow) if is_owned => flush_direction(sock, (connection, flow), direction, tick),
             _ => {
                 let mut kept = [0; DIRECTIONS];
-                // An error moves nothing.
-                kept[direction] = bytes.max(0) as u64;
-                claim(sock, connection, kept, tick);
+                kept[direction] = bytes;
+                // The first use in a tick looks at the owner's names too. Without room for a flow there are
+                // more uses that come here.
+                if !is_owned || !flow::is_met(connection, tick) {
+                    claim(sock, connection, kept, tick);
+                }
                 if ptr::read_volatile(&raw const (*connection).flags) & flag::MOVING == 0 {
                     flush(sock, connection, [0; DIRECTIONS], tick);
                 }
@@ -91,7 +96,7 @@ fn used_connection(sock: Sock, direction: usize, bytes: i32) {
 /// A process uses an MPTCP connection. What its subflows carry is sent and received by threads of the
 /// kernel, so it is the messages that count.
 #[inline(always)]
-fn used_mptcp(sock: Sock, direction: usize, bytes: i32) {
+fn used_mptcp(sock: Sock, direction: usize, bytes: u64) {
     let tick = bank::tick();
     let Some(connection) = MPTCP.get_ptr_mut(sock.address()) else {
         return adopt(sock, Task::current());
@@ -99,12 +104,10 @@ fn used_mptcp(sock: Sock, direction: usize, bytes: i32) {
     // SAFETY: a map value.
     unsafe {
         claim(sock, connection, [0; DIRECTIONS], tick);
-        if bytes > 0 {
-            let mut moved =
-                Moved { bytes: [0; DIRECTIONS], retransmits: 0, rtt_ns: sock.first_rtt_ns() };
-            moved.bytes[direction] = bytes as u64;
-            record::add(connection, &moved, tick);
-        }
+        let mut moved =
+            Moved { bytes: [0; DIRECTIONS], retransmits: 0, rtt_ns: sock.first_rtt_ns() };
+        moved.bytes[direction] = bytes;
+        record::add(connection, &moved, tick);
     }
 }
 
@@ -116,8 +119,6 @@ fn used_mptcp(sock: Sock, direction: usize, bytes: i32) {
 /// `connection` is the socket's storage.
 #[inline(always)]
 unsafe fn claim(sock: Sock, connection: *mut Connection, kept: [u64; DIRECTIONS], tick: u64) {
-    let task = Task::current();
-    let (owner, start_ns) = (process::of(task), task.leader().start_time());
     // SAFETY: by the caller's promise.
     unsafe {
         let flags = &raw mut (*connection).flags;
@@ -126,6 +127,8 @@ unsafe fn claim(sock: Sock, connection: *mut Connection, kept: [u64; DIRECTIONS]
         if before & (flag::OPEN | flag::MOVING) != flag::OPEN {
             return;
         }
+        let task = Task::current();
+        let (owner, start_ns) = (process::of(task), task.leader().start_time());
         let is_same = start_ns == (*connection).start_ns && is_same(&owner, connection);
         if is_same && is_claimed {
             return;
@@ -200,6 +203,7 @@ unsafe fn moved(sock: Sock, connection: *mut Connection, tick: u64) {
         match settle(&raw mut (*connection).flags) {
             Some(flags) if flags & flag::CLOSED != 0 => {
                 connection::report_end(sock, connection, Some(flags), tick);
+                connection::remove(sock);
             }
             Some(_) => {}
             None => lost(bank::of(tick), Loss::Contended),

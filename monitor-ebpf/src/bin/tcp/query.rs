@@ -75,6 +75,10 @@ pub fn sent(moved: Moved, to: Endpoint, process: Option<*mut Datagrams>, bank: u
 #[inline(always)]
 pub fn received(moved: Moved, process: Option<*mut Datagrams>, bank: usize) {
     let remote = moved.sock.remote_port();
+    // A connected socket receives from there alone.
+    if remote != 0 && remote != DNS_PORT {
+        return;
+    }
     let from = moved.message.and_then(|message| message.endpoint());
     let port = from.map_or(remote, |from| from.port);
     // Without an address it is known of a connected socket alone.
