@@ -1,5 +1,6 @@
 //! Which process the `tcp` probe charges, and when, against what the workloads sent and received
-//! themselves, `ss` and `nstat`.
+//! themselves, `ss` and `nstat`. What is exact is measured again where the kernel did not show that a
+//! connection was opened, see [`repeatable`].
 
 use std::{thread, time::Duration};
 
@@ -10,7 +11,7 @@ use monitor::metric::{
 use monitor_tests::{
     Collected, Collector, Level, Workload, kernel,
     network::{End, Network},
-    serial,
+    repeatable, serial,
     tcp::{CLIENT, SERVER, check_nothing_lost, client, io, serve, server},
 };
 
@@ -24,129 +25,139 @@ fn connections(collected: &Collected, name: &str, role: &str) -> [u64; 4] {
 #[test]
 fn a_renamed_process_is_charged_by_its_new_name() {
     let _serial = serial();
-    let network = Network::new();
-    let address = network.ipv4(End::Far);
-    let collector = Collector::start(&kernel(), "tcp");
-    let (server, port) = server(&network, address);
-    let client = client("mt-before", "tcp-rename", &network, [address, &port], &["50"]);
-    client.done();
-    collector.wait_for_tick();
-    client.go_on();
-    client.done();
-    collector.wait_for_tick();
-    client.end();
-    network.wait_until_closed();
-    server.end();
-    let collected = collector.stop();
-    check_nothing_lost(&collected);
-    assert_eq!(io(&collected, "mt-before"), [50 * 1008, 50 * 3000]);
-    assert_eq!(io(&collected, "mt-after"), [50 * 508, 50 * 7000]);
-    assert_eq!(connections(&collected, "mt-before", "client"), [1, 0, 0, 1]);
-    assert_eq!(connections(&collected, "mt-after", "client"), [0, 1, 0, 1]);
+    repeatable(|| {
+        let network = Network::new();
+        let address = network.ipv4(End::Far);
+        let collector = Collector::start(&kernel(), "tcp");
+        let (server, port) = server(&network, address);
+        let client = client("mt-before", "tcp-rename", &network, [address, &port], &["50"]);
+        client.done();
+        collector.wait_for_tick();
+        client.go_on();
+        client.done();
+        collector.wait_for_tick();
+        client.end();
+        network.wait_until_closed();
+        server.end();
+        let collected = collector.stop();
+        check_nothing_lost(&collected);
+        assert_eq!(io(&collected, "mt-before"), [50 * 1008, 50 * 3000]);
+        assert_eq!(io(&collected, "mt-after"), [50 * 508, 50 * 7000]);
+        assert_eq!(connections(&collected, "mt-before", "client"), [1, 0, 0, 1]);
+        assert_eq!(connections(&collected, "mt-after", "client"), [0, 1, 0, 1]);
+    });
 }
 
 #[test]
 fn a_reused_process_id_is_another_process() {
     let _serial = serial();
-    let network = Network::new();
-    let address = network.ipv6(End::Far);
-    let collector = Collector::start(&kernel(), "tcp");
-    let (server, port) = server(&network, address);
-    let client = client(CLIENT, "tcp-reuse", &network, [address, &port], &["50"]);
-    client.done();
-    client.end();
-    network.wait_until_closed();
-    server.end();
-    let collected = collector.stop();
-    check_nothing_lost(&collected);
-    assert_eq!(io(&collected, CLIENT), [0, 0]);
-    assert_eq!(io(&collected, "mt-first"), [50 * 1008, 50 * 3000]);
-    assert_eq!(io(&collected, "mt-second"), [50 * 508, 50 * 7000]);
+    repeatable(|| {
+        let network = Network::new();
+        let address = network.ipv6(End::Far);
+        let collector = Collector::start(&kernel(), "tcp");
+        let (server, port) = server(&network, address);
+        let client = client(CLIENT, "tcp-reuse", &network, [address, &port], &["50"]);
+        client.done();
+        client.end();
+        network.wait_until_closed();
+        server.end();
+        let collected = collector.stop();
+        check_nothing_lost(&collected);
+        assert_eq!(io(&collected, CLIENT), [0, 0]);
+        assert_eq!(io(&collected, "mt-first"), [50 * 1008, 50 * 3000]);
+        assert_eq!(io(&collected, "mt-second"), [50 * 508, 50 * 7000]);
+    });
 }
 
 #[test]
 fn connections_of_an_inherited_listener_are_those_of_who_accepts() {
     let _serial = serial();
-    let network = Network::new();
-    let address = network.ipv4(End::Far);
-    let collector = Collector::start(&kernel(), "tcp");
-    let (server, port) = serve(&network, "tcp-inherit", address);
-    let to = [address, &port];
-    // These end before they are used, this one does not.
-    let short = client("mt-short", "tcp-connect", &network, to, &["20"]);
-    let long = client("mt-long", "tcp-ask", &network, to, &["10", "992", "5000"]);
-    short.done();
-    long.done();
-    collector.wait_for_tick();
-    [short, long].into_iter().for_each(Workload::end);
-    network.wait_until_closed();
-    let collected = collector.stop();
-    server.end();
-    check_nothing_lost(&collected);
-    let [opened, closed, last, most] = connections(&collected, "mt-worker", "server");
-    assert_eq!((opened, closed, last), (21, 21, 0));
-    assert!(most >= 1, "the connection that stayed was open");
-    let [opened, closed, last, _] = connections(&collected, SERVER, "server");
-    assert_eq!((opened, closed, last), (0, 0, 0), "of who listens and does not accept");
-    assert_eq!(io(&collected, "mt-worker"), [10 * 5000, 10 * 1000]);
-    assert_eq!(io(&collected, SERVER), [0, 0]);
-    let service = [address, &port, "server"];
-    let count = |metric| collected.count(metric, "(host)", &service);
-    assert_eq!((count(&TCP_OPENED), count(&TCP_CLOSED)), (21, 21));
+    repeatable(|| {
+        let network = Network::new();
+        let address = network.ipv4(End::Far);
+        let collector = Collector::start(&kernel(), "tcp");
+        let (server, port) = serve(&network, "tcp-inherit", address);
+        let to = [address, &port];
+        // These end before they are used, this one does not.
+        let short = client("mt-short", "tcp-connect", &network, to, &["20"]);
+        let long = client("mt-long", "tcp-ask", &network, to, &["10", "992", "5000"]);
+        short.done();
+        long.done();
+        collector.wait_for_tick();
+        [short, long].into_iter().for_each(Workload::end);
+        network.wait_until_closed();
+        let collected = collector.stop();
+        server.end();
+        check_nothing_lost(&collected);
+        let [opened, closed, last, most] = connections(&collected, "mt-worker", "server");
+        assert_eq!((opened, closed, last), (21, 21, 0));
+        assert!(most >= 1, "the connection that stayed was open");
+        let [opened, closed, last, _] = connections(&collected, SERVER, "server");
+        assert_eq!((opened, closed, last), (0, 0, 0), "of who listens and does not accept");
+        assert_eq!(io(&collected, "mt-worker"), [10 * 5000, 10 * 1000]);
+        assert_eq!(io(&collected, SERVER), [0, 0]);
+        let service = [address, &port, "server"];
+        let count = |metric| collected.count(metric, "(host)", &service);
+        assert_eq!((count(&TCP_OPENED), count(&TCP_CLOSED)), (21, 21));
+    });
 }
 
 #[test]
 fn connections_that_nobody_accepts_are_those_of_who_listens() {
     let _serial = serial();
-    let network = Network::new();
-    let address = network.ipv4(End::Far);
-    let collector = Collector::start(&kernel(), "tcp");
-    let (server, port) = serve(&network, "tcp-listen", address);
-    let client = client(CLIENT, "tcp-connect", &network, [address, &port], &["5"]);
-    client.done();
-    collector.wait_for_tick();
-    client.end();
-    server.end();
-    network.wait_until_closed();
-    let collected = collector.stop();
-    check_nothing_lost(&collected);
-    assert_eq!(connections(&collected, SERVER, "server"), [5, 5, 0, 5]);
+    repeatable(|| {
+        let network = Network::new();
+        let address = network.ipv4(End::Far);
+        let collector = Collector::start(&kernel(), "tcp");
+        let (server, port) = serve(&network, "tcp-listen", address);
+        let client = client(CLIENT, "tcp-connect", &network, [address, &port], &["5"]);
+        client.done();
+        collector.wait_for_tick();
+        client.end();
+        server.end();
+        network.wait_until_closed();
+        let collected = collector.stop();
+        check_nothing_lost(&collected);
+        assert_eq!(connections(&collected, SERVER, "server"), [5, 5, 0, 5]);
+    });
 }
 
 #[test]
 fn mptcp_connections_are_those_of_the_process_and_not_of_subflows() {
     let _serial = serial();
-    let network = Network::new();
-    network.run(End::Far, "ip", &["mptcp", "limits", "set", "subflows", "2"]);
-    network.add_subflow(End::Near, "10.231.77.9");
-    let address = network.ipv4(End::Far);
-    let collector = Collector::start(&kernel(), "tcp");
-    let (server, port) = serve(&network, "mptcp-serve", address);
-    let to = [address, &port];
-    let multipath = client("mt-multi", "mptcp-ask", &network, to, &["100", "9992", "5000"]);
-    let plain = client("mt-plain", "tcp-ask", &network, to, &["10", "992", "5000"]);
-    multipath.done();
-    plain.done();
-    collector.wait_for_tick();
-    let joined = network.counter(End::Near, "MPTcpExtMPJoinSynAckRx");
-    let capable = network.counter(End::Near, "MPTcpExtMPCapableSYNACKRX");
-    [multipath, plain].into_iter().for_each(Workload::end);
-    network.wait_until_closed();
-    server.end();
-    let collected = collector.stop();
-    check_nothing_lost(&collected);
-    println!("MPTCP connections: {capable}, joined subflows: {joined}");
-    assert_eq!((capable, joined), (1, 1), "by nstat");
-    assert_eq!(io(&collected, "mt-multi"), [100 * 10_000, 100 * 5000]);
-    assert_eq!(io(&collected, "mt-plain"), [10 * 1000, 10 * 5000]);
-    assert_eq!(io(&collected, SERVER), [110 * 5000, 100 * 10_000 + 10 * 1000]);
-    assert_eq!(connections(&collected, "mt-multi", "client"), [1, 1, 0, 1]);
-    assert_eq!(connections(&collected, "mt-plain", "client"), [1, 1, 0, 1]);
-    assert_eq!(connections(&collected, SERVER, "server"), [2, 2, 0, 2]);
-    assert_eq!(connections(&collected, SERVER, "client"), [0; 4]);
-    check_services(&collected, address, &port);
-    let rtt = collected.durations(&PROCESS_TCP_RTT, "mt-multi", &[]);
-    assert!(rtt.count() > 0, "the round-trip time of its first subflow");
+    repeatable(|| {
+        let network = Network::new();
+        network.run(End::Far, "ip", &["mptcp", "limits", "set", "subflows", "2"]);
+        network.add_subflow(End::Near, "10.231.77.9");
+        let address = network.ipv4(End::Far);
+        let collector = Collector::start(&kernel(), "tcp");
+        let (server, port) = serve(&network, "mptcp-serve", address);
+        let to = [address, &port];
+        let multipath = client("mt-multi", "mptcp-ask", &network, to, &["100", "9992", "5000"]);
+        let plain = client("mt-plain", "tcp-ask", &network, to, &["10", "992", "5000"]);
+        multipath.done();
+        plain.done();
+        collector.wait_for_tick();
+        let joined = network.counter(End::Near, "MPTcpExtMPJoinSynAckRx");
+        let capable = network.counter(End::Near, "MPTcpExtMPCapableSYNACKRX");
+        [multipath, plain].into_iter().for_each(Workload::end);
+        network.wait_until_closed();
+        server.end();
+        let collected = collector.stop();
+        check_nothing_lost(&collected);
+        println!("MPTCP connections: {capable}, joined subflows: {joined}");
+        assert_eq!((capable, joined), (1, 1), "by nstat");
+        assert_eq!(io(&collected, "mt-multi"), [100 * 10_000, 100 * 5000]);
+        assert_eq!(io(&collected, "mt-plain"), [10 * 1000, 10 * 5000]);
+        assert_eq!(io(&collected, SERVER), [110 * 5000, 100 * 10_000 + 10 * 1000]);
+        assert_eq!(connections(&collected, "mt-multi", "client"), [1, 1, 0, 1]);
+        assert_eq!(connections(&collected, "mt-plain", "client"), [1, 1, 0, 1]);
+        assert_eq!(connections(&collected, SERVER, "server"), [2, 2, 0, 2]);
+        assert_eq!(connections(&collected, SERVER, "client"), [0; 4]);
+        check_services(&collected, address, &port);
+        let rtt = collected.durations(&PROCESS_TCP_RTT, "mt-multi", &[]);
+        assert!(rtt.count() > 0, "the round-trip time of its first subflow");
+    });
 }
 
 /// There are no services but the one at this address, on both sides.
@@ -162,97 +173,105 @@ fn check_services(collected: &Collected, address: &str, port: &str) {
 #[test]
 fn an_mptcp_listener_that_is_there_at_the_start() {
     let _serial = serial();
-    let network = Network::new();
-    let address = network.ipv4(End::Far);
-    let (server, port) = serve(&network, "mptcp-serve", address);
-    let to = [address, &port];
-    let before = client("mt-before", "tcp-later", &network, to, &["10", "30"]);
-    before.done();
-    let collector = Collector::start(&kernel(), "tcp");
-    before.go_on();
-    before.done();
-    let multipath = client("mt-multi", "mptcp-ask", &network, to, &["20", "992", "5000"]);
-    let plain = client("mt-plain", "tcp-ask", &network, to, &["10", "992", "5000"]);
-    multipath.done();
-    plain.done();
-    collector.wait_for_tick();
-    [before, multipath, plain].into_iter().for_each(Workload::end);
-    network.wait_until_closed();
-    server.end();
-    let collected = collector.stop();
-    check_nothing_lost(&collected);
-    assert_eq!(io(&collected, SERVER), [30 * 3000 + 30 * 5000, 30 * 1008 + 30 * 1000]);
-    assert_eq!(connections(&collected, SERVER, "server"), [2, 3, 0, 3]);
-    assert_eq!(connections(&collected, SERVER, "client"), [0; 4]);
-    check_services(&collected, address, &port);
+    repeatable(|| {
+        let network = Network::new();
+        let address = network.ipv4(End::Far);
+        let (server, port) = serve(&network, "mptcp-serve", address);
+        let to = [address, &port];
+        let before = client("mt-before", "tcp-later", &network, to, &["10", "30"]);
+        before.done();
+        let collector = Collector::start(&kernel(), "tcp");
+        before.go_on();
+        before.done();
+        let multipath = client("mt-multi", "mptcp-ask", &network, to, &["20", "992", "5000"]);
+        let plain = client("mt-plain", "tcp-ask", &network, to, &["10", "992", "5000"]);
+        multipath.done();
+        plain.done();
+        collector.wait_for_tick();
+        [before, multipath, plain].into_iter().for_each(Workload::end);
+        network.wait_until_closed();
+        server.end();
+        let collected = collector.stop();
+        check_nothing_lost(&collected);
+        assert_eq!(io(&collected, SERVER), [30 * 3000 + 30 * 5000, 30 * 1008 + 30 * 1000]);
+        assert_eq!(connections(&collected, SERVER, "server"), [2, 3, 0, 3]);
+        assert_eq!(connections(&collected, SERVER, "client"), [0; 4]);
+        check_services(&collected, address, &port);
+    });
 }
 
 #[test]
 fn what_a_process_hands_over_counts_at_once() {
     const BYTES: u64 = 200_000;
     let _serial = serial();
-    let network = Network::new();
-    network.slow_down(End::Near, "100kbit");
-    let address = network.ipv4(End::Far);
-    let collector = Collector::start(&kernel(), "tcp");
-    let (server, port) = server(&network, address);
-    let client = client(CLIENT, "tcp-burst", &network, [address, &port], &[&BYTES.to_string()]);
-    client.done();
-    let collected = collector.stop();
-    let sent = network.socket(End::Near).expect("the connection is open").sent;
-    client.end();
-    server.end();
-    check_nothing_lost(&collected);
-    println!("handed over: {BYTES}, of which the kernel has sent {sent}");
-    assert!(sent < BYTES / 2, "the link is not slow: {sent}");
-    assert_eq!(io(&collected, CLIENT)[0], BYTES);
+    repeatable(|| {
+        let network = Network::new();
+        network.slow_down(End::Near, "100kbit");
+        let address = network.ipv4(End::Far);
+        let collector = Collector::start(&kernel(), "tcp");
+        let (server, port) = server(&network, address);
+        let client = client(CLIENT, "tcp-burst", &network, [address, &port], &[&BYTES.to_string()]);
+        client.done();
+        let collected = collector.stop();
+        let sent = network.socket(End::Near).expect("the connection is open").sent;
+        client.end();
+        server.end();
+        check_nothing_lost(&collected);
+        println!("handed over: {BYTES}, of which the kernel has sent {sent}");
+        assert!(sent < BYTES / 2, "the link is not slow: {sent}");
+        assert_eq!(io(&collected, CLIENT)[0], BYTES);
+    });
 }
 
 #[test]
 fn retransmissions_of_a_process_that_only_waits() {
     let _serial = serial();
-    let network = Network::new();
-    let address = network.ipv6(End::Far);
-    let collector = Collector::start(&kernel(), "tcp");
-    let (server, port) = server(&network, address);
-    network.drop(End::Far, "meta length > 500");
-    let client = client(CLIENT, "tcp-burst", &network, [address, &port], &["1000"]);
-    client.done();
-    thread::sleep(Duration::from_secs(3));
-    // The connection stays, and the process does nothing. Retransmissions come ever more rarely.
-    let again = network.counter(End::Near, "TcpRetransSegs");
-    let collected = collector.stop();
-    let then = network.counter(End::Near, "TcpRetransSegs");
-    client.end();
-    server.end();
-    check_nothing_lost(&collected);
-    let recorded = collected.count(&PROCESS_TCP_RETRANSMITS, CLIENT, &[]);
-    println!("sent again: {recorded} for {again} to {then}");
-    assert!(again >= 3, "nothing is lost: {again}");
-    assert!((again..=then).contains(&recorded), "{recorded} is not {again} to {then}");
+    repeatable(|| {
+        let network = Network::new();
+        let address = network.ipv6(End::Far);
+        let collector = Collector::start(&kernel(), "tcp");
+        let (server, port) = server(&network, address);
+        network.drop(End::Far, "meta length > 500");
+        let client = client(CLIENT, "tcp-burst", &network, [address, &port], &["1000"]);
+        client.done();
+        thread::sleep(Duration::from_secs(3));
+        // The connection stays, and the process does nothing. Retransmissions come ever more rarely.
+        let again = network.counter(End::Near, "TcpRetransSegs");
+        let collected = collector.stop();
+        let then = network.counter(End::Near, "TcpRetransSegs");
+        client.end();
+        server.end();
+        check_nothing_lost(&collected);
+        let recorded = collected.count(&PROCESS_TCP_RETRANSMITS, CLIENT, &[]);
+        println!("sent again: {recorded} for {again} to {then}");
+        assert!(again >= 3, "nothing is lost: {again}");
+        assert!((again..=then).contains(&recorded), "{recorded} is not {again} to {then}");
+    });
 }
 
 #[test]
 fn idle_connections_stay_open() {
     let _serial = serial();
-    let network = Network::new();
-    let address = network.ipv4(End::Far);
-    let (server, port) = server(&network, address);
-    let to = [address, &port];
-    let adopted = client("mt-adopted", "tcp-ask", &network, to, &["1", "1", "1"]);
-    adopted.done();
-    let collector = Collector::start(&kernel(), "tcp");
-    let opened = client(CLIENT, "tcp-ask", &network, to, &["1", "1", "1"]);
-    opened.done();
-    // Ticks in which nothing happens.
-    (0..3).for_each(|_| collector.wait_for_tick());
-    let collected = collector.stop();
-    [adopted, opened].into_iter().for_each(Workload::end);
-    server.end();
-    check_nothing_lost(&collected);
-    assert_eq!(connections(&collected, "mt-adopted", "client"), [0, 0, 1, 1]);
-    assert_eq!(connections(&collected, CLIENT, "client"), [1, 0, 1, 1]);
-    assert_eq!(connections(&collected, SERVER, "server"), [1, 0, 2, 2]);
-    let active = |role| collected.level(&TCP_ACTIVE, "(host)", &[address, &port, role]).last;
-    assert_eq!([active("client"), active("server")], [2, 2]);
+    repeatable(|| {
+        let network = Network::new();
+        let address = network.ipv4(End::Far);
+        let (server, port) = server(&network, address);
+        let to = [address, &port];
+        let adopted = client("mt-adopted", "tcp-ask", &network, to, &["1", "1", "1"]);
+        adopted.done();
+        let collector = Collector::start(&kernel(), "tcp");
+        let opened = client(CLIENT, "tcp-ask", &network, to, &["1", "1", "1"]);
+        opened.done();
+        // Ticks in which nothing happens.
+        (0..3).for_each(|_| collector.wait_for_tick());
+        let collected = collector.stop();
+        [adopted, opened].into_iter().for_each(Workload::end);
+        server.end();
+        check_nothing_lost(&collected);
+        assert_eq!(connections(&collected, "mt-adopted", "client"), [0, 0, 1, 1]);
+        assert_eq!(connections(&collected, CLIENT, "client"), [1, 0, 1, 1]);
+        assert_eq!(connections(&collected, SERVER, "server"), [1, 0, 2, 2]);
+        let active = |role| collected.level(&TCP_ACTIVE, "(host)", &[address, &port, role]).last;
+        assert_eq!([active("client"), active("server")], [2, 2]);
+    });
 }
