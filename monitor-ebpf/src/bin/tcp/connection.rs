@@ -60,8 +60,9 @@ pub fn of_or_new(sock: Sock) -> Option<*mut Connection> {
     if let Some(connection) = MPTCP.get_ptr_mut(address) {
         return Some(connection);
     }
-    // Another CPU may have been faster, which does as well.
-    let _ = MPTCP.insert(address, &NOTHING, BPF_NOEXIST.into());
+    // By reference, as it is too large for the stack. Another CPU may have been faster, which does as well.
+    let nothing = &NOTHING;
+    let _ = MPTCP.insert(address, nothing, BPF_NOEXIST.into());
     MPTCP.get_ptr_mut(address)
 }
 

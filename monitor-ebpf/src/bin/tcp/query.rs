@@ -143,7 +143,8 @@ fn entry(key: &QueryKey) -> Option<*mut Query> {
         return Some(query);
     }
     // Another CPU may have been faster, which does as well.
-    let _ = QUERIES.insert(key, &NO_QUERY, BPF_NOEXIST.into());
+    let no_query = &NO_QUERY;
+    let _ = QUERIES.insert(key, no_query, BPF_NOEXIST.into());
     let query = QUERIES.get_ptr_mut(key)?;
     // SAFETY: a map value.
     unsafe { (*query).process = owner::current() };
