@@ -49,7 +49,7 @@ fn programs_and_victims_are_found_by_their_container() {
     let exec = find("process.exec", "sleep", start);
     assert!(sleep.wait().expect("it is a child").success());
     assert_eq!(exec["process.pid"], pid.to_string());
-    assert_eq!(exec["process.parent.pid"], std::process::id().to_string());
+    assert_eq!(exec["process.parent_pid"], std::process::id().to_string());
     assert_eq!(exec["process.command_args"], r#"["sleep","0.25"]"#);
     let host = fs::read_to_string("/proc/sys/kernel/hostname").expect("the kernel has it");
     assert_eq!(exec["host.name"], host.trim());
