@@ -102,7 +102,7 @@ pub const QUEUE: usize = 0;
 pub const DEVICE: usize = 1;
 
 /// In place of an [`Operation`]: a command that only the driver understands. It has no latencies and
-/// moves no bytes that anybody counts.
+/// moves no bytes that are counted.
 pub const PASSTHROUGH: u16 = Operation::COUNT as u16;
 
 /// What was counted for one key in one bank.

@@ -13,7 +13,7 @@ pub type Counted = TaskStorage<u64>;
 #[inline(always)]
 pub fn is_first(counted: &Counted, task: Task) -> bool {
     let leader = task.leader();
-    // Nobody comes after the last thread, so it needs no mark; it may have come after others.
+    // No thread ends after the last one, so it needs no mark; it may have come after others.
     let mark = if task.is_last() { counted.get(leader) } else { counted.get_or_create(leader) };
     // SAFETY: the leader's storage, 8-byte aligned.
     mark.is_none_or(|mark: NonNull<u64>| unsafe {

@@ -16,7 +16,7 @@ struct Tree {
     counted: Counted,
 }
 
-/// Adds up what it is told.
+/// Adds up what is reported to it.
 fn count(
     counted: &mut Counted,
 ) -> impl FnMut(&Arc<Group>, &'static MetricDesc, &Attributes, u64) + '_ {

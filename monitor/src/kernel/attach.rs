@@ -258,7 +258,7 @@ fn refusal(error: &ProgramError, target: Target) -> HookState {
     }
 }
 
-/// Why a program at a function was refused, where that is for want of the kernel's trampolines.
+/// Why a program at a function was refused, where the kernel has no trampolines.
 fn without_trampolines(error: &ProgramError) -> Option<String> {
     match error {
         // Before the verifier looked at it.

@@ -63,7 +63,7 @@ pub unsafe fn release(task: Task, stats: *const TaskStats) {
 pub fn release_unread(task: Task) {
     if let Some(slot) = slot_of(task, task.pid()) {
         lost_here(Loss::ExitUnread);
-        // SAFETY: a map value, which nobody else changes as long as it is the thread's.
+        // SAFETY: a map value, which only its thread changes.
         unsafe { (*slot.as_ptr()).owner = 0 };
     }
 }

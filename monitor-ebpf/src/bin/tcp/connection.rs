@@ -102,7 +102,7 @@ fn begin(sock: Sock, connection: Option<*mut Connection>, side: usize) {
 }
 
 /// Both ends know of the connection. This end may have been in state `before` by a segment from the
-/// other, so nobody knows which process runs now. An MPTCP connection is open with its first subflow.
+/// other, so the running process is not known. An MPTCP connection is open with its first subflow.
 #[inline(always)]
 pub fn opened(sock: Sock, before: u8) {
     let bank = bank::active();
@@ -232,7 +232,7 @@ unsafe fn close(flags: *mut u64) -> Closed {
 /// Reports the end of a connection that was open and had these `flags`, or of one that has not come to be.
 ///
 /// # Safety
-/// `connection` is the socket's storage, and nobody else reports its end.
+/// `connection` is the socket's storage, and no other CPU reports its end.
 #[inline(always)]
 pub unsafe fn report_end(sock: Sock, connection: *mut Connection, flags: Option<u64>, tick: u64) {
     // SAFETY: by the caller's promise; the sides, and the reasons, are all there are.
@@ -254,7 +254,7 @@ pub unsafe fn report_end(sock: Sock, connection: *mut Connection, flags: Option<
     }
 }
 
-/// A segment is sent again. Nobody knows which process runs now.
+/// A segment is retransmitted. The running process is not known.
 #[inline(always)]
 pub fn retransmitted(sock: Sock) {
     let tick = bank::tick();

@@ -18,11 +18,6 @@ use crate::{AT_FUNCTIONS, DATAGRAMS, owner, query, record::lost};
 /// The first value of an entry.
 static NOTHING: Datagrams = Datagrams::EMPTY;
 
-/// Flags of a receiving process: it only looks, or it asks what became of what it sent.
-/// Part of the kernel's ABI.
-const MSG_PEEK: i32 = 0x2;
-const MSG_ERRQUEUE: i32 = 0x2000;
-
 /// What came of a process's sending or receiving.
 #[derive(Clone, Copy)]
 pub struct Moved {
@@ -82,7 +77,7 @@ pub fn received(moved: Moved, flags: i32) {
         0 => moved.sock.receives_no_more(),
         result => result < 0,
     };
-    if no_datagram || flags & (MSG_PEEK | MSG_ERRQUEUE) != 0 {
+    if no_datagram || flags & owner::TAKES_NOTHING != 0 {
         return;
     }
     let bank = bank::active();

@@ -24,9 +24,9 @@ use crate::{
     record::{self, ATTEMPTS, Entries, Moved, flush, flush_direction, lost, skip},
 };
 
-/// Flags of a receiving process that takes nothing out of the socket's queue: it only looks, or it asks what
-/// became of what it sent.
-const TAKES_NOTHING: i32 = 0x2 | 0x2000;
+/// `MSG_PEEK` and `MSG_ERRQUEUE`, part of the kernel's ABI: a process that receives with either takes nothing
+/// out of the socket's queue.
+pub const TAKES_NOTHING: i32 = 0x2 | 0x2000;
 
 /// How many bytes a process has taken that received with these flags.
 #[inline(always)]
@@ -257,7 +257,7 @@ pub fn accepted(sock: Sock) {
     }
 }
 
-/// A process closes or shuts down a connection: if nobody has used it, it is this process that accepted it.
+/// A process closes or shuts down a connection: if it was never used, this process accepted it.
 #[inline(always)]
 pub fn closing(sock: Sock) {
     let Some(connection) = connection::of(sock) else { return };

@@ -142,11 +142,11 @@ fn a_cpu_that_was_offline_counts_on_from_what_the_kernel_has_now() {
     let other = "cpu0 1 0 0 1 0 0 0 0\n";
     let of = |columns: &str| format!("{other}cpu1 {columns}\n");
     assert_eq!(times(&of("500 0 0 90000 700 0 0 0")), [Some(5.0), Some(900.0), Some(7.0)]);
-    // As before Linux 6.9: idle and iowait time begin at zero again, the rest goes on.
+    // As before Linux 6.9: idle and iowait time begin at zero again, the others keep counting.
     assert_eq!(times(other), [None; 3]);
     assert_eq!(times(&of("500 0 0 0 0 0 0 0")), [Some(5.0), Some(0.0), Some(0.0)]);
     assert_eq!(times(&of("510 0 0 60 3 0 0 0")), [Some(5.1), Some(0.6), Some(0.03)]);
-    // Online again before anybody has looked.
+    // Online again before the next reading.
     assert_eq!(times(&of("520 0 0 1 0 0 0 0")), [Some(5.2), Some(0.01), Some(0.0)]);
     // As since Linux 6.9.
     assert_eq!(times(&of("530 0 0 2000 40 0 0 0")), [Some(5.3), Some(20.0), Some(0.4)]);
