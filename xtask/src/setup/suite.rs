@@ -43,6 +43,7 @@ pub(crate) struct Suites {
 /// A suite whose lists were read.
 pub(crate) struct Suite {
     arch: Arch,
+    archive: &'static str,
     config: PathBuf,
 }
 
@@ -104,7 +105,7 @@ impl Suite {
         for (path, text) in [(&sources, source), (&config, options)] {
             fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
         }
-        let suite = Self { arch, config };
+        let suite = Self { arch, archive, config };
         // Another run of this may read them now: half a list has half of the packages.
         let stamp = root.join("updated");
         let lock = File::options().create(true).append(true).open(root.join("lock"));
@@ -142,30 +143,59 @@ impl Suite {
     /// The folder with the files of the newest version of a package; `None` where the suite has no
     /// such package.
     pub(crate) fn unpacked(&self, package: &str) -> Result<Option<PathBuf>> {
+        let Some(version) = self.version(package)? else { return Ok(None) };
+        let download = |folder: &Path| {
+            let mut apt = self.command("apt-get");
+            command::run(apt.args(["-qq", "download", package]).current_dir(folder))
+        };
+        self.unpack(package, &version, download).map(Some)
+    }
+
+    /// The folder with the files of a package that the suite no longer lists, in the version of one that it
+    /// does: the archive removes files days after their names. No list has a checksum of it, so it is
+    /// for machines that are thrown away.
+    pub(crate) fn unlisted(&self, package: &str, source: &str, listed: &str) -> Result<PathBuf> {
+        let version = self.version(listed)?.with_context(|| format!("no package {listed}"))?;
+        let file = format!("{package}_{version}_{}.deb", self.arch.debian());
+        let url = format!("{}/pool/main/{}/{source}/{file}", self.archive, &source[..1]);
+        let download = |folder: &Path| {
+            let mut helper = self.command("/usr/lib/apt/apt-helper");
+            command::run(helper.args(["download-file", &url]).arg(folder.join(&file)))
+        };
+        self.unpack(package, &version, download)
+    }
+
+    /// The newest version of a package.
+    fn version(&self, package: &str) -> Result<Option<String>> {
         let policy = command::output(self.command("apt-cache").args(["policy", package]))?;
         let version = policy.lines().find_map(|line| line.trim().strip_prefix("Candidate: "));
-        let Some(version) = version.filter(|version| *version != "(none)") else {
-            return Ok(None);
-        };
+        Ok(version.filter(|version| *version != "(none)").map(str::to_owned))
+    }
+
+    /// The folder with the files of a package, which is downloaded unless it was before.
+    fn unpack(
+        &self,
+        package: &str,
+        version: &str,
+        download: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<PathBuf> {
         let name = format!("{package}_{version}_{}", self.arch.debian());
         let folder = workspace::cache()?.join(name);
         if folder.exists() {
-            return Ok(Some(folder));
+            return Ok(folder);
         }
         println!("fetching {package} {version}");
         // Under another name until it is complete.
         let partial = folder.with_added_extension("partial");
         fs::create_dir_all(&partial)
             .with_context(|| format!("cannot make {}", partial.display()))?;
-        command::run(
-            self.command("apt-get").args(["-qq", "download", package]).current_dir(&partial),
-        )?;
+        download(&partial)?;
         let archive = archive_in(&partial)?;
         command::run(Command::new("dpkg-deb").arg("--extract").args([&archive, &partial]))?;
         fs::remove_file(&archive)
             .and_then(|()| fs::rename(&partial, &folder))
             .with_context(|| format!("cannot finish {}", folder.display()))?;
-        Ok(Some(folder))
+        Ok(folder)
     }
 
     fn command(&self, program: &str) -> Command {

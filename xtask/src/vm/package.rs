@@ -69,12 +69,21 @@ fn pattern(series: &str, arch: Arch) -> Result<String> {
 }
 
 fn unpack(suite: &Suite, release: &str) -> Result<Kernel> {
-    let part = |part: &str| suite.unpacked(&format!("linux-{part}-{release}"));
+    let part = |part: &str| format!("linux-{part}-{release}");
+    let image = part("image");
     // From 6.19 on `linux-image` only depends on the two that have the files.
-    let has_lost = "the suite has no longer all packages of a kernel; try again";
-    let (image, modules) = match part("binary")? {
-        Some(binary) => (binary, Some(part("modules")?.context(has_lost)?)),
-        None => (part("image")?.context(has_lost)?, None),
+    let (image, modules) = match suite.unpacked(&part("binary"))? {
+        Some(binary) => {
+            let modules = part("modules");
+            let listed = suite.unpacked(&modules)?;
+            // These are made from a source that newer series replace, so they leave the lists first.
+            let unlisted = || suite.unlisted(&modules, "linux", &image);
+            (binary, Some(listed.map_or_else(unlisted, Ok)?))
+        }
+        None => {
+            let unpacked = suite.unpacked(&image)?;
+            (unpacked.with_context(|| format!("the suite no longer has {image}"))?, None)
+        }
     };
     let images = [format!("boot/vmlinuz-{release}"), format!("usr/lib/modules/{release}/vmlinuz")];
     let modules = modules.as_ref().unwrap_or(&image);
