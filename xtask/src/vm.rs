@@ -70,7 +70,7 @@ const LIMITED: [Limits; 4] = [
     Limits::new("5.10", 1, 1, "does not support task storage for BPF programs"),
     Limits::new("6.1-rt", 1, usize::MAX, "sched programs need task storage, which"),
     Limits::new("6.12-rt", 1, usize::MAX, "tcp programs need socket storage, which"),
-    Limits::new("6.12-lockdown", 0, usize::MAX, "kernel lockdown (confidentiality)"),
+    Limits::new("6.12-lockdown", 1, usize::MAX, "kernel lockdown (confidentiality)"),
 ];
 
 pub(crate) fn run(args: &Args) -> Result<()> {

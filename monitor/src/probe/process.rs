@@ -48,20 +48,24 @@ const HOOKS: &[Hook] = &[
     },
     tracepoint!("sched_process_exec", Some("which programs are executed")),
     tracepoint!("sched_process_fork", Some("which processes are made")),
-    second!("sched_process_exec_second", "sched_process_exec"),
-    second!("sched_process_fork_second", "sched_process_fork"),
 ];
 
-/// The program that is told which thread is the last, and its second. Kernels without that argument have
-/// no use for a second program either.
+/// The program that is told which thread is the last. Kernels without that argument have no use for a second
+/// program either.
 const EXIT_GROUP: &str = "sched_process_exit_group";
-const EXIT_SECOND: Hook = second!("sched_process_exit_group_second", "sched_process_exit");
 
 /// The programs at the same tracepoints.
 const PAIRS: pairs::Names = &[
     [EXIT_GROUP, "sched_process_exit_group_second"],
     ["sched_process_exec", "sched_process_exec_second"],
     ["sched_process_fork", "sched_process_fork_second"],
+];
+
+/// The second programs, in the order of [`PAIRS`].
+const SECONDS: [Hook; 3] = [
+    second!("sched_process_exit_group_second", "sched_process_exit"),
+    second!("sched_process_exec_second", "sched_process_exec"),
+    second!("sched_process_fork_second", "sched_process_fork"),
 ];
 
 /// The entry in the table of probes.
@@ -90,10 +94,13 @@ fn load(kernel: &Kernel) -> Result<Tallies<Counts, Losses, Decoder>, ProbeError>
     for hook in HOOKS {
         kernel.attach(&mut object, hook);
     }
-    if object.accounts.programs().any(|(program, _)| program == EXIT_GROUP) {
-        kernel.attach(&mut object, &EXIT_SECOND);
-    }
     super::require(NAME, HOOKS, &object.verdicts)?;
-    super::require(NAME, &[EXIT_SECOND], &object.verdicts)?;
+    for ([first, _], second) in PAIRS.iter().zip(&SECONDS) {
+        // Alone it would wait for marks of a first program that the kernel refused.
+        if object.accounts.programs().any(|(program, _)| program == *first) {
+            kernel.attach(&mut object, second);
+            super::require(NAME, std::slice::from_ref(second), &object.verdicts)?;
+        }
+    }
     Tallies::start(object, layout, |_| Decoder::new())
 }
