@@ -38,7 +38,7 @@ pub(crate) struct Args {
     #[arg(long, default_value = "amd64")]
     arch: Arch,
     /// Seconds that one machine may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     timeout: u64,
 }
 
@@ -176,8 +176,8 @@ pub(crate) fn programs(arch: Arch) -> Result<PathBuf> {
 pub(crate) fn report(checks: &[Check]) {
     for check in checks {
         match &check.result {
-            Ok(found) => println!("ok      {:<28}{found}", check.name),
-            Err(wrong) => println!("FAILED  {:<28}{wrong}", check.name),
+            Ok(found) => println!("ok      {:<32}{found}", check.name),
+            Err(wrong) => println!("FAILED  {:<32}{wrong}", check.name),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Judging what a machine said.
 
+mod audit;
 pub(crate) mod block;
 mod crowd;
 mod exits;
@@ -96,6 +97,7 @@ pub(super) fn all(transcript: &Transcript) -> Result<Vec<Check>> {
     for disk in block::DISKS {
         checks.push(block::disk(disk, &before, &after, transcript.part(disk.0)?)?);
     }
+    checks.extend(audit::rows(transcript.part(audit::NAME)?)?);
     Ok(checks)
 }
 

@@ -238,4 +238,21 @@ part health get health
 kill -TERM $daemon
 part stop wait $daemon
 part log cat /tmp/log
+# A round of the self-audit, with work until it is over. One that says nothing takes no more than a minute.
+audited() {
+    rm -f /tmp/audited
+    { monitor check --audit 15s --format json; echo $? >/tmp/audited; } &
+    audit=$!
+    for n in $(seq 600); do
+        [ ! -e /tmp/audited ] || break
+        for disk in nvme0n1 nvme1n1 vda vdb vdc; do
+            dd if=/dev/$disk of=/dev/null bs=4096 count=20 iflag=direct status=none
+            dd if=/dev/zero of=/dev/$disk bs=4096 count=20 oflag=direct status=none
+        done
+        asker dns-ask - 127.0.0.1 connected 1 1 5000 </dev/null >/dev/null
+    done
+    wait $audit
+    return $(cat /tmp/audited)
+}
+part audit audited
 reboot -f

@@ -1,0 +1,80 @@
+//! What the self-audit found on a machine's kernel: its table, a check for each row.
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::{Check, block::DISKS, check, near};
+use crate::vm::transcript::Part;
+
+/// The part that it prints.
+pub(super) const NAME: &str = "audit";
+
+/// Comparisons of the host and of each disk that the work beside it gives something to compare.
+const OF_HOST: [&str; 3] = ["context_switches", "process_context_switches", "runs"];
+const OF_DISKS: [&str; 4] = ["reads", "writes", "bytes_read", "bytes_written"];
+/// By how much a disk's figures may differ, also where they are too small for the audit to judge.
+const TOLERANCE: f64 = 0.05;
+
+/// No row deviates, and what there was work for agrees.
+pub(super) fn rows(part: &Part) -> Result<Vec<Check>> {
+    let report: Value = serde_json::from_str(part.text.trim())
+        .with_context(|| format!("the audit prints no JSON: {}", part.text.trim()))?;
+    let rows = report["audit"].as_array().context("the audit has no rows")?;
+    let mut checks = vec![check("audit", part.code == 0, format!("exit code {}", part.code))];
+    for row in rows {
+        let [counter, device, source, result] =
+            ["counter", "device", "source", "result"].map(|key| row[key].as_str().unwrap_or(""));
+        let name = format!("audit: {counter} {device}");
+        let [measured, reference] =
+            ["measured", "reference"].map(|key| row[key].as_f64().unwrap_or(f64::NAN));
+        checks.push(if OF_DISKS.contains(&counter) {
+            near(name, measured, reference, TOLERANCE)
+        } else {
+            let holds = result == "agrees" || result == "too_little" && !OF_HOST.contains(&counter);
+            check(name.trim_end(), holds, format!("{measured} of {reference} ({source}): {result}"))
+        });
+    }
+    let of_disks = DISKS.iter().flat_map(|(disk, _)| OF_DISKS.map(|counter| (counter, *disk)));
+    let is_missing = |(counter, device): &(&str, &str)| {
+        let is_it = |row: &Value| {
+            row["counter"] == *counter && row["device"].as_str().unwrap_or("") == *device
+        };
+        !rows.iter().any(is_it)
+    };
+    let wanted = OF_HOST.map(|counter| (counter, "")).into_iter().chain(of_disks);
+    let missing: Vec<_> = wanted.filter(is_missing).collect();
+    checks.push(check("audit: missing rows", missing.is_empty(), format!("{missing:?}")));
+    Ok(checks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deviations_and_missing_rows_are_failures() {
+        let row = |counter: &str, device: &str, measured: u32, result: &str| {
+            format!(
+                "{{\"counter\": \"{counter}\", \"device\": \"{device}\", \
+                 \"measured\": {measured}, \"reference\": 9, \"source\": \"f\", \"result\": \"{result}\"}}"
+            )
+        };
+        let all = |measured, result: &str| -> Vec<String> {
+            let of_disk = |disk| OF_DISKS.map(|counter| row(counter, disk, measured, "too_little"));
+            let of_disks = DISKS.iter().flat_map(|(disk, _)| of_disk(disk));
+            OF_HOST.map(|counter| row(counter, "", 9, result)).into_iter().chain(of_disks).collect()
+        };
+        let holds = |rows: &[String], code| {
+            let text = format!("{{\"audit\": [{}]}}", rows.join(","));
+            let checks = super::rows(&Part { text, code }).unwrap();
+            checks.iter().all(|check| check.result.is_ok())
+        };
+        assert!(holds(&all(9, "agrees"), 0));
+        assert!(!holds(&all(9, "agrees"), 1));
+        assert!(!holds(&all(9, "deviates"), 0));
+        assert!(!holds(&all(9, "too_little"), 0));
+        assert!(!holds(&all(8, "agrees"), 0));
+        assert!(!holds(&all(9, "agrees")[1..], 0));
+        assert!(rows(&Part { text: "error".to_owned(), code: 1 }).is_err());
+    }
+}
