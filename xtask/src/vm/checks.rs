@@ -90,7 +90,9 @@ pub(super) fn all(transcript: &Transcript) -> Result<Vec<Check>> {
         names::matched("misled", 5.0, &after, transcript.part("misled")?)?,
         names::matched("racer", 0.0, &after, transcript.part("racer")?)?,
         names::servers(&after),
-        tcp::connection(&after, transcript.part(tcp::CALLER)?)?,
+        tcp::connection(tcp::BY_TCP, &after, transcript.part(tcp::BY_TCP[0])?)?,
+        tcp::connection(tcp::BY_MPTCP, &after, transcript.part(tcp::BY_MPTCP[0])?)?,
+        tcp::is_mptcp(transcript.part(tcp::BY_MPTCP[0])?)?,
         exits::of_threads(&after, transcript.part(exits::NAME)?)?,
         crowd::counted(&after, transcript.part(crowd::NAME)?)?,
     ]);

@@ -163,7 +163,7 @@ part crowd crowd
 kill -STOP $hog1 $hog2 $waker $echoer $sleeper $forks
 read -r stopped idle </proc/uptime
 # Servers of names that take a known time to answer, and processes that ask them.
-for name in resolver asker stray asker6 mapped misled racer server caller ends; do ln -s workload /bin/$name; done
+for name in resolver asker stray asker6 mapped misled racer server caller mptcp-server mptcp-caller ends; do ln -s workload /bin/$name; done
 resolver dns-serve - 127.0.0.1 100 0 <&5 >/dev/null &
 resolver dns-serve - 127.0.0.2 300 0 <&5 >/dev/null &
 resolver dns-serve - ::1 100 0 <&5 >/dev/null &
@@ -181,6 +181,15 @@ server tcp-serve - 127.0.0.1 <&5 >/tmp/port &
 sleep 1
 read -r word port </tmp/port
 part caller caller tcp-ask - 127.0.0.1 $port 30 1000 3000 </dev/null
+# The same by MPTCP, and the kernel's count of the connections that are.
+mptcp-server mptcp-serve - 127.0.0.1 <&5 >/tmp/port &
+sleep 1
+read -r word port </tmp/port
+mptcp() {
+    mptcp-caller mptcp-ask - 127.0.0.1 $port 30 1000 3000 </dev/null
+    grep '^MPTcpExt:' /proc/net/netstat
+}
+part mptcp-caller mptcp
 # Processes whose threads end all at once.
 part ends ends exits-threads 90 </dev/null
 # Units that exist for less than a tick. Their processes end in them.

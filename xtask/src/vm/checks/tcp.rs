@@ -6,34 +6,39 @@ use super::{Check, EXECUTABLE, check, of, short};
 use crate::vm::{exposition::Exposition, transcript::Part};
 
 /// The process that connects, which is the name of its part, and the one that is connected to.
-pub(super) const CALLER: &str = "caller";
-const SERVER: &str = "server";
+pub(super) const BY_TCP: [&str; 2] = ["caller", "server"];
+/// The same by MPTCP.
+pub(super) const BY_MPTCP: [&str; 2] = ["mptcp-caller", "mptcp-server"];
 /// What the caller sends and receives, as init.sh has it do: each request begins with eight bytes.
 const SENT: f64 = 30.0 * (8.0 + 1000.0);
 const RECEIVED: f64 = 30.0 * 3000.0;
 
 /// Both ends of a connection count what it carried, and how long they waited for it; and processes
 /// together are what services are.
-pub(super) fn connection(after: &Exposition, part: &Part) -> Result<Check> {
-    let took = part.text.trim().strip_prefix("done ").context("the caller was not answered")?;
-    let took = took.parse::<f64>()? / 1e9;
+pub(super) fn connection(
+    [caller, server]: [&str; 2],
+    after: &Exposition,
+    part: &Part,
+) -> Result<Check> {
+    let said = part.text.trim().strip_prefix("done ").context("the caller was not answered")?;
+    let took = said.lines().next().unwrap_or_default().trim().parse::<f64>()? / 1e9;
     let bytes = |name, way| {
         let labels = [(EXECUTABLE, name), ("network_io_direction", way)];
         after.sum("monitor_process_tcp_io_bytes_total", &labels)
     };
     let carried = [
-        bytes(CALLER, "transmit"),
-        bytes(CALLER, "receive"),
-        bytes(SERVER, "receive"),
-        bytes(SERVER, "transmit"),
+        bytes(caller, "transmit"),
+        bytes(caller, "receive"),
+        bytes(server, "receive"),
+        bytes(server, "transmit"),
     ];
-    let opened = [CALLER, SERVER]
+    let opened = [caller, server]
         .map(|name| of(after, "monitor_process_tcp_connections_opened_total", name));
     let waited = |what: &str, part: &str, name| {
         of(after, &format!("monitor_process_tcp_{what}_latency_seconds_{part}"), name)
     };
-    let connected = waited("connect", "sum", CALLER);
-    let counts = [waited("connect", "count", CALLER), waited("accept", "count", SERVER)];
+    let connected = waited("connect", "sum", caller);
+    let counts = [waited("connect", "count", caller), waited("accept", "count", server)];
     let all = |whose: &str| after.sum(&format!("monitor_{whose}tcp_io_bytes_total"), &[]);
     let (processes, services) = (all("process_"), all(""));
     let holds = carried == [SENT, RECEIVED, SENT, RECEIVED]
@@ -48,12 +53,26 @@ pub(super) fn connection(after: &Exposition, part: &Part) -> Result<Check> {
         short(connected),
         short(took)
     );
-    Ok(check("connection", holds, found))
+    Ok(check(format!("connection of {caller}"), holds, found))
+}
+
+/// What the kernel counted was a connection by MPTCP.
+pub(super) fn is_mptcp(part: &Part) -> Result<Check> {
+    let mut lines = part.text.lines().filter_map(|line| line.strip_prefix("MPTcpExt:"));
+    let (names, counts) =
+        lines.next().zip(lines.next()).context("the kernel does not count MPTCP")?;
+    let mut counters = names.split_whitespace().zip(counts.split_whitespace());
+    let count = counters.find(|(name, _)| *name == "MPCapableSYNACKRX").map(|(_, count)| count);
+    let found = format!("{} connections by the kernel's count", count.unwrap_or("unknown"));
+    Ok(check("MPTCP", count == Some("1"), found))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const CALLER: &str = BY_TCP[0];
+    const SERVER: &str = BY_TCP[1];
 
     #[test]
     fn both_ends_count_what_a_connection_carried() {
@@ -79,7 +98,7 @@ mod tests {
                 format!("monitor_tcp_io_bytes_total {services}\n"),
             ];
             let scrape = Exposition::parse(&text.concat()).unwrap();
-            connection(&scrape, &part).unwrap().result.is_ok()
+            connection(BY_TCP, &scrape, &part).unwrap().result.is_ok()
         };
         let all = 2.0 * (SENT + RECEIVED);
         assert!(holds(RECEIVED, 0.001, all));
@@ -87,5 +106,12 @@ mod tests {
         assert!(!holds(RECEIVED, 0.003, all), "longer than it took");
         assert!(!holds(RECEIVED, 0.0, all), "in no time");
         assert!(!holds(RECEIVED, 0.001, all + 1.0), "a byte is nobody's");
+    }
+    #[test]
+    fn connections_by_mptcp_are_counted_by_the_kernel() {
+        let text = "done 7\nMPTcpExt: A MPCapableSYNACKRX B\nMPTcpExt: 0 1 0\n".to_owned();
+        let holds = |text: String| is_mptcp(&Part { text, code: 0 }).unwrap().result.is_ok();
+        assert!(holds(text.clone()));
+        assert!(!holds(text.replace("0 1 0", "1 0 1")), "fell back to TCP");
     }
 }
