@@ -19,6 +19,8 @@ const PREPARE: &str = "
     mount $spare-part1 /mnt/partition
     mount /dev/vg/data /mnt/volume
     sync
+    # It looks at what has changed.
+    udevadm settle
     basename $(readlink -f $spare)";
 
 /// Writes to both, with fsync, and reads again.
@@ -63,11 +65,13 @@ pub(super) fn bytes_of_a_unit(guest: &mut Guest) -> Result<Check> {
         sync
         echo 3 >/proc/sys/vm/drop_caches
         device=$(lsblk -ndo MAJ:MIN $spare | tr -d ' ')
+        basename $(readlink -f $spare)
         unit mt-io -p IOAccounting=yes bash -c \"
             dd if=$file of=/dev/null bs=4k count=300 iflag=direct status=none
             dd if=/dev/zero of=$file bs=4k count=200 oflag=direct conv=notrunc status=none
             grep '^$device ' /sys/fs/cgroup/system.slice/mt-io.service/io.stat\"";
-    let stat = guest.run(script)?.text;
+    let said = guest.run(script)?.text;
+    let (disk, stat) = said.trim_start().split_once('\n').context("the unit says nothing")?;
     let theirs = |name: &str| {
         let value =
             stat.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
@@ -75,7 +79,12 @@ pub(super) fn bytes_of_a_unit(guest: &mut Guest) -> Result<Check> {
     };
     let after = scrape(guest, "monitor_process_block_io_bytes")?;
     let ours = |direction| {
-        let labels = [(UNIT, "mt-io.service"), ("disk_io_direction", direction)];
+        // Its programs come from another disk.
+        let labels = [
+            (UNIT, "mt-io.service"),
+            ("disk_io_direction", direction),
+            ("system_device", disk.trim()),
+        ];
         after.sum("monitor_process_block_io_bytes_total", &labels)
     };
     let pairs = [(ours("read"), theirs("rbytes")), (ours("write"), theirs("wbytes"))];
