@@ -290,53 +290,29 @@ pub fn receive_no_more(socket: &UdpSocket) {
 /// Has the connection be reset when it is closed, by a time of zero to linger.
 pub fn cut_off(stream: &TcpStream) {
     let linger = libc::linger { l_onoff: 1, l_linger: 0 };
-    set_option(stream, libc::SO_LINGER, &linger);
+    socket::set(stream, (libc::SOL_SOCKET, libc::SO_LINGER), &linger);
 }
 
 /// Has the kernel take so many bytes at once, beyond the limit that the host has.
 pub fn enlarge_send_buffer(stream: &TcpStream, bytes: i32) {
-    set_option(stream, libc::SO_SNDBUFFORCE, &bytes);
+    socket::set(stream, (libc::SOL_SOCKET, libc::SO_SNDBUFFORCE), &bytes);
 }
 
-fn set_option<T>(stream: &TcpStream, option: i32, value: &T) {
-    #[expect(unsafe_code, reason = "the standard library does not set these options")]
-    // SAFETY: the option's value, with its size.
-    let result = unsafe {
-        libc::setsockopt(
-            stream.as_raw_fd(),
-            libc::SOL_SOCKET,
-            option,
-            ptr::from_ref(value).cast(),
-            size_of_val(value) as u32,
-        )
-    };
-    let error = io::Error::last_os_error();
-    assert_eq!(result, 0, "cannot set option {option} of a socket: {error}");
-}
-
-/// A socket for MPTCP over IPv4.
-fn mptcp() -> OwnedFd {
-    #[expect(unsafe_code, reason = "the standard library has no MPTCP")]
+/// A socket for connections over IPv4 by a protocol.
+fn stream_socket(protocol: i32) -> OwnedFd {
+    #[expect(unsafe_code, reason = "the standard library chooses no protocol")]
     // SAFETY: takes integers only, and the descriptor is nobody else's.
     unsafe {
-        let fd = libc::socket(libc::AF_INET, libc::SOCK_STREAM, libc::IPPROTO_MPTCP);
-        assert!(fd >= 0, "cannot make an MPTCP socket: {}", io::Error::last_os_error());
+        let fd = libc::socket(libc::AF_INET, libc::SOCK_STREAM, protocol);
+        assert!(fd >= 0, "cannot make a socket: {}", io::Error::last_os_error());
         OwnedFd::from_raw_fd(fd)
-    }
-}
-
-fn ipv4(address: SocketAddrV4) -> libc::sockaddr_in {
-    libc::sockaddr_in {
-        sin_family: libc::AF_INET as u16,
-        sin_port: address.port().to_be(),
-        sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(address.ip().octets()) },
-        sin_zero: [0; 8],
     }
 }
 
 /// Listens by MPTCP at a port that is free.
 pub fn listen_by_mptcp(address: Ipv4Addr) -> TcpListener {
-    let (socket, name) = (mptcp(), ipv4(SocketAddrV4::new(address, 0)));
+    let socket = stream_socket(libc::IPPROTO_MPTCP);
+    let name = socket::name(SocketAddrV4::new(address, 0));
     #[expect(unsafe_code, reason = "the standard library has no MPTCP")]
     // SAFETY: the name is as large as it is said to be.
     let results = unsafe {
@@ -350,8 +326,19 @@ pub fn listen_by_mptcp(address: Ipv4Addr) -> TcpListener {
 
 /// Connects by MPTCP.
 pub fn connect_by_mptcp(address: SocketAddrV4) -> TcpStream {
-    let (socket, name) = (mptcp(), ipv4(address));
-    #[expect(unsafe_code, reason = "the standard library has no MPTCP")]
+    connect(stream_socket(libc::IPPROTO_MPTCP), address)
+}
+
+/// Connects with the first bytes that are sent, by TCP Fast Open.
+pub fn connect_by_fast_open(address: SocketAddrV4) -> TcpStream {
+    let socket = stream_socket(libc::IPPROTO_TCP);
+    socket::set(&socket, (libc::IPPROTO_TCP, libc::TCP_FASTOPEN_CONNECT), &1_i32);
+    connect(socket, address)
+}
+
+fn connect(socket: OwnedFd, address: SocketAddrV4) -> TcpStream {
+    let name = socket::name(address);
+    #[expect(unsafe_code, reason = "the standard library connects by no socket that is there")]
     // SAFETY: the name is as large as it is said to be.
     let result = unsafe {
         let size = size_of_val(&name) as u32;

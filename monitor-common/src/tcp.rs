@@ -72,7 +72,7 @@ pub struct Connection {
     pub start_ns: u64,
     /// The listening end.
     pub service: ServiceKey,
-    /// When it began to connect, or was open and could be accepted. Monotonic nanoseconds.
+    /// When it began to connect, or could be accepted. Monotonic nanoseconds; 0 where that was not seen.
     pub stamp: u64,
     /// The kernel's counters as far as they have been reported.
     pub reported: [u64; counter::COUNT],
@@ -110,6 +110,8 @@ pub mod flag {
     pub const MOVING: u64 = 16;
     /// It was closed while its owner changed: whoever changes the owner reports the end.
     pub const CLOSED: u64 = 32;
+    /// It has ended, though the kernel may not show that in the socket yet.
+    pub const ENDED: u64 = 64;
 }
 
 /// Traffic of one connection in one tick. Userspace adds it to its process and its service.

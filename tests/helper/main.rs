@@ -29,6 +29,7 @@ fn main() {
     match text(0) {
         "tcp-serve" => network::serve(text(1), text(2)),
         "tcp-ask" => network::ask(text(1), server(), [number(4), number(5), number(6)]),
+        "tcp-ask-fast" => network::ask_fast(text(1), server(), [number(4), number(5), number(6)]),
         "tcp-later" => network::ask_later(text(1), server(), [number(4), number(5)]),
         "tcp-connect" => network::connect(text(1), server(), number(4)),
         "tcp-fail" => network::fail(text(1), server(), number(4)),

@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read, Write},
-    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
+    net::{IpAddr, SocketAddr, SocketAddrV4, TcpListener, TcpStream},
     thread,
     time::{Duration, Instant},
 };
@@ -93,6 +93,11 @@ impl Server<'_> {
         (address, self.port as u16).into()
     }
 
+    fn at_ipv4(self) -> SocketAddrV4 {
+        let SocketAddr::V4(address) = self.at() else { panic!("{} is no IPv4 address", self.at()) };
+        address
+    }
+
     fn connect(self) -> TcpStream {
         TcpStream::connect(self.at()).expect("a server that listens")
     }
@@ -121,12 +126,23 @@ pub(super) fn ask(namespace: &str, server: Server<'_>, [times, sent, wanted]: [u
 /// Makes requests by an MPTCP connection, which stays open; reports how long it took to connect.
 pub(super) fn ask_by_mptcp(namespace: &str, server: Server<'_>, [times, sent, wanted]: [u64; 3]) {
     sys::enter_network(namespace);
-    let SocketAddr::V4(address) = server.at() else { panic!("{} is no IPv4 address", server.at()) };
     let begin = Instant::now();
-    let stream = sys::connect_by_mptcp(address);
+    let stream = sys::connect_by_mptcp(server.at_ipv4());
     let took = begin.elapsed();
     (0..times).for_each(|_| request(&stream, sent, wanted));
     done(&[took.as_nanos() as u64]);
+}
+
+/// Makes requests by TCP Fast Open, each by a connection of its own and in its first segment. Reports how
+/// long each waited for the response.
+pub(super) fn ask_fast(namespace: &str, server: Server<'_>, [times, sent, wanted]: [u64; 3]) {
+    sys::enter_network(namespace);
+    let took = (0..times).map(|_| {
+        let begin = Instant::now();
+        request(&sys::connect_by_fast_open(server.at_ipv4()), sent, wanted);
+        begin.elapsed().as_nanos() as u64
+    });
+    done(&took.collect::<Vec<_>>());
 }
 
 /// Makes some requests, and in a second step some more.

@@ -122,6 +122,42 @@ fn connections_that_nobody_accepts_are_those_of_who_listens() {
     });
 }
 
+/// By TCP Fast Open a process accepts and uses a connection before it is open. Of every second one the server's
+/// first answer is dropped, so that it is open a second later.
+#[test]
+fn fast_open_connections_count_what_the_first_segment_carries() {
+    const ANSWER: &str = "tcp flags & (syn | ack) == (syn | ack) numgen inc mod 2 < 1";
+    let _serial = serial();
+    repeatable(|| {
+        let network = Network::new();
+        // Of clients and servers, without cookies, for all listeners.
+        for end in [End::Near, End::Far] {
+            network.set(end, "net.ipv4.tcp_fastopen=0x607");
+        }
+        network.drop(End::Near, ANSWER);
+        let address = network.ipv4(End::Far);
+        let collector = Collector::start(&kernel(), "tcp");
+        let (server, port) = server(&network, address);
+        let to = [address, &port];
+        let client = client(CLIENT, "tcp-ask-fast", &network, to, &["6", "992", "5000"]);
+        let took = client.done();
+        client.end();
+        network.wait_until_closed();
+        server.end();
+        let passive = network.counter(End::Far, "TcpExtTCPFastOpenPassive");
+        let active = network.counter(End::Near, "TcpExtTCPFastOpenActive");
+        let collected = collector.stop();
+        check_nothing_lost(&collected);
+        println!("fast open: {active} of the client, {passive} of the server, took {took:?} ns");
+        assert_eq!(passive, 6, "by nstat");
+        assert_eq!(io(&collected, CLIENT), [6 * 1000, 6 * 5000]);
+        assert_eq!(io(&collected, SERVER), [6 * 5000, 6 * 1000]);
+        assert_eq!(connections(&collected, CLIENT, "client"), [6, 6, 0, 1]);
+        assert_eq!(connections(&collected, SERVER, "server"), [6, 6, 0, 1]);
+        check_services(&collected, address, &port);
+    });
+}
+
 #[test]
 fn mptcp_connections_are_those_of_the_process_and_not_of_subflows() {
     let _serial = serial();

@@ -2,7 +2,7 @@
 
 use std::{
     io, mem,
-    net::{IpAddr, SocketAddr},
+    net::{SocketAddr, SocketAddrV4},
     os::fd::{AsRawFd, FromRawFd, OwnedFd},
     ptr,
 };
@@ -23,12 +23,11 @@ pub enum Attempt {
 }
 
 /// The address for system calls.
-fn name(to: SocketAddr) -> libc::sockaddr_in {
-    let IpAddr::V4(address) = to.ip() else { panic!("{to} is not one of IPv4") };
+pub(super) fn name(to: SocketAddrV4) -> libc::sockaddr_in {
     libc::sockaddr_in {
         sin_family: libc::AF_INET as u16,
         sin_port: to.port().to_be(),
-        sin_addr: libc::in_addr { s_addr: u32::from(address).to_be() },
+        sin_addr: libc::in_addr { s_addr: u32::from(*to.ip()).to_be() },
         sin_zero: [0; 8],
     }
 }
@@ -38,6 +37,7 @@ const TIME: libc::timeval = libc::timeval { tv_sec: 0, tv_usec: 300_000 };
 
 /// Tries to connect by IPv4; returns the error, 0 for none.
 pub fn attempt(to: SocketAddr, how: Attempt) -> i32 {
+    let SocketAddr::V4(to) = to else { panic!("{to} is not one of IPv4") };
     let name = name(to);
     let flags = if how == Attempt::NonBlocking { libc::SOCK_NONBLOCK } else { 0 };
     #[expect(unsafe_code, reason = "the standard library connects in one way only")]

@@ -93,6 +93,7 @@ pub(super) fn all(transcript: &Transcript) -> Result<Vec<Check>> {
         tcp::connection(tcp::BY_TCP, &after, transcript.part(tcp::BY_TCP[0])?)?,
         tcp::connection(tcp::BY_MPTCP, &after, transcript.part(tcp::BY_MPTCP[0])?)?,
         tcp::is_mptcp(transcript.part(tcp::BY_MPTCP[0])?)?,
+        tcp::fast_open(&after, transcript.part(tcp::BY_FAST_OPEN[0])?)?,
         exits::of_threads(&after, transcript.part(exits::NAME)?)?,
         crowd::counted(&after, transcript.part(crowd::NAME)?)?,
     ]);

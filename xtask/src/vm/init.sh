@@ -163,7 +163,7 @@ part crowd crowd
 kill -STOP $hog1 $hog2 $waker $echoer $sleeper $forks
 read -r stopped idle </proc/uptime
 # Servers of names that take a known time to answer, and processes that ask them.
-for name in resolver asker stray asker6 mapped misled racer server caller mptcp-server mptcp-caller ends; do ln -s workload /bin/$name; done
+for name in resolver asker stray asker6 mapped misled racer server caller mptcp-server mptcp-caller fast-server fast-caller ends; do ln -s workload /bin/$name; done
 resolver dns-serve - 127.0.0.1 100 0 <&5 >/dev/null &
 resolver dns-serve - 127.0.0.2 300 0 <&5 >/dev/null &
 resolver dns-serve - ::1 100 0 <&5 >/dev/null &
@@ -190,6 +190,16 @@ mptcp() {
     grep '^MPTcpExt:' /proc/net/netstat
 }
 part mptcp-caller mptcp
+# Requests in the first segment: of clients and servers, without cookies, for all listeners.
+echo 1543 >/proc/sys/net/ipv4/tcp_fastopen
+fast-server tcp-serve - 127.0.0.1 <&5 >/tmp/port &
+sleep 1
+read -r word port </tmp/port
+fast() {
+    fast-caller tcp-ask-fast - 127.0.0.1 $port 10 992 3000 </dev/null
+    grep '^TcpExt:' /proc/net/netstat
+}
+part fast-caller fast
 # Processes whose threads end all at once.
 part ends ends exits-threads 90 </dev/null
 # Units that exist for less than a tick. Their processes end in them.

@@ -16,7 +16,7 @@ use monitor_ebpf::{
 };
 
 use crate::{
-    CONNECTIONS, MPTCP, owner,
+    CONNECTIONS, MPTCP, flow, owner,
     record::{self, ATTEMPTS, Entries, Moved, flush, lost, skip, take},
 };
 
@@ -101,11 +101,26 @@ fn begin(sock: Sock, connection: Option<*mut Connection>, side: usize) {
     }
 }
 
+/// A listener has made a socket for a connection. It begins with a copy of what the listener carries, and a process
+/// can soon accept it, by TCP Fast Open before it is open.
+#[inline(always)]
+pub fn made(sock: Sock) {
+    // Of MPTCP this is a subflow, which accepting does not wait for.
+    let Some(connection) = CONNECTIONS.get(sock) else { return };
+    let connection = connection.as_ptr();
+    // SAFETY: the socket's storage, and programs have no other clock.
+    unsafe {
+        (*connection).flags = 0;
+        (*connection).stamp = bpf_ktime_get_ns();
+    }
+}
+
 /// Both ends know of the connection. This end may have been in state `before` by a segment from the
 /// other, so the running process is not known. An MPTCP connection is open with its first subflow.
 #[inline(always)]
 pub fn opened(sock: Sock, before: u8) {
-    let bank = bank::active();
+    let tick = bank::tick();
+    let bank = bank::of(tick);
     if before == state::SYN_SENT {
         // Without storage it began before the hooks were attached.
         let Some(connection) = of(sock) else { return };
@@ -131,29 +146,75 @@ pub fn opened(sock: Sock, before: u8) {
         let Some(connection) = of_or_new(sock) else { return lost(bank, Loss::NoStorage) };
         // SAFETY: as above.
         unsafe {
-            if ptr::read_volatile(&raw const (*connection).flags) & flag::OPEN != 0 {
+            let flags = &raw mut (*connection).flags;
+            let was = ptr::read_volatile(flags);
+            // A process that uses it already may have opened it, at this very moment too.
+            if was & flag::OPEN != 0
+                || atomic::compare_exchange(flags, was, flag::OPEN | flag::MOVING) != was
+            {
                 return;
             }
-            if is_unknown(connection) {
-                // Of MPTCP the copy of what the listener has is with the subflow.
-                let copy = CONNECTIONS.get(sock).map(NonNull::as_ptr);
-                match copy.filter(|copy| !is_unknown(*copy)) {
-                    Some(copy) => {
-                        (*connection).owner = (*copy).owner;
-                        (*connection).start_ns = (*copy).start_ns;
-                    }
-                    None => (*connection).owner = ProcessKey::other(0),
-                }
+            start(sock, connection, was);
+            if (*connection).stamp == 0 {
+                (*connection).stamp = bpf_ktime_get_ns();
             }
-            (*connection).service = service(sock, SERVER);
-            (*connection).flags = flag::OPEN;
-            if let Some(tcp) = sock.tcp() {
-                skip(tcp, connection);
-            }
-            (*connection).stamp = bpf_ktime_get_ns();
             // Which process accepts it is not known yet: it counts as opened once that is.
             let (owner, service) = ((*connection).owner, (*connection).service);
             Entries::of(owner, service, bank).change_active(SERVER, 1);
+            owner::moved(sock, connection, tick);
+        }
+    }
+}
+
+/// Whether a connection with these flags, that was not seen to be open, can be used: a process has accepted it
+/// before it is open, or the kernel skipped the program.
+#[inline(always)]
+pub fn is_usable(sock: Sock, flags: u64) -> bool {
+    let state = sock.state();
+    flags & flag::ENDED == 0
+        && state != state::CLOSE
+        && state != state::SYN_SENT
+        && state != state::LISTEN
+}
+
+/// Begins a connection that had these flags, where this is not done as it begins to connect. What it carried until
+/// now is still to be reported.
+///
+/// # Safety
+/// `connection` is what the socket carries, and this CPU has set [`flag::MOVING`].
+#[inline(always)]
+pub unsafe fn start(sock: Sock, connection: *mut Connection, was: u64) {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        let is_client = !is_unknown(connection) && side_of(connection) == CLIENT;
+        if is_unknown(connection) {
+            // Of MPTCP the copy of what the listener has is with the subflow.
+            let copy = CONNECTIONS.get(sock).map(NonNull::as_ptr);
+            match copy.filter(|copy| !is_unknown(*copy)) {
+                Some(copy) => {
+                    (*connection).owner = (*copy).owner;
+                    (*connection).start_ns = (*copy).start_ns;
+                }
+                None => (*connection).owner = ProcessKey::other(0),
+            }
+        }
+        let tcp = sock.tcp();
+        if let Some(tcp) = tcp {
+            (*connection).first = tcp.first().into();
+        }
+        if is_client {
+            return;
+        }
+        (*connection).service = service(sock, SERVER);
+        if was != 0 {
+            // The stamp is that of the listener.
+            (*connection).stamp = 0;
+        }
+        if let Some(tcp) = tcp {
+            (*connection).reported = [0; counter::COUNT];
+            // What is retransmitted before is the listener's answer.
+            (*connection).reported[counter::RETRANSMITS] = tcp.retransmits();
+            flow::end(connection);
         }
     }
 }
@@ -205,8 +266,8 @@ enum Closed {
     Contended,
 }
 
-/// Clears the flag of an open connection. What follows is done by the caller, outside of the loop: the
-/// verifier looks at each turn of it.
+/// Marks a connection as ended. What follows is done by the caller, outside of the loop: the verifier looks at
+/// each turn of it.
 ///
 /// # Safety
 /// `flags` are those of a socket's storage.
@@ -216,13 +277,15 @@ unsafe fn close(flags: *mut u64) -> Closed {
         // SAFETY: by the caller's promise, and 8-byte aligned.
         unsafe {
             let was = ptr::read_volatile(flags);
-            if was & flag::OPEN == 0 {
-                return Closed::WasNotOpen;
-            }
             let is_moving = was & flag::MOVING != 0;
-            let now = if is_moving { was | flag::CLOSED } else { was & !flag::OPEN };
+            let ended = was & !flag::OPEN | flag::ENDED;
+            let now = if is_moving { was | flag::CLOSED } else { ended };
             if atomic::compare_exchange(flags, was, now) == was {
-                return if is_moving { Closed::IsMoving } else { Closed::Ended(was) };
+                return match () {
+                    () if is_moving => Closed::IsMoving,
+                    () if was & flag::OPEN != 0 => Closed::Ended(was),
+                    () => Closed::WasNotOpen,
+                };
             }
         }
     }

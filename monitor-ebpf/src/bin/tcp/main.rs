@@ -98,6 +98,7 @@ pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
             state::SYN_SENT => connection::connecting(sock),
             state::ESTABLISHED => connection::opened(sock, before),
             state::LISTEN => connection::listening(sock),
+            state::SYN_RECV if before == state::LISTEN => connection::made(sock),
             _ => {}
         }
     }

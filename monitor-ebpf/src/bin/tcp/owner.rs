@@ -111,9 +111,8 @@ fn used_mptcp(sock: Sock, direction: usize, bytes: u64) {
     }
 }
 
-/// Gives an open connection to the process that runs now, under the name that it has now. What it
-/// carried so far, but for the bytes that are `kept`, was its last owner's; but not its listener's, which
-/// has only waited.
+/// Gives a connection to the process that runs now, under the name that it has now. What it carried so far, but
+/// for the bytes that are `kept`, was its last owner's; but not its listener's, which has only waited.
 ///
 /// # Safety
 /// `connection` is the socket's storage.
@@ -123,19 +122,24 @@ unsafe fn claim(sock: Sock, connection: *mut Connection, kept: [u64; DIRECTIONS]
     unsafe {
         let flags = &raw mut (*connection).flags;
         let before = ptr::read_volatile(flags);
-        let is_claimed = before & flag::CLAIMED != 0;
-        if before & (flag::OPEN | flag::MOVING) != flag::OPEN {
+        let is_open = before & flag::OPEN != 0;
+        if before & flag::MOVING != 0 || !is_open && !connection::is_usable(sock, before) {
             return;
         }
+        // The flags of a socket that was just made are its listener's.
+        let is_claimed = is_open && before & flag::CLAIMED != 0;
         let task = Task::current();
         let (owner, start_ns) = (process::of(task), task.leader().start_time());
         let is_same = start_ns == (*connection).start_ns && is_same(&owner, connection);
         if is_same && is_claimed {
             return;
         }
-        let moving = before | flag::MOVING | flag::CLAIMED;
+        let moving = before | flag::OPEN | flag::MOVING | flag::CLAIMED;
         if atomic::compare_exchange(flags, before, moving) != before {
             return;
+        }
+        if !is_open {
+            connection::start(sock, connection, before);
         }
         let (bank, side) = (bank::of(tick), side_of(connection));
         if is_claimed {
@@ -147,8 +151,13 @@ unsafe fn claim(sock: Sock, connection: *mut Connection, kept: [u64; DIRECTIONS]
             to.add(|traffic| &raw mut (*traffic).opened[side], 1);
             let service = Entries::of_service((*connection).service, bank);
             service.add(|traffic| &raw mut (*traffic).opened[side], 1);
+            if !is_open {
+                service.change_active(side, 1);
+            }
         }
-        if !is_same {
+        if !is_open {
+            to.change_active(side, 1);
+        } else if !is_same {
             Entries::of_process((*connection).owner, bank).change_active(side, -1);
             to.change_active(side, 1);
         }
@@ -197,7 +206,7 @@ unsafe fn is_same(process: &ProcessKey, connection: *const Connection) -> bool {
 /// # Safety
 /// `connection` is the storage of the socket, and this CPU has changed the owner.
 #[inline(always)]
-unsafe fn moved(sock: Sock, connection: *mut Connection, tick: u64) {
+pub unsafe fn moved(sock: Sock, connection: *mut Connection, tick: u64) {
     // SAFETY: by the caller's promise.
     unsafe {
         match settle(&raw mut (*connection).flags) {
@@ -222,9 +231,12 @@ unsafe fn settle(flags: *mut u64) -> Option<u64> {
         // SAFETY: by the caller's promise, and 8-byte aligned.
         unsafe {
             let before = ptr::read_volatile(flags);
-            let is_closed = before & flag::CLOSED != 0;
-            let gone = if is_closed { flag::OPEN | flag::CLOSED } else { 0 };
-            if atomic::compare_exchange(flags, before, before & !(flag::MOVING | gone)) == before {
+            let now = if before & flag::CLOSED != 0 {
+                before & !(flag::MOVING | flag::OPEN | flag::CLOSED) | flag::ENDED
+            } else {
+                before & !flag::MOVING
+            };
+            if atomic::compare_exchange(flags, before, now) == before {
                 return Some(before);
             }
         }
@@ -243,10 +255,11 @@ pub fn accepted(sock: Sock) {
     // SAFETY: the socket's storage.
     unsafe {
         let ended = bpf_ktime_get_ns();
-        let ns = ended.wrapping_sub((*connection).stamp);
         claim(sock, connection, [0; DIRECTIONS], tick);
         // It may have been closed by the other end meanwhile, and still is accepted.
-        if (*connection).stamp != 0 {
+        let stamp = (*connection).stamp;
+        if stamp != 0 {
+            let ns = ended.wrapping_sub(stamp);
             let bank = bank::of(tick);
             let owner = current();
             let entries = Entries::of(owner, (*connection).service, bank);

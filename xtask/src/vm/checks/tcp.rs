@@ -9,6 +9,10 @@ use crate::vm::{exposition::Exposition, transcript::Part};
 pub(super) const BY_TCP: [&str; 2] = ["caller", "server"];
 /// The same by MPTCP.
 pub(super) const BY_MPTCP: [&str; 2] = ["mptcp-caller", "mptcp-server"];
+/// The same by TCP Fast Open, each request by a connection of its own; and how many, and the bytes of each.
+pub(super) const BY_FAST_OPEN: [&str; 2] = ["fast-caller", "fast-server"];
+const FAST: f64 = 10.0;
+const FAST_BYTES: f64 = 8.0 + 992.0;
 /// What the caller sends and receives, as init.sh has it do: each request begins with eight bytes.
 const SENT: f64 = 30.0 * (8.0 + 1000.0);
 const RECEIVED: f64 = 30.0 * 3000.0;
@@ -58,13 +62,51 @@ pub(super) fn connection(
 
 /// What the kernel counted was a connection by MPTCP.
 pub(super) fn is_mptcp(part: &Part) -> Result<Check> {
-    let mut lines = part.text.lines().filter_map(|line| line.strip_prefix("MPTcpExt:"));
+    let count = kernel_counted(part, "MPTcpExt:", "MPCapableSYNACKRX")?;
+    Ok(check("MPTCP", count == 1.0, format!("{count} connections by the kernel's count")))
+}
+
+/// Requests by TCP Fast Open count, and a process that accepts before a connection is open has waited for less than
+/// the client did.
+pub(super) fn fast_open(after: &Exposition, part: &Part) -> Result<Check> {
+    let passive = kernel_counted(part, "TcpExt:", "TCPFastOpenPassive")?;
+    let said = part.text.trim().strip_prefix("done ").context("the caller was not answered")?;
+    let took = said.lines().next().unwrap_or_default().split_whitespace().map(str::parse::<f64>);
+    let took = took.sum::<Result<f64, _>>()? / 1e9;
+    let [caller, server] = BY_FAST_OPEN;
+    let received = after.sum(
+        "monitor_process_tcp_io_bytes_total",
+        &[(EXECUTABLE, server), ("network_io_direction", "receive")],
+    );
+    let opened = [caller, server]
+        .map(|name| of(after, "monitor_process_tcp_connections_opened_total", name));
+    let [accepts, waited] = ["count", "sum"].map(|what| {
+        of(after, &format!("monitor_process_tcp_accept_latency_seconds_{what}"), server)
+    });
+    let holds = passive == FAST
+        && received == FAST * FAST_BYTES
+        && opened == [FAST; 2]
+        && accepts == FAST
+        && waited > 0.0
+        && waited <= took;
+    let found = format!(
+        "{received} bytes received, opened {opened:?}, {accepts} accepted in {} s of the client's {}; \
+         {passive} by the kernel's count",
+        short(waited),
+        short(took)
+    );
+    Ok(check("TCP Fast Open", holds, found))
+}
+
+/// A counter among those of a part.
+fn kernel_counted(part: &Part, group: &str, name: &str) -> Result<f64> {
+    let mut lines = part.text.lines().filter_map(|line| line.strip_prefix(group));
     let (names, counts) =
-        lines.next().zip(lines.next()).context("the kernel does not count MPTCP")?;
+        lines.next().zip(lines.next()).with_context(|| format!("no counters {group}"))?;
     let mut counters = names.split_whitespace().zip(counts.split_whitespace());
-    let count = counters.find(|(name, _)| *name == "MPCapableSYNACKRX").map(|(_, count)| count);
-    let found = format!("{} connections by the kernel's count", count.unwrap_or("unknown"));
-    Ok(check("MPTCP", count == Some("1"), found))
+    let found = counters.find(|(it, _)| *it == name);
+    let (_, count) = found.with_context(|| format!("the kernel does not count {name}"))?;
+    Ok(count.parse()?)
 }
 
 #[cfg(test)]
@@ -113,5 +155,25 @@ mod tests {
         let holds = |text: String| is_mptcp(&Part { text, code: 0 }).unwrap().result.is_ok();
         assert!(holds(text.clone()));
         assert!(!holds(text.replace("0 1 0", "1 0 1")), "fell back to TCP");
+    }
+    #[test]
+    fn fast_open_counts_the_first_segment_and_no_wait_of_the_listener() {
+        let text = "done 1000000 1000000\nTcpExt: A TCPFastOpenPassive\nTcpExt: 0 10\n".to_owned();
+        let part = Part { text, code: 0 };
+        let holds = |received: f64, waited: f64| {
+            let [caller, server] = BY_FAST_OPEN;
+            let text = format!(
+                "monitor_process_tcp_io_bytes_total{{{EXECUTABLE}=\"{server}\",\
+                 network_io_direction=\"receive\"}} {received}\n\
+                 monitor_process_tcp_connections_opened_total{{{EXECUTABLE}=\"{caller}\"}} 10\n\
+                 monitor_process_tcp_connections_opened_total{{{EXECUTABLE}=\"{server}\"}} 10\n\
+                 monitor_process_tcp_accept_latency_seconds_count{{{EXECUTABLE}=\"{server}\"}} 10\n\
+                 monitor_process_tcp_accept_latency_seconds_sum{{{EXECUTABLE}=\"{server}\"}} {waited}\n"
+            );
+            fast_open(&Exposition::parse(&text).unwrap(), &part).unwrap().result.is_ok()
+        };
+        assert!(holds(10_000.0, 0.001));
+        assert!(!holds(9_000.0, 0.001), "a first segment is missing");
+        assert!(!holds(10_000.0, 1.0), "since it listens");
     }
 }
