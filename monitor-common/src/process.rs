@@ -10,8 +10,10 @@ pub const SIGNALS: usize = 65;
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Counts {
-    /// Processes that were made.
+    /// Processes that were created.
     pub forks: u64,
+    /// Threads that were created in processes that had one already.
+    pub threads: u64,
     /// Programs that were executed.
     pub execs: u64,
     /// Processes that ended by themselves with a code other than 0.
@@ -22,7 +24,7 @@ pub struct Counts {
 
 impl Counts {
     /// Nothing happened.
-    pub const EMPTY: Self = Self { forks: 0, execs: 0, failed: 0, ended: [0; SIGNALS] };
+    pub const EMPTY: Self = Self { forks: 0, threads: 0, execs: 0, failed: 0, ended: [0; SIGNALS] };
 }
 
 named! {
@@ -60,4 +62,4 @@ pub type Losses = [u64; Loss::COUNT + PAIRS];
 
 crate::pod!(Counts);
 
-const _: () = assert!(size_of::<Counts>() == 8 * (3 + SIGNALS));
+const _: () = assert!(size_of::<Counts>() == 8 * (4 + SIGNALS));

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use monitor::{
     event::{Ending, Event, What},
-    metric::{PROCESS_EXECS, PROCESS_EXITS, PROCESS_FORKS},
+    metric::{PROCESS_EXECS, PROCESS_EXITS, PROCESS_FORKS, PROCESS_THREADS_CREATED},
 };
 use monitor_tests::{Collected, Collector, Workload, kernel, serial};
 
@@ -110,6 +110,8 @@ fn processes_of_several_threads_end_once() {
     let _serial = serial();
     let (collected, ended) = children("exits-threads", 600);
     check(&collected, &ended);
+    // Each has three besides its first.
+    assert_eq!(collected.count(&PROCESS_THREADS_CREATED, "mt-exits", &[]), 3 * 600);
 }
 
 #[test]

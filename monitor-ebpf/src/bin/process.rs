@@ -53,14 +53,16 @@ static MARKS: Marks = Marks::new();
 /// The first value of an entry of [`COUNTS`].
 static NOTHING: Counts = Counts::EMPTY;
 
-#[btf_tracepoint(function = "sched_process_fork")]
-pub fn sched_process_fork(ctx: BtfTracePointContext) -> i32 {
-    forked(&ctx, Half::First)
+/// A process or thread is created. `sched_process_fork` leaves out the threads that the kernel creates for
+/// io_uring and vhost.
+#[btf_tracepoint(function = "task_newtask")]
+pub fn task_newtask(ctx: BtfTracePointContext) -> i32 {
+    created(&ctx, Half::First)
 }
 
-#[btf_tracepoint(function = "sched_process_fork")]
-pub fn sched_process_fork_second(ctx: BtfTracePointContext) -> i32 {
-    forked(&ctx, Half::Second)
+#[btf_tracepoint(function = "task_newtask")]
+pub fn task_newtask_second(ctx: BtfTracePointContext) -> i32 {
+    created(&ctx, Half::Second)
 }
 
 #[btf_tracepoint(function = "sched_process_exec")]
@@ -95,20 +97,28 @@ pub fn sched_process_exit(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// Counts and reports a process that was made.
+/// Counts a thread that the running process created, and counts and reports a process.
 #[inline(always)]
-fn forked(ctx: &BtfTracePointContext, half: Half) -> i32 {
-    let (parent, child) = (Task::from_arg(ctx, 0), Task::from_arg(ctx, 1));
+fn created(ctx: &BtfTracePointContext, half: Half) -> i32 {
+    let (parent, child) = (Task::current(), Task::from_arg(ctx, 0));
     let pid = child.pid();
-    // Threads are not counted; but of them too it is to be known what was skipped.
-    if !is_to_count(Pair::Fork, half, pid.into()) || pid != child.tgid() {
+    // The idle task of a CPU that is brought up belongs to no process.
+    if pid == 0 || !is_to_count(Pair::Fork, half, pid.into()) {
         return 0;
     }
     let leader = parent.leader();
     let key = process::key(leader, parent.tgid(), 0);
+    let is_thread = pid != child.tgid();
     if let Some(counts) = counts(&key) {
         // SAFETY: a map value.
-        unsafe { atomic::add(&raw mut (*counts).forks, 1) };
+        unsafe {
+            let count =
+                if is_thread { &raw mut (*counts).threads } else { &raw mut (*counts).forks };
+            atomic::add(count, 1);
+        }
+    }
+    if is_thread {
+        return 0;
     }
     let header = events::header(Kind::Fork, key, leader.parent().tgid());
     sent(events::send_minor(&EVENTS, Fork { header, child: pid, unused: 0 }));

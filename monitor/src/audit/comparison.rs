@@ -6,8 +6,9 @@ use super::counters::{Counter, File};
 use crate::{
     metric::{
         BLOCK_IO, BLOCK_OPERATIONS, MEMORY_RECLAIM_LATENCY, MetricDesc, PROCESS_CONTEXT_SWITCHES,
-        PROCESS_OOM_KILLS, PROCESS_TCP_RETRANSMITS, PROCESS_UDP_DATAGRAMS, SCHED_CONTEXT_SWITCHES,
-        SCHED_RUNQUEUE_LATENCY,
+        PROCESS_FORKS, PROCESS_MEMORY_FAULTS, PROCESS_OOM_KILLS, PROCESS_TCP_OPENED,
+        PROCESS_TCP_RETRANSMITS, PROCESS_THREADS_CREATED, PROCESS_UDP_DATAGRAMS,
+        SCHED_CONTEXT_SWITCHES, SCHED_RUNQUEUE_LATENCY,
     },
     view::{Point, Series},
 };
@@ -20,6 +21,8 @@ pub(super) struct Comparison {
     pub(super) name: &'static str,
     /// The metric whose series are added up: their values, or how many durations they have.
     metric: &'static MetricDesc,
+    /// Another one, where the kernel counts both in one.
+    also: Option<&'static MetricDesc>,
     /// Only series with one of these values of an attribute.
     only: Option<(&'static str, &'static [&'static str])>,
     /// Hooks of which one has to be attached, where the probe also runs without.
@@ -46,18 +49,38 @@ const REQUEST_BYTES: u64 = REQUESTS << 20;
 const SEGMENTS: u64 = 100;
 /// Switches, or runs, for a moment.
 const SWITCHES: u64 = 1_000;
+/// Processes and threads that may be created in a moment.
+const FORKS: u64 = 32;
+/// Faults during a pass over all tasks, which reads one task after the other.
+const FAULTED: u64 = 10_000;
+/// Major faults that may be under way: the kernel counts them as they begin.
+const UNDER_WAY: u64 = 100;
+
+/// The sum of some values in a file.
+const fn counter((file, names): (File, &'static [&'static str])) -> Counter {
+    Counter { file, names, except: &[], unit: 1 }
+}
 
 /// A comparison of sums over the whole host, where both sides count the same.
 const fn host(
     probe: &'static str,
     name: &'static str,
     metric: &'static MetricDesc,
-    (file, names): (File, &'static [&'static str]),
+    source: (File, &'static [&'static str]),
     slack: u64,
 ) -> Comparison {
-    let counter = Counter { file, names, unit: 1 };
-    let (only, subject, bounds) = (None, None, (1.0, 1.0));
-    Comparison { probe, name, metric, only, hooks: &[], subject, counter, bounds, slack }
+    Comparison {
+        probe,
+        name,
+        metric,
+        also: None,
+        only: None,
+        hooks: &[],
+        subject: None,
+        counter: counter(source),
+        bounds: (1.0, 1.0),
+        slack,
+    }
 }
 
 /// A comparison by device.
@@ -68,10 +91,13 @@ const fn block(
     column: &'static [&'static str],
     (unit, slack): (u64, u64),
 ) -> Comparison {
-    let counter = Counter { file: File::Diskstats, names: column, unit };
-    let (only, subject) = (Some((DIRECTION, directions)), Some("system.device"));
-    let (probe, bounds) = ("block", (1.0, 1.0));
-    Comparison { probe, name, metric, only, hooks: &[], subject, counter, bounds, slack }
+    let source = (File::Diskstats, column);
+    Comparison {
+        only: Some((DIRECTION, directions)),
+        subject: Some("system.device"),
+        counter: Counter { unit, ..counter(source) },
+        ..host("block", name, metric, source, slack)
+    }
 }
 
 const OPERATIONS: (u64, u64) = (1, REQUESTS);
@@ -81,8 +107,12 @@ const BYTES: (u64, u64) = (512, REQUEST_BYTES);
 const SWITCHED: (File, &[&str]) = (File::Stat, &["ctxt"]);
 const RETRANSMITTED: (File, &[&str]) = (File::Network, &["TcpRetransSegs"]);
 const DATAGRAMS: (File, &[&str]) = (File::Network, &["UdpOutDatagrams", "Udp6OutDatagrams"]);
+const RECEIVED: (File, &[&str]) = (File::Network, &["UdpInDatagrams", "Udp6InDatagrams"]);
+const OPENED: (File, &[&str]) = (File::Network, &["TcpPassiveOpens"]);
 /// Network namespaces without a process are not found, nor are those that ended in the round.
 const AT_LEAST: (f64, f64) = (1.0, f64::INFINITY);
+const FAULTS: (File, &[&str]) = (File::Vmstat, &["pgfault"]);
+const MAJOR_FAULTS: (File, &[&str]) = (File::Vmstat, &["pgmajfault"]);
 const STALLED: (File, &[&str]) = (
     File::Vmstat,
     &["allocstall_dma", "allocstall_dma32", "allocstall_normal", "allocstall_movable"],
@@ -98,6 +128,22 @@ pub(super) const COMPARISONS: &[Comparison] = &[
         ..host("sched", "process_context_switches", &PROCESS_CONTEXT_SWITCHES, SWITCHED, SWITCHES)
     },
     host("sched", "runs", &SCHED_RUNQUEUE_LATENCY, (File::Schedstat, &["runs"]), SWITCHES),
+    Comparison {
+        also: Some(&PROCESS_THREADS_CREATED),
+        ..host("process", "forks", &PROCESS_FORKS, (File::Stat, &["processes"]), FORKS)
+    },
+    Comparison {
+        // Before Linux 6.4 a fault that the kernel tries again counts twice there, and so does every major
+        // one; later only faults that fail count for the kernel alone.
+        bounds: (0.5, 1.0),
+        ..host("sched", "page_faults", &PROCESS_MEMORY_FAULTS, FAULTS, FAULTED)
+    },
+    Comparison {
+        only: Some(("system.paging.fault.type", &["major"])),
+        // Threads that wait for a page that one of them reads have a major fault each; the kernel counts one.
+        bounds: AT_LEAST,
+        ..host("sched", "major_faults", &PROCESS_MEMORY_FAULTS, MAJOR_FAULTS, UNDER_WAY)
+    },
     block("reads", &BLOCK_OPERATIONS, &["read"], &["reads"], OPERATIONS),
     // A request that only flushes is a write to the kernel.
     block("writes", &BLOCK_OPERATIONS, &["write", "flush"], &["writes"], OPERATIONS),
@@ -116,6 +162,21 @@ pub(super) const COMPARISONS: &[Comparison] = &[
         bounds: AT_LEAST,
         ..host("tcp", "udp_datagrams_sent", &PROCESS_UDP_DATAGRAMS, DATAGRAMS, SEGMENTS)
     },
+    Comparison {
+        only: Some(("network.io.direction", &["receive"])),
+        hooks: &["receive", "udp_recvmsg"],
+        bounds: AT_LEAST,
+        ..host("tcp", "udp_datagrams_received", &PROCESS_UDP_DATAGRAMS, RECEIVED, SEGMENTS)
+    },
+    Comparison {
+        only: Some(("monitor.tcp.role", &["server"])),
+        // What joins a connection of MPTCP opens none.
+        counter: Counter { except: &["MPTcpExtMPJoinAckRx"], ..counter(OPENED) },
+        // Without this an idle connection counts as opened much later than it is accepted.
+        hooks: &["accept"],
+        bounds: AT_LEAST,
+        ..host("tcp", "server_connections_opened", &PROCESS_TCP_OPENED, OPENED, SEGMENTS)
+    },
     host("memory", "oom_kills", &PROCESS_OOM_KILLS, (File::Vmstat, &["oom_kill"]), 1),
     Comparison {
         only: Some(("monitor.reclaim.type", &["direct"])),
@@ -129,7 +190,7 @@ impl Comparison {
     /// What was measured until now, by subject.
     pub(super) fn measured(&self, series: &[Series]) -> BTreeMap<String, u64> {
         let mut sums = BTreeMap::new();
-        for series in series.iter().filter(|series| std::ptr::eq(series.metric, self.metric)) {
+        for series in series.iter().filter(|series| self.is_of(series.metric)) {
             let value = |name| series.attributes.iter().find(|(it, _)| *it == name);
             let is_meant = self.only.is_none_or(|(name, values)| {
                 value(name).is_some_and(|(_, value)| values.contains(&value))
@@ -144,5 +205,10 @@ impl Comparison {
             };
         }
         sums
+    }
+
+    fn is_of(&self, metric: &MetricDesc) -> bool {
+        std::ptr::eq(self.metric, metric)
+            || self.also.is_some_and(|also| std::ptr::eq(also, metric))
     }
 }

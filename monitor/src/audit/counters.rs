@@ -17,6 +17,8 @@ pub(super) struct Counter {
     pub(super) file: File,
     /// What is added up in the file.
     pub(super) names: &'static [&'static str],
+    /// What is subtracted: a part of it that is not measured.
+    pub(super) except: &'static [&'static str],
     /// What one of it is, in the unit of what is measured.
     pub(super) unit: u64,
 }
@@ -29,7 +31,7 @@ pub(super) enum File {
     /// Only with `CONFIG_SCHEDSTATS`.
     Schedstat,
     Diskstats,
-    /// `snmp` and `snmp6`, of every network namespace.
+    /// `netstat`, `snmp` and `snmp6`, of every network namespace.
     Network,
 }
 
@@ -185,9 +187,12 @@ impl Counters {
         for (namespace, pid) in &self.namespaces {
             let net = self.proc.join(pid).join("net");
             // A process that has ended: its namespace is left out of this round.
-            let Ok(mut text) = fs::read_to_string(net.join("snmp")) else { continue };
+            // What is subtracted comes first, so that it never exceeds what it is a part of.
+            let read = |name: &str| fs::read_to_string(net.join(name));
+            // What is subtracted comes first, so that it never exceeds what it is a part of.
+            let (Ok(netstat), Ok(snmp)) = (read("netstat"), read("snmp")) else { continue };
             // Without IPv6 there is no such file.
-            text += &fs::read_to_string(net.join("snmp6")).unwrap_or_default();
+            let text = netstat + &snmp + &read("snmp6").unwrap_or_default();
             take(&mut reading, File::Network, &text, |_| Some(namespace.clone()));
         }
         reading
@@ -215,10 +220,13 @@ fn take(
         .collect();
     file.parse(text, &mut |device, name, value| {
         for (counter, values) in &mut wanted {
-            if counter.names.contains(&name)
+            let is_excepted = counter.except.contains(&name);
+            if (is_excepted || counter.names.contains(&name))
                 && let Some(subject) = subject(device)
             {
-                *values.entry(subject).or_default() += value * counter.unit;
+                let sum = values.entry(subject).or_default();
+                let value = value * counter.unit;
+                *sum = if is_excepted { sum.wrapping_sub(value) } else { sum.wrapping_add(value) };
             }
         }
     });

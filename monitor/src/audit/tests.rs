@@ -7,7 +7,10 @@ use super::{
 };
 use crate::{
     host::scratch::Scratch,
-    metric::{BLOCK_OPERATIONS, MetricDesc, PROCESS_CONTEXT_SWITCHES, SCHED_CONTEXT_SWITCHES},
+    metric::{
+        BLOCK_OPERATIONS, MetricDesc, PROCESS_CONTEXT_SWITCHES, PROCESS_FORKS,
+        PROCESS_THREADS_CREATED, SCHED_CONTEXT_SWITCHES,
+    },
     sample::Attributes,
     view::Point,
 };
@@ -45,6 +48,45 @@ fn switches_of_processes_are_at_least_half_of_all() {
     {
         assert_eq!(result("process_context_switches", measured, flips), Some(expected));
     }
+}
+
+#[test]
+fn faults_that_the_kernel_tries_again_count_twice_there() {
+    use AuditResult::{Agrees, Deviates};
+    let flips = [(0, 0), (1_000_000, 1_000_000)];
+    for (measured, expected) in
+        [(1_000_000, Agrees), (500_000, Agrees), (460_000, Deviates), (1_100_000, Deviates)]
+    {
+        assert_eq!(result("page_faults", measured, flips), Some(expected));
+    }
+}
+
+/// The page says what is compared, and with what slack.
+#[test]
+fn the_page_has_every_comparison() {
+    const PAGE: &str = include_str!("../../../docs/principles.md");
+    for comparison in COMPARISONS {
+        let name = format!("`{}`", comparison.name);
+        let line = PAGE.lines().find(|line| line.starts_with('|') && line.contains(&name));
+        let line = line.unwrap_or_else(|| panic!("docs/principles.md lacks {name}"));
+        let cell = line.trim_end_matches(['|', ' ']).rsplit('|').next().unwrap_or_default();
+        let slack = match cell.trim().replace(',', "").split_once(' ') {
+            Some((number, "MiB")) => number.parse::<u64>().unwrap() << 20,
+            _ => cell.trim().replace(',', "").parse().unwrap(),
+        };
+        assert_eq!(slack, comparison.slack, "{name}");
+    }
+}
+
+#[test]
+fn processes_and_threads_are_compared_together() {
+    let created = [
+        series(&PROCESS_FORKS, &[("process.executable.name", "a")], 30),
+        series(&PROCESS_THREADS_CREATED, &[("process.executable.name", "a")], 12),
+        series(&PROCESS_CONTEXT_SWITCHES, &[("process.executable.name", "a")], 9),
+    ];
+    let measured = comparison("forks").measured(&created);
+    assert_eq!(measured.into_iter().collect::<Vec<_>>(), [(String::new(), 42)]);
 }
 
 #[test]
@@ -202,10 +244,15 @@ fn both_forms_of_the_network_counters_are_read() {
     let scratch = Scratch::new("audit-network");
     scratch.write(
         "proc/7/net/snmp",
-        "Tcp: InSegs RetransSegs\nTcp: 9 37\nUdp: InDatagrams \
+        "Tcp: PassiveOpens RetransSegs\nTcp: 9 37\nUdp: InDatagrams \
                                       OutDatagrams\nUdp: 1 200\n",
     );
-    scratch.write("proc/7/net/snmp6", "Udp6OutDatagrams                 \t34\n");
+    scratch
+        .write("proc/7/net/snmp6", "Udp6InDatagrams \t5\nUdp6OutDatagrams                 \t34\n");
+    scratch.write(
+        "proc/7/net/netstat",
+        "TcpExt: SyncookiesSent\nTcpExt: 1\nMPTcpExt: MPJoinSynRx MPJoinAckRx\nMPTcpExt: 3 2\n",
+    );
     scratch.directory("proc/7/ns");
     std::os::unix::fs::symlink("net:[1]", scratch.path("proc/7/ns/net")).unwrap();
     let paths = HostPaths {
@@ -221,6 +268,9 @@ fn both_forms_of_the_network_counters_are_read() {
         reading[place].as_ref().and_then(|values| values.get("net:[1]").copied())
     };
     assert_eq!((value("retransmits"), value("udp_datagrams_sent")), (Some(37), Some(234)));
+    assert_eq!(value("udp_datagrams_received"), Some(6));
+    // Subflows that joined a connection are none.
+    assert_eq!(value("server_connections_opened"), Some(7));
 }
 
 /// With native multipath a disk is made of hidden ones, one for each path to it.

@@ -116,7 +116,7 @@ pub static AGENT_AUDIT_RATIO: MetricDesc = MetricDesc {
     kind: Kind::Gauge,
     attributes: &["monitor.probe", "monitor.audit.counter", "system.device"],
     help: "Growth of a count over the growth of the kernel's own counter, in the last audit round",
-    source: "/proc/stat, schedstat, diskstats and vmstat, and snmp and snmp6 of each network namespace, \
+    source: "/proc/stat, schedstat, diskstats and vmstat, and netstat, snmp and snmp6 of each network namespace, \
              read around the end of a tick about once a minute; absent where the kernel counted nothing",
 };
 

@@ -3,7 +3,8 @@
 use super::{Kind, MetricDesc};
 
 /// Every metric of this module.
-pub(super) const PROCESS_ALL: &[&MetricDesc] = &[&PROCESS_FORKS, &PROCESS_EXECS, &PROCESS_EXITS];
+pub(super) const PROCESS_ALL: &[&MetricDesc] =
+    &[&PROCESS_FORKS, &PROCESS_THREADS_CREATED, &PROCESS_EXECS, &PROCESS_EXITS];
 
 /// Processes made, by process group.
 pub static PROCESS_FORKS: MetricDesc = MetricDesc {
@@ -12,7 +13,18 @@ pub static PROCESS_FORKS: MetricDesc = MetricDesc {
     kind: Kind::Counter,
     attributes: &[],
     help: "Processes that were made, counted for the one that made them; threads are not counted",
-    source: "sched_process_fork",
+    source: "task_newtask",
+};
+
+/// Threads created, by process group.
+pub static PROCESS_THREADS_CREATED: MetricDesc = MetricDesc {
+    name: "monitor.process.threads.created",
+    unit: "{thread}",
+    kind: Kind::Counter,
+    attributes: &[],
+    help: "Threads created besides the first of a process, with those that the kernel creates in it for \
+           io_uring and vhost",
+    source: "task_newtask",
 };
 
 /// Programs executed, by process group.

@@ -47,7 +47,7 @@ const HOOKS: &[Hook] = &[
         without: Some("how processes end"),
     },
     tracepoint!("sched_process_exec", Some("which programs are executed")),
-    tracepoint!("sched_process_fork", Some("which processes are made")),
+    tracepoint!("task_newtask", Some("which processes and threads are created")),
 ];
 
 /// The program that is told which thread is the last. Kernels without that argument have no use for a second
@@ -58,14 +58,14 @@ const EXIT_GROUP: &str = "sched_process_exit_group";
 const PAIRS: pairs::Names = &[
     [EXIT_GROUP, "sched_process_exit_group_second"],
     ["sched_process_exec", "sched_process_exec_second"],
-    ["sched_process_fork", "sched_process_fork_second"],
+    ["task_newtask", "task_newtask_second"],
 ];
 
 /// The second programs, in the order of [`PAIRS`].
 const SECONDS: [Hook; 3] = [
     second!("sched_process_exit_group_second", "sched_process_exit"),
     second!("sched_process_exec_second", "sched_process_exec"),
-    second!("sched_process_fork_second", "sched_process_fork"),
+    second!("task_newtask_second", "task_newtask"),
 ];
 
 /// The entry in the table of probes.

@@ -3,7 +3,7 @@
 
 use std::{
     net::UdpSocket,
-    process::Child,
+    process::{Child, Command},
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
     time::Duration,
@@ -55,8 +55,8 @@ impl Drop for Requests {
     }
 }
 
-/// What `check --audit` says on a kernel with these types, while requests and datagrams are made; with
-/// the name of the disk.
+/// What `check --audit` says on a kernel with these types, while requests, datagrams and processes are
+/// made; with the name of the disk.
 fn audit(types: &Types) -> (Ended, Vec<Value>, String) {
     let requests = Requests::start();
     let directory = Directory::new();
@@ -64,7 +64,8 @@ fn audit(types: &Types) -> (Ended, Vec<Value>, String) {
     check.args(["check", "--audit", "4s", "--format", "json"]);
     let is_over = AtomicBool::new(false);
     let ended = thread::scope(|scope| {
-        scope.spawn(|| send_datagrams(&is_over));
+        scope.spawn(|| exchange_datagrams(&is_over));
+        scope.spawn(|| create_processes(&is_over));
         let ended = run(check);
         is_over.store(true, Relaxed);
         ended
@@ -75,13 +76,22 @@ fn audit(types: &Types) -> (Ended, Vec<Value>, String) {
     (ended, rows, requests.disk().to_owned())
 }
 
-/// Sends about a thousand datagrams a second, to nobody.
-fn send_datagrams(is_over: &AtomicBool) {
+/// Sends about a thousand datagrams a second to itself, and receives them.
+fn exchange_datagrams(is_over: &AtomicBool) {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("there are ports");
     let address = socket.local_addr().expect("it has one");
     while !is_over.load(Relaxed) {
         socket.send_to(b"x", address).expect("loopback takes it");
+        socket.recv(&mut [0]).expect("loopback drops nothing");
         thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Creates processes and threads, one after the other, which has page faults too.
+fn create_processes(is_over: &AtomicBool) {
+    while !is_over.load(Relaxed) {
+        Command::new("true").status().expect("there is such a program");
+        thread::spawn(|| ()).join().expect("it does nothing");
     }
 }
 
@@ -99,7 +109,10 @@ fn counts_agree_with_those_of_the_kernel() {
     for (counter, device) in [
         ("context_switches", None),
         ("process_context_switches", None),
+        ("forks", None),
+        ("page_faults", None),
         ("udp_datagrams_sent", None),
+        ("udp_datagrams_received", None),
         ("writes", Some(&*disk)),
     ] {
         let row = row(&rows, counter, device);
@@ -127,4 +140,27 @@ fn a_wrong_offset_is_found_by_the_count_that_it_spoils() {
     assert_eq!(row(&rows, "process_context_switches", None)["result"], "deviates");
     assert_eq!(row(&rows, "writes", Some(&disk))["result"], "agrees");
     assert_eq!(ended.code, Some(1));
+}
+
+#[test]
+fn wrong_offsets_of_ids_and_faults_are_found() {
+    let _serial = serial();
+    // No task that is created seems to have an id.
+    let types = Types::of_this_kernel().exchange("task_struct", "pid", "exit_code");
+    let (ended, rows, _) = audit(&types);
+    let forks = row(&rows, "forks", None);
+    assert_eq!((&forks["result"], &forks["measured"]), (&"deviates".into(), &0.into()));
+    assert_eq!(ended.code, Some(1));
+
+    // Nanoseconds instead of faults.
+    let types = Types::of_this_kernel().exchange("task_struct", "min_flt", "utime");
+    let (ended, rows, _) = audit(&types);
+    assert_eq!(row(&rows, "page_faults", None)["result"], "deviates");
+    assert_eq!(row(&rows, "forks", None)["result"], "agrees");
+    assert_eq!(ended.code, Some(1));
+
+    // Nanoseconds instead of none.
+    let types = Types::of_this_kernel().exchange("task_struct", "maj_flt", "utime");
+    let (_, rows, _) = audit(&types);
+    assert_eq!(row(&rows, "page_faults", None)["result"], "deviates");
 }

@@ -7,7 +7,7 @@ use monitor_common::{
 
 use crate::{
     event::signal_name,
-    metric::{PROCESS_EXECS, PROCESS_EXITS, PROCESS_FORKS},
+    metric::{PROCESS_EXECS, PROCESS_EXITS, PROCESS_FORKS, PROCESS_THREADS_CREATED},
     probe::{ledger::Ledger, tallies::Decode},
     sample::{Attributes, Owner, Sample, Value},
 };
@@ -51,6 +51,7 @@ impl Decode<Counts, Losses> for Decoder {
             let ended = self.ended.iter().zip(counts.ended);
             let others = [
                 (&PROCESS_FORKS, &self.none, counts.forks),
+                (&PROCESS_THREADS_CREATED, &self.none, counts.threads),
                 (&PROCESS_EXECS, &self.none, counts.execs),
                 (&PROCESS_EXITS, &self.failed, counts.failed),
             ];
@@ -84,13 +85,14 @@ mod tests {
     #[test]
     fn ends_are_told_apart() {
         let key = ProcessKey { comm: comm("sh"), tgid: 42, bank: 1, ..ProcessKey::default() };
-        let mut counts = Counts { forks: 1, execs: 2, failed: 3, ..Counts::EMPTY };
+        let mut counts = Counts { forks: 1, threads: 6, execs: 2, failed: 3, ..Counts::EMPTY };
         counts.ended[0] = 4;
         counts.ended[9] = 5;
         assert_eq!(
-            decode(&[(key, counts)], Losses::default())[..5],
+            decode(&[(key, counts)], Losses::default())[..6],
             [
                 "monitor.process.forks 42:sh 1",
+                "monitor.process.threads.created 42:sh 6",
                 "monitor.process.execs 42:sh 2",
                 "monitor.process.exits 42:sh failure 3",
                 "monitor.process.exits 42:sh success 4",
