@@ -73,12 +73,26 @@ pub fn last_cpu() -> String {
 
 /// Binds the calling thread, and threads and processes it starts from now on, to a CPU.
 pub fn pin(cpu: usize) {
+    pin_thread(0, cpu);
+}
+
+/// The id of the calling thread.
+pub fn tid() -> i32 {
+    #[expect(unsafe_code, reason = "the standard library does not say it")]
+    // SAFETY: takes no arguments.
+    unsafe {
+        libc::gettid()
+    }
+}
+
+/// Binds a thread to a CPU; 0 is the calling thread.
+pub fn pin_thread(tid: i32, cpu: usize) {
     #[expect(unsafe_code, reason = "libc's CPU sets")]
     // SAFETY: a set of plain bits; libc checks the index.
     let result = unsafe {
         let mut set: libc::cpu_set_t = mem::zeroed();
         libc::CPU_SET(cpu, &mut set);
-        libc::sched_setaffinity(0, size_of_val(&set), &raw const set)
+        libc::sched_setaffinity(tid, size_of_val(&set), &raw const set)
     };
     assert_eq!(result, 0, "cannot run on CPU {cpu}: {}", io::Error::last_os_error());
 }

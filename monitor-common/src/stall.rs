@@ -16,6 +16,9 @@ pub struct Start<const KINDS: usize> {
     pub owner: u64,
     /// In monotonic nanoseconds; 0 when it is not under way.
     pub begin: [u64; KINDS],
+    /// What the kernel will have counted of them at the end of the last that began, so that the end of
+    /// another is known by its number; 0 where the kernel does not count them.
+    pub number: u64,
 }
 
 /// Slots for threads that are stalled at the same time, a power of two.
@@ -78,7 +81,7 @@ unsafe impl<const KINDS: usize> crate::Pod for ProcessStalls<KINDS> {}
 // SAFETY: the same, and integers that are aligned as that is.
 unsafe impl<const KINDS: usize> crate::Pod for HostBank<KINDS> {}
 
-const _: () = assert!(size_of::<Start<3>>() == 8 * (1 + 3));
+const _: () = assert!(size_of::<Start<3>>() == 8 * (1 + 3 + 1));
 const _: () = assert!(FINE_SLOTS.is_multiple_of(2) && COARSE_SLOTS.is_multiple_of(2));
 const _: () = assert!(size_of::<ProcessStalls<3>>() == 3 * (4 * COARSE_SLOTS + 8));
 const _: () = assert!(offset_of!(ProcessStalls<3>, sums) == 3 * 4 * COARSE_SLOTS);

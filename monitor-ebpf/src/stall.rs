@@ -32,9 +32,9 @@ pub fn lost<const KINDS: usize>(host: &Host<KINDS>, bank: usize, reason: Loss) {
     }
 }
 
-/// The running thread begins.
+/// The running thread begins. Its end will have this `number`, see [`Start::number`].
 #[inline(always)]
-pub fn begin<const KINDS: usize>(begun: &Begun<KINDS>, kind: usize) {
+pub fn begin<const KINDS: usize>(begun: &Begun<KINDS>, kind: usize, number: u64) {
     let task = Task::current();
     let Some(start) = slot(begun, task) else { return };
     // SAFETY: a map value. Should another thread have the slot, its end will find this owner and be
@@ -44,16 +44,17 @@ pub fn begin<const KINDS: usize>(begun: &Begun<KINDS>, kind: usize) {
             (*start).begin = [0; KINDS];
             (*start).owner = task.address();
         }
+        (*start).number = number;
         (*start).begin[kind] = bpf_ktime_get_ns();
     }
 }
 
-/// The running thread is done: counts that for its process, of which `entry` has the value, and for the
+/// The running thread is done with what has this `number`: counts that for its process, of which `entry` has the value, and for the
 /// host, and tells it if it was slow.
 #[inline(always)]
 pub fn end<const KINDS: usize>(
     (begun, host, events): (&Begun<KINDS>, &Host<KINDS>, &SlowRing),
-    kind: usize,
+    (kind, number): (usize, u64),
     entry: impl FnOnce(&ProcessKey, usize) -> Option<*mut ProcessStalls<KINDS>>,
 ) {
     let task = Task::current();
@@ -62,7 +63,7 @@ pub fn end<const KINDS: usize>(
     // SAFETY: map values.
     unsafe {
         let begin = (*start).begin[kind];
-        if (*start).owner != task.address() || begin == 0 {
+        if (*start).owner != task.address() || begin == 0 || (*start).number != number {
             return lost(host, bank, Loss::Unmatched);
         }
         (*start).begin[kind] = 0;

@@ -9,5 +9,6 @@ pub mod iter;
 pub mod loader;
 mod members;
 pub mod namespace;
+mod on_cpus;
 mod realtime;
 pub mod stats;

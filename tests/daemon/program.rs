@@ -40,6 +40,14 @@ pub fn clean(program: impl AsRef<Path>) -> Command {
     command
 }
 
+/// The program where `file` is what the kernel has at `place`.
+pub fn with_file_at(place: &str, file: &Path) -> Command {
+    let mut command = clean("unshare");
+    let script = format!("mount --bind \"$0\" {place} && exec \"$@\"");
+    command.args(["--mount", "sh", "-c", &script]).arg(file).arg(executable());
+    command
+}
+
 /// A directory of a test, removed at the end.
 pub struct Directory(PathBuf);
 

@@ -1,6 +1,20 @@
 //! Processes that use memory.
 
-use std::{fs, fs::File, hint::black_box, io::Write, sync::Barrier, thread};
+use std::{
+    fs,
+    fs::File,
+    hint::{self, black_box},
+    io::Write,
+    sync::{
+        Barrier,
+        atomic::{
+            AtomicUsize,
+            Ordering::{Acquire, Release},
+        },
+    },
+    thread,
+    time::Duration,
+};
 
 use monitor_tests::sys::{
     self,
@@ -26,11 +40,17 @@ pub(crate) fn faults(pages: usize) {
     crate::done(&[sum(|used| used.minor_faults), sum(|used| used.major_faults)]);
 }
 
-/// Reads a file that is not in memory page by page. Reports how many major faults `getrusage` counted
+/// Reads a file that is not in memory page by page, or the device at a path. Reports how many major faults `getrusage` counted
 /// for that, and how long each page took in nanoseconds. No other process preempts it meanwhile: that
 /// time would be in its own measurement, and in no fault.
-pub(crate) fn fault_times(pages: usize) {
-    let mapping = unread(pages);
+pub(crate) fn fault_times(pages: usize, device: &str) {
+    let mapping = match device {
+        "" => unread(pages),
+        _ => {
+            let device = File::options().read(true).write(true).open(device);
+            Mapping::file(&device.expect("it is there"), pages)
+        }
+    };
     sys::run_first();
     let before = sys::usage(libc::RUSAGE_SELF).major_faults;
     let mut took = Vec::new();
@@ -42,6 +62,42 @@ pub(crate) fn fault_times(pages: usize) {
         took.push(sys::monotonic_ns() - begin);
     }
     took.insert(0, sys::usage(libc::RUSAGE_SELF).major_faults - before);
+    crate::done(&took);
+}
+
+/// Reads a file that is not in memory page by page, each time on the second CPU, and is moved to the first
+/// while it waits. Some time before it has a fault there that needs nothing read. Reports how long each
+/// page took in nanoseconds.
+pub(crate) fn fault_moves(pages: usize) {
+    const BETWEEN: Duration = Duration::from_millis(20);
+    let [first, second, ..] = sys::cpus()[..] else { panic!("there is one CPU") };
+    let mapping = unread(pages);
+    let (reader, reading) = (sys::tid(), AtomicUsize::new(0));
+    let mut took = Vec::new();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            sys::pin(first);
+            for page in 1..=pages {
+                while reading.load(Acquire) != page {
+                    hint::spin_loop();
+                }
+                sys::pin_thread(reader, first);
+                // It shares this CPU from now on.
+                thread::sleep(BETWEEN / 2);
+            }
+        });
+        let mut unread = mapping.pages();
+        for page in 1..=pages {
+            sys::pin(first);
+            Mapping::anonymous(1).write();
+            thread::sleep(BETWEEN);
+            sys::pin(second);
+            reading.store(page, Release);
+            let begin = sys::monotonic_ns();
+            black_box(unread.next());
+            took.push(sys::monotonic_ns() - begin);
+        }
+    });
     crate::done(&took);
 }
 

@@ -16,7 +16,7 @@ use monitor_common::{
     key::ProcessKey,
     stall::Loss,
 };
-use monitor_ebpf::{slow::SlowRing, stall, table};
+use monitor_ebpf::{kernel::Task, slow::SlowRing, stall, table};
 
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
@@ -40,14 +40,14 @@ static NOTHING: Faults = Faults::EMPTY;
 /// fault of the thread begins anew.
 #[perf_event]
 pub fn fault_begin(_: PerfEventContext) -> u32 {
-    stall::begin(&BEGUN, 0);
+    stall::begin(&BEGUN, 0, faults().wrapping_add(1));
     0
 }
 
-/// A major fault of the running thread has ended.
+/// A major fault of the running thread has ended, and was counted.
 #[perf_event]
 pub fn major_fault_end(_: PerfEventContext) -> u32 {
-    stall::end((&BEGUN, &HOST, &EVENTS), 0, |process, bank| {
+    stall::end((&BEGUN, &HOST, &EVENTS), (0, faults()), |process, bank| {
         let key = ProcessKey { bank: bank as u16, ..*process };
         table::entry(&FAULTS, &key, &NOTHING, || {
             stall::lost(&HOST, bank, Loss::TableFull);
@@ -55,4 +55,12 @@ pub fn major_fault_end(_: PerfEventContext) -> u32 {
         })
     });
     0
+}
+
+/// How many faults of the running thread have ended, so that one whose beginning was not seen is not taken
+/// for the last that was: on a CPU that has just come online none is.
+#[inline(always)]
+fn faults() -> u64 {
+    let task = Task::current();
+    task.minor_faults().wrapping_add(task.major_faults())
 }

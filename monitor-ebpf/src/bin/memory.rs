@@ -45,6 +45,9 @@ static EVENTS: SlowRing = SlowRing::new();
 #[btf_map]
 static VICTIMS: Counted = Counted::new();
 
+/// The kernel does not count what a thread is kept for.
+const UNCOUNTED: u64 = 0;
+
 /// The first value of an entry of [`KEPT`].
 static NOTHING: Kept = Kept::EMPTY;
 
@@ -100,14 +103,14 @@ pub fn victim_exit(ctx: BtfTracePointContext) -> i32 {
 /// The running thread begins.
 #[inline(always)]
 fn begin(latency: usize) -> i32 {
-    stall::begin(&BEGUN, latency);
+    stall::begin(&BEGUN, latency, UNCOUNTED);
     0
 }
 
 /// The running thread is done.
 #[inline(always)]
 fn end(latency: usize) -> i32 {
-    stall::end((&BEGUN, &HOST, &EVENTS), latency, |process, bank| {
+    stall::end((&BEGUN, &HOST, &EVENTS), (latency, UNCOUNTED), |process, bank| {
         // SAFETY: a map value.
         kept(process, bank).map(|kept| unsafe { &raw mut (*kept).stalls })
     });

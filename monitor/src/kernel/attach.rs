@@ -4,16 +4,13 @@ use std::fmt;
 
 use aya::{
     Btf, Ebpf,
-    programs::{
-        PerfEvent, Program, ProgramError,
-        perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy},
-    },
-    util::online_cpus,
+    programs::{Program, ProgramError},
 };
 use serde::Serialize;
 
 pub use aya::programs::perf_event::SoftwareEvent;
 
+use super::on_cpus::OnCpus;
 use crate::error::chain;
 
 /// A place that a probe wants to attach to.
@@ -166,10 +163,15 @@ const ENOTSUPP: i32 = 524;
 const VERIFIER_LINES: usize = 8;
 
 /// Loads and attaches the first alternative that the kernel takes.
-pub fn attach(ebpf: &mut Ebpf, btf: &Btf, hook: &'static Hook) -> Verdict {
+pub(super) fn attach(
+    ebpf: &mut Ebpf,
+    btf: &Btf,
+    on_cpus: &mut OnCpus,
+    hook: &'static Hook,
+) -> Verdict {
     let mut state = HookState::Unavailable { reason: "no program is for it".to_owned() };
     for alternative in hook.alternatives {
-        state = match attach_one(ebpf, btf, alternative) {
+        state = match attach_one(ebpf, btf, on_cpus, alternative) {
             Ok(()) => HookState::Attached { by: alternative.target.to_string() },
             Err(error) => refusal(&error, alternative.target),
         };
@@ -180,7 +182,15 @@ pub fn attach(ebpf: &mut Ebpf, btf: &Btf, hook: &'static Hook) -> Verdict {
     Verdict::new(hook, state)
 }
 
-fn attach_one(ebpf: &mut Ebpf, btf: &Btf, alternative: &Alternative) -> Result<(), ProgramError> {
+fn attach_one(
+    ebpf: &mut Ebpf,
+    btf: &Btf,
+    on_cpus: &mut OnCpus,
+    alternative: &Alternative,
+) -> Result<(), ProgramError> {
+    if let Target::Software(event) = alternative.target {
+        return on_cpus.attach(ebpf, alternative.program, event);
+    }
     let program = ebpf.program_mut(alternative.program).ok_or(ProgramError::NotLoaded)?;
     match (program, alternative.target) {
         (Program::BtfTracePoint(program), Target::TpBtf(tracepoint)) => {
@@ -198,20 +208,8 @@ fn attach_one(ebpf: &mut Ebpf, btf: &Btf, alternative: &Alternative) -> Result<(
         (Program::BtfTracePoint(program), Target::TpBtfOnDemand(tracepoint)) => {
             program.load(tracepoint, btf)?;
         }
-        (Program::PerfEvent(program), Target::Software(event)) => on_each_cpu(program, event)?,
         (Program::Iter(program), Target::Iter(kind)) => program.load(kind, btf)?,
         _ => return Err(ProgramError::UnexpectedProgramType),
-    }
-    Ok(())
-}
-
-/// Runs a program at every occurrence of an event on any CPU.
-fn on_each_cpu(program: &mut PerfEvent, event: SoftwareEvent) -> Result<(), ProgramError> {
-    program.load()?;
-    for cpu in online_cpus().map_err(|(_, error)| ProgramError::IOError(error))? {
-        let scope = PerfEventScope::AllProcessesOneCpu { cpu };
-        let config = PerfEventConfig::Software(event);
-        program.attach(config, scope, SamplePolicy::Period(1), false)?;
     }
     Ok(())
 }

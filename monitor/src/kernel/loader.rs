@@ -19,6 +19,7 @@ use super::{
     attach::{self, Hook, Verdict},
     btf::{BtfError, Types, VMLINUX},
     members::{self, MemberError},
+    on_cpus::OnCpus,
     realtime,
     stats::Accounts,
 };
@@ -246,12 +247,19 @@ impl Kernel {
                 .inspect_err(|error| tracing::warn!(object, "no logs of its programs: {error}"))
                 .ok();
         }
-        Ok(Object { ebpf, verdicts: Vec::new(), accounts, log, on_demand: Vec::new() })
+        Ok(Object {
+            ebpf,
+            verdicts: Vec::new(),
+            accounts,
+            log,
+            on_demand: Vec::new(),
+            on_cpus: OnCpus::default(),
+        })
     }
 
     /// Attaches a hook of an object and notes what came of it.
     pub fn attach(&self, object: &mut Object, hook: &'static Hook) -> bool {
-        let verdict = attach::attach(&mut object.ebpf, &self.btf, hook);
+        let verdict = attach::attach(&mut object.ebpf, &self.btf, &mut object.on_cpus, hook);
         let attached = verdict.state.is_attached();
         if attached {
             tracing::debug!(hook = hook.name, "{}", verdict.state);
@@ -277,9 +285,15 @@ pub struct Object {
     log: Option<EbpfLogger<&'static dyn log::Log>>,
     /// The hooks that were to be attached when needed, and were needed.
     on_demand: Vec<&'static str>,
+    on_cpus: OnCpus,
 }
 
 impl Object {
+    /// Attaches programs that each CPU has of its own on those that have come online.
+    pub fn follow_cpus(&mut self) {
+        self.on_cpus.follow(&mut self.ebpf);
+    }
+
     /// Attaches the program of a hook that was loaded to be attached when needed, if it is not
     /// attached yet.
     pub fn attach_on_demand(&mut self, hook: &'static Hook) {

@@ -79,7 +79,8 @@ pub static PROCESS_MEMORY_FAULT_LATENCY: MetricDesc = MetricDesc {
     help: "Time a thread was kept by a major page fault, until the page had been read. Faults that the \
            kernel makes for a process, as when it copies to its memory in advance, are not seen. The probe \
            `faults` is off unless it is turned on, as it runs at every minor fault too",
-    source: "the software events page-faults and major-faults",
+    source: "the software events page-faults and major-faults; a fault whose beginning is not seen, as on a \
+             CPU that has come online since the last tick, is lost as unmatched",
 };
 
 /// Time in major faults on the host.

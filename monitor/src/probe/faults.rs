@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use monitor_common::{
     faults::{Faults, HostBank, LATENCIES},
-    offsets::TaskOffsets,
+    offsets::{TaskOffsets, ThreadOffsets},
 };
 
 use super::{
@@ -58,7 +58,7 @@ fn load(kernel: &Kernel) -> Result<Tallies<Faults, HostBank, Stalls<LATENCIES>>,
     let mut object = kernel.load(
         NAME,
         aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/faults.o")),
-        &Setup { offsets: &[TaskOffsets::TABLE], ..Setup::default() },
+        &Setup { offsets: &[TaskOffsets::TABLE, ThreadOffsets::TABLE], ..Setup::default() },
     )?;
     let layout = Layout {
         probe: NAME,

@@ -103,6 +103,7 @@ impl<V: Pod + Send, H: Pod + Send, D: Decode<V, H>> Probe for Tallies<V, H, D> {
 
     fn snapshot(&mut self) -> Result<(), ProbeError> {
         self.object.flush_log();
+        self.object.follow_cpus();
         // What is taken from the kernel is gone there: a step that fails must not give it out twice.
         self.taken.clear();
         self.taken_host = self.layout.host.1;

@@ -2,7 +2,7 @@
 
 use std::{fs, iter, process::Command};
 
-use super::program::{Directory, clean, executable};
+use super::program::{Directory, with_file_at};
 
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
@@ -104,9 +104,6 @@ impl Types {
     pub(crate) fn program(&self, directory: &Directory) -> Command {
         let path = directory.path("vmlinux");
         fs::write(&path, &self.0).unwrap_or_else(|error| panic!("cannot write {path:?}: {error}"));
-        let mut command = clean("unshare");
-        let script = format!("mount --bind \"$0\" {VMLINUX} && exec \"$@\"");
-        command.args(["--mount", "sh", "-c", &script]).arg(path).arg(executable());
-        command
+        with_file_at(VMLINUX, &path)
     }
 }

@@ -8,6 +8,7 @@ mod btf;
 mod cgroups;
 mod clock;
 mod events;
+mod faults;
 mod forks;
 mod groups;
 mod long;
