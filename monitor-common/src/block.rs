@@ -139,15 +139,19 @@ pub const TRIES: usize = 16;
 /// Which entries of a bank are in use: bit `n % 64` of word `n / 64`.
 pub type Used = [u64; ENTRIES / 64];
 
-/// The last flush that a CPU saw a device end.
+/// The last flush of a queue to the hardware that has ended.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Flush {
-    /// Address of the device's queue.
-    pub queue: u64,
     /// When it was issued, in monotonic nanoseconds.
     pub issued: u64,
+    /// The same, and the lower half of the queue's address, by exclusive or: of a place that two queues
+    /// write to at the same time no queue takes the other's.
+    pub check: u64,
 }
+
+/// Places for flushes, a power of two.
+pub const FLUSHES: usize = 1 << 12;
 
 named! {
     /// Why something was not recorded, or not recorded where it belongs.

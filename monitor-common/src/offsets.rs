@@ -269,6 +269,8 @@ offsets! {
     RequestOffsets for "REQUEST_OFFSETS" {
         /// The device's queue.
         q: Pointer, "request.q";
+        /// Which of its queues to the hardware it is for.
+        mq_hctx: Pointer, "request.mq_hctx";
         /// Operation and `REQ_*` flags.
         cmd_flags: u32, "request.cmd_flags";
         /// `RQF_*` flags.

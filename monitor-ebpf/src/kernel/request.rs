@@ -8,7 +8,7 @@ use monitor_common::{
     offsets::{ABSENT, Offset, RequestOffsets},
 };
 
-use super::task::{Task, constant, is_hierarchy_2, member};
+use super::task::{Task, constant, is_hierarchy_2, low_half, member};
 
 /// Written by userspace before loading.
 #[unsafe(no_mangle)]
@@ -152,10 +152,10 @@ impl Request {
         Bio(self.read(offset!(bio)))
     }
 
-    /// Address of the queue that it is in.
+    /// The lower half of the address of the queue to the hardware that it is for.
     #[inline(always)]
-    pub fn queue(self) -> u64 {
-        self.read(offset!(q)) as u64
+    pub fn hardware_queue(self) -> u32 {
+        low_half(self.read(offset!(mq_hctx)) as u64)
     }
 
     /// The whole disk that it is for, see [`block::device`].

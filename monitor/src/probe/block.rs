@@ -147,7 +147,7 @@ impl Block {
             &Setup {
                 offsets: &[TaskOffsets::TABLE, RequestOffsets::TABLE],
                 constants: &constants,
-                sizes: &[("FLUSHES", kernel.cpus)],
+                ..Setup::default()
             },
         )?;
         let is_clock_cached = kernel.has_member(CACHED_CLOCK);

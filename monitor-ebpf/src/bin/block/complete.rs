@@ -1,8 +1,10 @@
 //! What is recorded when a request ends.
 
-use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns};
+use core::ptr;
+
+use aya_ebpf::helpers::bpf_ktime_get_ns;
 use monitor_common::block::{
-    DEVICE, Entry, Key, Loss, Operation, PASSTHROUGH, Pending, QUEUE, Subject,
+    self, DEVICE, Entry, Flush, Key, Loss, Operation, PASSTHROUGH, Pending, QUEUE, Subject,
 };
 use monitor_ebpf::{
     atomic, histogram,
@@ -10,7 +12,11 @@ use monitor_ebpf::{
     slow::{self, Measured},
 };
 
-use crate::{EVENTS, FLUSHES, entry, lost, pending};
+use crate::{
+    EVENTS, FLUSHES,
+    entry::{self, GOLDEN},
+    lost, pending,
+};
 
 /// More than what two ways to read the clock at one time differ by.
 const CLOCKS_DIFFER_NS: u64 = 1_000_000;
@@ -146,18 +152,26 @@ fn tell(key: &Key, latency: usize, ns: u64, ended: u64) {
     }
 }
 
-/// A device has been flushed, for those who asked for it: they end next, on this CPU.
+/// A device has been flushed, for those who asked for it: they end next.
 #[inline(always)]
 fn remember_flush(request: Request) {
-    // SAFETY: has no arguments.
-    if let Some(flush) = FLUSHES.get_ptr_mut(unsafe { bpf_get_smp_processor_id() }) {
-        // SAFETY: a map value that only this CPU uses.
+    let queue = request.hardware_queue();
+    if let Some(flush) = flush_of(queue) {
+        let issued = issued(request, pending::place_of(request));
+        // SAFETY: a map value.
         unsafe {
-            (*flush).queue = request.queue();
-            (*flush).issued = issued(request, pending::place_of(request));
+            ptr::write_volatile(&raw mut (*flush).issued, issued);
+            ptr::write_volatile(&raw mut (*flush).check, issued ^ u64::from(queue));
         }
     }
     pending::end(request);
+}
+
+/// The place of a queue's last flush, which another queue may share.
+#[inline(always)]
+fn flush_of(queue: u32) -> Option<*mut Flush> {
+    let spread = u64::from(queue).wrapping_mul(GOLDEN) >> (64 - block::FLUSHES.ilog2());
+    FLUSHES.get_ptr_mut(spread as u32)
 }
 
 /// When a request was last issued; 0 if neither the kernel nor a program noted it. The later of both
@@ -177,10 +191,15 @@ fn issued(request: Request, place: Option<*mut Pending>) -> u64 {
 /// When the flush was issued that ended this request; 0 if it is not known.
 #[inline(always)]
 fn flush_issued(request: Request, started: u64) -> u64 {
-    // SAFETY: has no arguments.
-    let Some(flush) = FLUSHES.get_ptr_mut(unsafe { bpf_get_smp_processor_id() }) else { return 0 };
-    // SAFETY: a map value that only this CPU uses.
-    let flush = unsafe { *flush };
+    let queue = request.hardware_queue();
+    let Some(flush) = flush_of(queue) else { return 0 };
+    // SAFETY: a map value.
+    let (issued, check) = unsafe {
+        (
+            ptr::read_volatile(&raw const (*flush).issued),
+            ptr::read_volatile(&raw const (*flush).check),
+        )
+    };
     // One that was issued before this was asked for is an earlier one.
-    if flush.queue == request.queue() && flush.issued >= started { flush.issued } else { 0 }
+    if issued ^ check == u64::from(queue) && issued >= started { issued } else { 0 }
 }

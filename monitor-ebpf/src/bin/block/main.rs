@@ -18,7 +18,7 @@ use aya_ebpf::{
     programs::BtfTracePointContext,
 };
 use monitor_common::{
-    block::{ENTRIES, Entry, Flush, Loss, PENDING, Pending, Used},
+    block::{self, ENTRIES, Entry, Flush, Loss, PENDING, Pending, Used},
     key::BANKS,
 };
 use monitor_ebpf::{
@@ -44,9 +44,10 @@ static USED: Array<Used, BANKS> = Array::new();
 /// By bank.
 #[btf_map]
 static LOST: Ledger<{ Loss::COUNT }> = Ledger::new();
-/// By CPU; userspace sets the size.
+/// By queue to the hardware. Of each there is one flush at a time, and those who asked for it end before the
+/// next one; but not always on the CPU that it ended on, and others may end there in between.
 #[btf_map]
-static FLUSHES: Array<Flush, 1> = Array::new();
+static FLUSHES: Array<Flush, { block::FLUSHES }> = Array::new();
 /// Slow requests; userspace empties it once a tick.
 #[btf_map]
 static EVENTS: SlowRing = SlowRing::new();
