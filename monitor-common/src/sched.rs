@@ -208,13 +208,14 @@ impl Exited {
     };
 }
 
-crate::pod!(Control, Exited, HostBank, TaskRecord, TaskStats);
+crate::pod!(Control, Exited, HostBank, StampSlot, TaskRecord, TaskStats);
 
 /// What the storage of one thread takes in the kernel, which rounds it, with 72 bytes of its own, up
 /// to a power of two.
 pub const TASK_BYTES: u64 = (size_of::<TaskStats>() as u64 + 72).next_power_of_two();
 
 const _: () = assert!(TASK_BYTES == 2048);
+const _: () = assert!(size_of::<StampSlot>() == 32);
 const _: () = assert!(PAIRS <= 64);
 const _: () = assert!(offset_of!(TaskStats, summaries) == 64 - 8);
 const _: () = assert!(size_of::<TaskStats>() == 56 + 64 + BANKS * size_of::<TaskSlots>());

@@ -5,11 +5,13 @@ use std::{
     marker::PhantomData,
     mem::MaybeUninit,
     os::fd::{AsRawFd, FromRawFd, OwnedFd},
+    ptr,
 };
 
 use monitor_common::Pod;
 
 const BPF_MAP_LOOKUP_ELEM: libc::c_long = 1;
+const BPF_MAP_UPDATE_ELEM: libc::c_long = 2;
 const BPF_MAP_DELETE_ELEM: libc::c_long = 3;
 const BPF_MAP_GET_FD_BY_ID: libc::c_long = 14;
 
@@ -21,7 +23,7 @@ struct ById {
     flags: u32,
 }
 
-/// What `BPF_MAP_LOOKUP_ELEM` takes.
+/// What `BPF_MAP_LOOKUP_ELEM` takes, and those that change an entry.
 #[repr(C)]
 struct Element {
     map: u32,
@@ -85,6 +87,25 @@ impl<V: Pod> Map<V> {
             assert_eq!(result, 0, "cannot look up {index}: {}", io::Error::last_os_error());
             value.assume_init()
         }
+    }
+
+    /// Changes an entry of an array.
+    pub fn set(&self, index: u32, value: &V) {
+        let element = Element {
+            map: self.file.as_raw_fd() as u32,
+            unused: 0,
+            key: &raw const index as u64,
+            value: ptr::from_ref(value) as u64,
+            flags: 0,
+        };
+        #[expect(unsafe_code, reason = "libc has no wrapper for bpf")]
+        // SAFETY: the attributes are plain integers, and what they point to lives during the call: a key
+        // and a value of the map's sizes, as was checked when it was opened.
+        let result = unsafe {
+            let size = size_of_val(&element);
+            libc::syscall(libc::SYS_bpf, BPF_MAP_UPDATE_ELEM, &element, size)
+        };
+        assert_eq!(result, 0, "cannot change {index}: {}", io::Error::last_os_error());
     }
 
     /// What is kept with the first thread of a process.

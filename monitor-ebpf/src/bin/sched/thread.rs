@@ -6,7 +6,7 @@ use monitor_ebpf::kernel::Task;
 
 use crate::{
     lost_here,
-    stamps::{set, slot_for, slot_of},
+    stamps::{set, slot_for},
 };
 
 /// Takes a thread in: a slot for its stamps if there is one, and the counters as they are, so that
@@ -57,14 +57,21 @@ pub unsafe fn release(task: Task, stats: *const TaskStats) {
     }
 }
 
-/// The same of a thread whose storage cannot be read. It had storage if it has a slot; threads that were
-/// gone before the hooks were attached have neither.
+/// The same of a thread whose storage cannot be read: what it used since the last pass is lost. It had
+/// storage if it has a slot, or if another thread has it. Of threads that were gone before the hooks were
+/// attached the slot is free.
 #[inline(always)]
 pub fn release_unread(task: Task) {
-    if let Some(slot) = slot_of(task, task.pid()) {
+    let Some(slot) = slot_for(task.pid()) else { return };
+    // SAFETY: a map value, whose owner only its thread changes.
+    unsafe {
+        if (*slot).owner == 0 {
+            return;
+        }
         lost_here(Loss::ExitUnread);
-        // SAFETY: a map value, which only its thread changes.
-        unsafe { (*slot.as_ptr()).owner = 0 };
+        if (*slot).owner == task.address() {
+            (*slot).owner = 0;
+        }
     }
 }
 
