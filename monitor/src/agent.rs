@@ -48,13 +48,10 @@ impl Agent {
     ) {
         let programs: Vec<_> = probe.accounts().programs().collect();
         for (program, stats) in &programs {
-            if stats.recursion_misses > 0 {
-                let attributes = self.pair(name, "monitor.program", program);
-                let missed = Value::Total(stats.recursion_misses as f64);
-                emit(&AGENT_BPF_RECURSION_MISSES, attributes, missed, sink);
-            }
+            let attributes = self.pair(name, "monitor.program", program);
+            let missed = Value::Total(stats.recursion_misses as f64);
+            emit(&AGENT_BPF_RECURSION_MISSES, attributes, missed, sink);
             if stats.runs > 0 {
-                let attributes = self.pair(name, "monitor.program", program);
                 emit(&AGENT_BPF_RUNS, attributes, Value::Total(stats.runs as f64), sink);
                 let seconds = stats.run_time_ns as f64 / 1e9;
                 emit(&AGENT_BPF_TIME, attributes, Value::Total(seconds), sink);

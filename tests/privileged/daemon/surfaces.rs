@@ -211,7 +211,8 @@ fn the_catalogue_is_what_is_exposed() {
             || [
                 "pressure",
                 "paging",
-                "agent_bpf",
+                "agent_bpf_runs",
+                "agent_bpf_time",
                 "monitor_cgroup_",
                 "tcp_accept_latency",
                 "block_passthrough",
