@@ -14,6 +14,7 @@ mod groups;
 mod long;
 mod otlp;
 mod pairs;
+mod principles;
 mod reload;
 mod security;
 mod short;
