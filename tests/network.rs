@@ -123,6 +123,18 @@ impl Network {
         value.unwrap_or_else(|| panic!("nstat does not tell {name}: {said}"))
     }
 
+    /// The same, once that is at least so much.
+    pub fn wait_for(&self, end: End, name: &str, least: u64) -> u64 {
+        for _ in 0..400 {
+            let count = self.counter(end, name);
+            if count >= least {
+                return count;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        panic!("{name} stays below {least}");
+    }
+
     /// Has programs that [`Network::run`] starts send DNS queries to a server, with options of the C
     /// library's resolver, and nothing else.
     pub fn resolve_by(&self, end: End, server: &str, options: &str) {

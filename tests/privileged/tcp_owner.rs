@@ -2,8 +2,6 @@
 //! themselves, `ss` and `nstat`. What is exact is measured again where the kernel did not show that a
 //! connection was opened, see [`repeatable`].
 
-use std::{thread, time::Duration};
-
 use monitor::metric::{
     PROCESS_TCP_ACTIVE, PROCESS_TCP_CLOSED, PROCESS_TCP_OPENED, PROCESS_TCP_RETRANSMITS,
     PROCESS_TCP_RTT, TCP_ACTIVE, TCP_CLOSED, TCP_IO, TCP_OPENED,
@@ -270,9 +268,8 @@ fn retransmissions_of_a_process_that_only_waits() {
         network.drop(End::Far, "meta length > 500");
         let client = client(CLIENT, "tcp-burst", &network, [address, &port], &["1000"]);
         client.done();
-        thread::sleep(Duration::from_secs(3));
         // The connection stays, and the process does nothing. Retransmissions come ever more rarely.
-        let again = network.counter(End::Near, "TcpRetransSegs");
+        let again = network.wait_for(End::Near, "TcpRetransSegs", 3);
         let collected = collector.stop();
         let then = network.counter(End::Near, "TcpRetransSegs");
         client.end();
@@ -280,7 +277,6 @@ fn retransmissions_of_a_process_that_only_waits() {
         check_nothing_lost(&collected);
         let recorded = collected.count(&PROCESS_TCP_RETRANSMITS, CLIENT, &[]);
         println!("sent again: {recorded} for {again} to {then}");
-        assert!(again >= 3, "nothing is lost: {again}");
         assert!((again..=then).contains(&recorded), "{recorded} is not {again} to {then}");
     });
 }

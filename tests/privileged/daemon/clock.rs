@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     process::Command,
-    thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -153,8 +152,11 @@ fn a_wall_clock_that_was_ahead_at_the_start_is_set_back() {
     let daemon = Daemon::launch(program, ["--interval", "200ms"]);
     daemon.wait_ready();
     run(&receiver, 3, 3);
-    // That what is sent shows what the last ticks counted.
-    thread::sleep(Duration::from_secs(2));
+    // What is sent shows what the last ticks counted, as soon as no request is under way that was made before.
+    daemon.wait_ticks(1);
+    let sent = receiver.bodies("/v1/metrics").len();
+    eventually(|| (receiver.bodies("/v1/metrics").len() > sent + 1).then_some(()))
+        .expect("metrics are sent");
     let before = series(&receiver);
     let of = |metric, part| find(&before, metric, part).expect("it is measured");
     let cpu = of("system.cpu.time", r#""cpu.logical_number": "0", "cpu.mode": "user""#);

@@ -33,10 +33,19 @@ impl Sleeper {
         Self(Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap())
     }
 
-    fn signal(&self, signal: &str) {
+    /// Sends a signal, and waits until it is in the state that follows.
+    fn signal(&self, signal: &str, state: &str) {
         let pid = self.0.id().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
-        std::thread::sleep(Duration::from_millis(100));
+        let end = Instant::now() + Duration::from_secs(10);
+        let is_in_state = || {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+            stat.contains(&format!(") {state} "))
+        };
+        while !is_in_state() {
+            assert!(Instant::now() < end, "{signal} has no effect");
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
@@ -52,8 +61,8 @@ fn stopped_and_defunct_processes_are_seen() {
     let mut processes = Processes::new(&HostPaths::default());
     let before = read(&mut processes);
     let sleepers: Vec<_> = (0..8).map(|_| Sleeper::new()).collect();
-    sleepers[..4].iter().for_each(|sleeper| sleeper.signal("-STOP"));
-    sleepers[4..].iter().for_each(|sleeper| sleeper.signal("-KILL"));
+    sleepers[..4].iter().for_each(|sleeper| sleeper.signal("-STOP", "T"));
+    sleepers[4..].iter().for_each(|sleeper| sleeper.signal("-KILL", "Z"));
     let after = read(&mut processes);
     // Others on this host may come and go, but hardly ever in these states.
     assert!(count(&after, "stopped") - count(&before, "stopped") >= 3.0, "{before:?} {after:?}");
