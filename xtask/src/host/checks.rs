@@ -102,7 +102,7 @@ fn at_rest(guest: &mut Guest, seconds: u64) -> Result<Check> {
         text.split_once("@\n").with_context(|| format!("no two scrapes: {text}"))?;
     let [before, after] = [Exposition::parse(before)?, Exposition::parse(after)?];
     let reasons: BTreeSet<_> =
-        after.by_label(LOST, "monitor_loss_reason").map(|(reason, _)| reason).collect();
+        after.by_label(LOST, "monitor_loss_reason", &[]).map(|(reason, _)| reason).collect();
     ensure!(!reasons.is_empty(), "no losses are counted");
     let lost = |reason: &&str| {
         let labels = [("monitor_loss_reason", *reason)];

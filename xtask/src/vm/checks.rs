@@ -4,6 +4,7 @@ mod audit;
 pub(crate) mod block;
 mod crowd;
 mod exits;
+mod faults;
 mod memory;
 mod names;
 mod tcp;
@@ -60,7 +61,7 @@ pub(super) fn all(transcript: &Transcript) -> Result<Vec<Check>> {
     let mut checks = vec![
         hooks(transcript.part("check")?)?,
         health(transcript.part("health")?)?,
-        losses(&after, &transcript.part("kernel")?.text),
+        losses(&before, &after, &transcript.part("kernel")?.text),
         host("runqueue", &before, &after),
         host("offcpu", &before, &after),
         switches(&before, &after, ctxt_after - ctxt_before),
@@ -95,12 +96,16 @@ pub(super) fn all(transcript: &Transcript) -> Result<Vec<Check>> {
         tcp::is_mptcp(transcript.part(tcp::BY_MPTCP[0])?)?,
         tcp::fast_open(&after, transcript.part(tcp::BY_FAST_OPEN[0])?)?,
         exits::of_threads(&after, transcript.part(exits::NAME)?)?,
-        crowd::counted(&after, transcript.part(crowd::NAME)?)?,
+        crowd::counted(&before, &after, transcript.part(crowd::NAME)?)?,
+        faults::after_hotplug(&after, transcript.part(faults::READER)?)?,
     ]);
+    let mut disks = Vec::new();
     for disk in block::DISKS {
-        checks.push(block::disk(disk, &before, &after, transcript.part(disk.0)?)?);
+        let part = transcript.part(disk.0)?;
+        checks.push(block::disk(disk, &before, &after, part)?);
+        disks.extend(part.text.lines().next());
     }
-    checks.extend(audit::rows(transcript.part(audit::NAME)?)?);
+    checks.extend(audit::rows(transcript.part(audit::NAME)?, &disks)?);
     Ok(checks)
 }
 
@@ -182,13 +187,19 @@ fn health(part: &Part) -> Result<Check> {
     Ok(check("health", holds, if holds { found } else { part.text.trim().to_owned() }))
 }
 
-/// Nothing is lost. Before Linux 6.2 the kernel refuses a program the storage of a thread while it changes
+/// Nothing is lost, but for what the `crowd` check accounts for, and for switches that the kernel does not
+/// show as a CPU comes online, before the first scrape. Before Linux 6.2 the kernel refuses a program the storage of a thread while it changes
 /// other storage on that CPU, so there some ends of threads can only be counted as unread.
-fn losses(after: &Exposition, release: &str) -> Check {
+fn losses(before: &Exposition, after: &Exposition, release: &str) -> Check {
     const LOST: &str = "monitor_agent_lost_total";
     const UNREAD: &str = "exit_unread";
     let may_be_unread = release.starts_with("6.1.");
-    let all: Vec<_> = after.by_label(LOST, "monitor_loss_reason").collect();
+    const SWITCHES: [(&str, &str); 2] =
+        [("monitor_probe", "sched"), ("monitor_loss_reason", "unmatched")];
+    let earlier = before.sum(LOST, &SWITCHES);
+    let switches = after.values(LOST, &SWITCHES).map(|count| ("unmatched", count - earlier));
+    let others = after.by_label(LOST, "monitor_loss_reason", &[&crowd::MISSED, &SWITCHES]);
+    let all: Vec<_> = others.chain(switches).collect();
     let said: BTreeSet<&str> = all.iter().map(|(reason, _)| *reason).collect();
     let mut wrong: Vec<_> = all
         .iter()

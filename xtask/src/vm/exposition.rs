@@ -39,13 +39,17 @@ impl Exposition {
         self.values(name, labels).fold(0.0, |sum, value| sum + value)
     }
 
-    /// Each value of a label of a name, with the sample's own.
+    /// Each value of a label of a name, with the sample's own; without samples that have all labels of one
+    /// of `except`.
     pub(crate) fn by_label<'a>(
         &'a self,
         name: &'a str,
         label: &'a str,
+        except: &'a [&'a [(&'a str, &'a str)]],
     ) -> impl Iterator<Item = (&'a str, f64)> + 'a {
-        let samples = self.0.iter().filter(move |sample| sample.name == name);
+        let samples = self.0.iter().filter(move |sample| {
+            sample.name == name && !except.iter().any(|labels| sample.has(labels))
+        });
         samples.filter_map(move |sample| {
             let (_, text) = sample.labels.iter().find(|(name, _)| name == label)?;
             Some((text.as_str(), sample.value))
@@ -105,7 +109,9 @@ mod tests {
         assert_eq!(exposition.sum("a", &[("y", "q \"}, ")]), 2.0);
         assert_eq!(exposition.sum("b", &[]), 4.0);
         assert_eq!(exposition.values("c", &[]).count(), 0);
-        assert_eq!(exposition.by_label("a", "x").collect::<Vec<_>>(), [("1", 2.0), ("2", 3.5)]);
+        let by_x = |except| exposition.by_label("a", "x", except).collect::<Vec<_>>();
+        assert_eq!(by_x(&[]), [("1", 2.0), ("2", 3.5)]);
+        assert_eq!(by_x(&[&[("x", "2")]]), [("1", 2.0)]);
         assert!(Exposition::parse("a{x=\"1} 2").is_err());
     }
 }

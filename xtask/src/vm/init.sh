@@ -43,14 +43,23 @@ for module in /modules/*; do
     case $module in *.xz) unxz $module ;; esac
     insmod ${module%.xz}
 done
-while read disk scheduler; do
-    echo $scheduler >/sys/block/$disk/queue/scheduler
+# The kernel names those of a kind in the order in which it gets to know them, several at a time. Hidden
+# ones, each a path to another, have its serial number.
+named() {
+    for disk in /sys/block/*; do
+        case $disk in */nvme*c*n*) continue ;; esac
+        serial=$(cat $disk/serial $disk/device/serial 2>/dev/null)
+        [ "${serial%% *}" != $1 ] || echo ${disk##*/}
+    done
+}
+while read serial scheduler; do
+    echo $scheduler >/sys/block/$(named $serial)/queue/scheduler
 done <<'END'
-nvme0n1 none
-nvme1n1 mq-deadline
-vda none
-vdb mq-deadline
-vdc bfq
+disk0 none
+disk1 mq-deadline
+disk2 none
+disk3 mq-deadline
+disk4 bfq
 END
 
 # As large as systemd makes it. More ids than slots for stamps: some threads have to share.
@@ -75,6 +84,7 @@ case $(cat /proc/cmdline) in *monitor.limited*)
 esac
 part check monitor check --format json
 
+echo 0 >/sys/devices/system/cpu/cpu1/online
 NO_COLOR=1 monitor run >/tmp/log 2>&1 &
 daemon=$!
 tries=0
@@ -128,6 +138,12 @@ for n in $(seq 300); do /bin/true; done
 echo forks >&6
 read x <&5
 END
+
+# Page faults on a CPU that comes online, each of which reads from a disk.
+echo 1 >/sys/devices/system/cpu/cpu1/online
+sleep 2
+ln -s workload /bin/reader
+part reader taskset 2 reader fault-times 200 /dev/$(named disk2) </dev/null
 
 # Nothing happens in the tick that the first scrape shows.
 sleep 2
@@ -229,14 +245,21 @@ part throttled throttled
 # write and an fsync, writes that are on the medium when they are done.
 ln -s workload /bin/syncer
 disk() {
-    cat /sys/block/$1/queue/scheduler /sys/block/$1/queue/write_cache /sys/block/$1/queue/fua
-    grep " $1 " /proc/diskstats
+    echo $1
+    # One with several paths has no requests of its own to schedule.
+    cat /sys/block/$1/queue/scheduler 2>/dev/null || echo none
+    cat /sys/block/$1/queue/write_cache /sys/block/$1/queue/fua
+    requests $1
     dd if=/dev/$1 of=/dev/null bs=4096 count=200 iflag=direct status=none
     dd if=/dev/zero of=/dev/$1 bs=4096 count=200 oflag=direct status=none
     syncer disk-sync /dev/$1 20 20 </dev/null >/dev/null
-    grep " $1 " /proc/diskstats
+    requests $1
 }
-for disk in nvme0n1 nvme1n1 vda vdb vdc; do part $disk disk $disk; done
+# What the kernel counted of a disk; of one with several paths, what it counted of each of them.
+requests() {
+    grep " ${1%n*}c[0-9]*n[0-9]* " /proc/diskstats || grep " $1 " /proc/diskstats
+}
+for n in 0 1 2 3 4 5; do part disk$n disk $(named disk$n); done
 /bin/hungry small
 /bin/hungry
 # DNS queries without a response time out.
@@ -257,17 +280,21 @@ part health get health
 kill -TERM $daemon
 part stop wait $daemon
 part log cat /tmp/log
-# A round of the self-audit, with work until it is over. One that says nothing takes no more than a minute.
+# A round of the self-audit, with work until it is over. One that says nothing ends nevertheless.
 audited() {
     rm -f /tmp/audited
+    disks=$(for n in 0 1 2 3 4 5; do named disk$n; done)
+    httpd -p 127.0.0.1:8080 -h /tmp
     { monitor check --audit 15s --format json; echo $? >/tmp/audited; } &
     audit=$!
-    for n in $(seq 600); do
+    for n in $(seq 60); do
         [ ! -e /tmp/audited ] || break
-        for disk in nvme0n1 nvme1n1 vda vdb vdc; do
+        for disk in $disks; do
             dd if=/dev/$disk of=/dev/null bs=4096 count=20 iflag=direct status=none
             dd if=/dev/zero of=/dev/$disk bs=4096 count=20 oflag=direct status=none
         done
+        for m in $(seq 20); do nc -w 1 127.0.0.1 8080 </dev/null; done
+        reader faults 500 </dev/null >/dev/null
         asker dns-ask - 127.0.0.1 connected 1 1 5000 </dev/null >/dev/null
     done
     wait $audit

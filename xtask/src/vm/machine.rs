@@ -15,7 +15,7 @@ use crate::arch::Arch;
 
 /// What a disk has room for; none of it is used before it is written.
 const DISK_BYTES: u64 = 64 << 20;
-/// The disks by what QEMU calls their kind, in the order in which the kernel names those of a kind.
+/// The disks by what QEMU calls their kind. Each has `disk` and its place as its serial number.
 /// QEMU's NVMe has a write cache and can force a single write to the medium (FUA), its virtio has a
 /// write cache alone.
 const DISKS: [&str; 5] = ["nvme", "nvme", "virtio-blk-pci", "virtio-blk-pci", "virtio-blk-pci"];
@@ -114,16 +114,28 @@ impl Machine<'_> {
             .arg("-append")
             .arg(format!("console={console} {KERNEL_ARGUMENTS} {}", self.arguments));
         for (n, kind) in DISKS.iter().enumerate() {
-            let disk = self.folder.join(format!("disk{n}"));
-            File::create(&disk)
-                .and_then(|file| file.set_len(DISK_BYTES))
-                .with_context(|| format!("cannot make {}", disk.display()))?;
-            let drive = format!("if=none,id=disk{n},format=raw,cache=writeback,file=");
-            let device = format!("{kind},drive=disk{n},serial=disk{n}");
-            emulator.arg("-drive").arg(format!("{drive}{}", disk.display()));
-            emulator.args(["-device", &device]);
+            emulator.args(["-drive", &self.disk(n)?]);
+            emulator.args(["-device", &format!("{kind},drive=disk{n},serial=disk{n}")]);
         }
+        // One more that two controllers share, each of them a path to it.
+        let shared = self.disk(DISKS.len())?;
+        emulator.args(["-device", "nvme-subsys,id=shared,nqn=shared"]);
+        for path in ["path0", "path1"] {
+            let controller = format!("nvme,id={path},subsys=shared,serial=disk{}", DISKS.len());
+            emulator.args(["-device", &controller]);
+        }
+        emulator.args(["-drive", &shared]);
+        emulator.args(["-device", &format!("nvme-ns,bus=path0,nsid=1,drive=disk{}", DISKS.len())]);
         Ok(emulator)
+    }
+
+    /// Makes an empty disk, and returns how the emulator opens it.
+    fn disk(&self, n: usize) -> Result<String> {
+        let disk = self.folder.join(format!("disk{n}"));
+        File::create(&disk)
+            .and_then(|file| file.set_len(DISK_BYTES))
+            .with_context(|| format!("cannot make {}", disk.display()))?;
+        Ok(format!("if=none,id=disk{n},format=raw,cache=writeback,file={}", disk.display()))
     }
 
     /// The end of what its kernel said.

@@ -44,7 +44,7 @@ pub(super) fn disk(guest: &mut Guest) -> Result<Check> {
     let before = scrape(guest, "monitor_(process_)?block_")?;
     let part = guest.run(&format!("name={name}\n{WORK}"))?;
     let after = scrape(guest, "monitor_(process_)?block_")?;
-    let theirs = block::kernel(name, &part)?;
+    let theirs = block::kernel(1, &part)?;
     let of = |whose: &str| {
         let [before, after] =
             [&before, &after].map(|scrape| block::numbers(scrape, whose, name, &[]));

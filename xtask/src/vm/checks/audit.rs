@@ -3,20 +3,27 @@
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::{Check, block::DISKS, check, near};
+use super::{Check, check, near};
 use crate::vm::transcript::Part;
 
 /// The part that it prints.
 pub(super) const NAME: &str = "audit";
 
 /// Comparisons of the host and of each disk that the work beside it gives something to compare.
-const OF_HOST: [&str; 3] = ["context_switches", "process_context_switches", "runs"];
+const OF_HOST: [&str; 6] = [
+    "context_switches",
+    "process_context_switches",
+    "runs",
+    "forks",
+    "page_faults",
+    "server_connections_opened",
+];
 const OF_DISKS: [&str; 4] = ["reads", "writes", "bytes_read", "bytes_written"];
 /// By how much a disk's figures may differ, also where they are too small for the audit to judge.
 const TOLERANCE: f64 = 0.05;
 
-/// No row deviates, and what there was work for agrees.
-pub(super) fn rows(part: &Part) -> Result<Vec<Check>> {
+/// No row deviates, and what there was work for agrees, with rows for each of the disks.
+pub(super) fn rows(part: &Part, disks: &[&str]) -> Result<Vec<Check>> {
     let report: Value = serde_json::from_str(part.text.trim())
         .with_context(|| format!("the audit prints no JSON: {}", part.text.trim()))?;
     let rows = report["audit"].as_array().context("the audit has no rows")?;
@@ -34,7 +41,7 @@ pub(super) fn rows(part: &Part) -> Result<Vec<Check>> {
             check(name.trim_end(), holds, format!("{measured} of {reference} ({source}): {result}"))
         });
     }
-    let of_disks = DISKS.iter().flat_map(|(disk, _)| OF_DISKS.map(|counter| (counter, *disk)));
+    let of_disks = disks.iter().flat_map(|disk| OF_DISKS.map(|counter| (counter, *disk)));
     let is_missing = |(counter, device): &(&str, &str)| {
         let is_it = |row: &Value| {
             row["counter"] == *counter && row["device"].as_str().unwrap_or("") == *device
@@ -51,6 +58,8 @@ pub(super) fn rows(part: &Part) -> Result<Vec<Check>> {
 mod tests {
     use super::*;
 
+    const DISKS: [&str; 2] = ["vda", "nvme2n1"];
+
     #[test]
     fn deviations_and_missing_rows_are_failures() {
         let row = |counter: &str, device: &str, measured: u32, result: &str| {
@@ -61,12 +70,12 @@ mod tests {
         };
         let all = |measured, result: &str| -> Vec<String> {
             let of_disk = |disk| OF_DISKS.map(|counter| row(counter, disk, measured, "too_little"));
-            let of_disks = DISKS.iter().flat_map(|(disk, _)| of_disk(disk));
+            let of_disks = DISKS.iter().flat_map(|disk| of_disk(disk));
             OF_HOST.map(|counter| row(counter, "", 9, result)).into_iter().chain(of_disks).collect()
         };
         let holds = |rows: &[String], code| {
             let text = format!("{{\"audit\": [{}]}}", rows.join(","));
-            let checks = super::rows(&Part { text, code }).unwrap();
+            let checks = super::rows(&Part { text, code }, &DISKS).unwrap();
             checks.iter().all(|check| check.result.is_ok())
         };
         assert!(holds(&all(9, "agrees"), 0));
@@ -75,6 +84,6 @@ mod tests {
         assert!(!holds(&all(9, "too_little"), 0));
         assert!(!holds(&all(8, "agrees"), 0));
         assert!(!holds(&all(9, "agrees")[1..], 0));
-        assert!(rows(&Part { text: "error".to_owned(), code: 1 }).is_err());
+        assert!(rows(&Part { text: "error".to_owned(), code: 1 }, &DISKS).is_err());
     }
 }

@@ -1,17 +1,19 @@
 //! What was said of the disks.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::{Check, EXECUTABLE, check};
 use crate::vm::{exposition::Exposition, transcript::Part};
 
-/// The disks, and the scheduler that each is to have.
-pub(super) const DISKS: [(&str, &str); 5] = [
-    ("nvme0n1", "none"),
-    ("nvme1n1", "mq-deadline"),
-    ("vda", "none"),
-    ("vdb", "mq-deadline"),
-    ("vdc", "bfq"),
+/// The disks by their serial numbers, which are the names of their parts, the scheduler that each is to
+/// have, and how many paths there are to it.
+pub(super) const DISKS: [(&str, &str, usize); 6] = [
+    ("disk0", "none", 1),
+    ("disk1", "mq-deadline", 1),
+    ("disk2", "none", 1),
+    ("disk3", "mq-deadline", 1),
+    ("disk4", "bfq", 1),
+    ("disk5", "none", 2),
 ];
 /// Programs, with the bytes that each reads from and writes to every disk.
 const PROGRAMS: [(&str, [f64; 2]); 2] =
@@ -22,16 +24,17 @@ const SECTOR: f64 = 512.0;
 /// Operations read and written, and bytes.
 pub(crate) type Numbers = [f64; 4];
 
-/// What the kernel counted of a disk at two moments, in between.
-pub(crate) fn kernel(disk: &str, part: &Part) -> Result<Numbers> {
+/// What the kernel counted of the paths to a disk at two moments, in between.
+pub(crate) fn kernel(paths: usize, part: &Part) -> Result<Numbers> {
     let numbers = |line: &str| {
         let numbers = line.split_whitespace().skip(3).map(str::parse);
         numbers.collect::<Result<Vec<f64>, _>>().ok().filter(|numbers| numbers.len() > 6)
     };
-    let mut lines = part.text.lines().filter(|line| line.contains(disk)).filter_map(numbers);
-    let (before, after) =
-        lines.next().zip(lines.next()).context("the disk is not counted twice")?;
-    let more = |n: usize| after[n] - before[n];
+    let lines: Vec<_> = part.text.lines().filter_map(numbers).collect();
+    ensure!(lines.len() == 2 * paths, "{} counts of {paths} paths", lines.len());
+    let (before, after) = lines.split_at(paths);
+    let sum = |lines: &[Vec<f64>], n: usize| lines.iter().map(|line| line[n]).sum::<f64>();
+    let more = |n: usize| sum(after, n) - sum(before, n);
     Ok([more(0), more(4), more(2) * SECTOR, more(6) * SECTOR])
 }
 
@@ -60,15 +63,15 @@ pub(crate) fn numbers(
 /// A disk did as much as the kernel says, all of it belongs to somebody, and what each program read and
 /// wrote is that program's. It has the scheduler that it is to have, and a write cache.
 pub(super) fn disk(
-    (disk, scheduler): (&str, &str),
+    (serial, scheduler, paths): (&str, &str, usize),
     before: &Exposition,
     after: &Exposition,
     part: &Part,
 ) -> Result<Check> {
     let mut lines = part.text.lines();
     let mut line = || lines.next().unwrap_or_default();
-    let (chosen, cache, fua) = (line(), line(), line());
-    let theirs = kernel(disk, part)?;
+    let (disk, chosen, cache, fua) = (line(), line(), line(), line());
+    let theirs = kernel(paths, part).with_context(|| format!("{serial}: {}", part.text.trim()))?;
     let of = |whose: &str| {
         let [before, after] = [before, after].map(|scrape| numbers(scrape, whose, disk, &[]));
         std::array::from_fn(|n| after[n] - before[n])
@@ -86,10 +89,10 @@ pub(super) fn disk(
         && of("process_") == ours
         && wrong.is_none();
     let found = format!(
-        "{ours:?} operations and bytes of the kernel's {theirs:?}; {chosen}, {cache}, FUA {fua}{}",
+        "{disk}: {ours:?} operations and bytes of the kernel's {theirs:?}; {chosen}, {cache}, FUA {fua}{}",
         wrong.unwrap_or_default()
     );
-    Ok(check(format!("{disk}, {scheduler}"), holds, found))
+    Ok(check(format!("{serial}, {scheduler}, {paths} paths"), holds, found))
 }
 
 #[cfg(test)]
@@ -126,7 +129,7 @@ mod tests {
         let all: Numbers = std::array::from_fn(|n| DD[n] + SYNCER[n]);
         let part = |scheduler: &str| Part {
             text: format!(
-                "{scheduler}\nwrite back\n0\n253 0 {DISK} 10 0 80 1 0 0 0 0 0 1 1 0 0 0 0 0 0\n\
+                "{DISK}\n{scheduler}\nwrite back\n0\n253 0 {DISK} 10 0 80 1 0 0 0 0 0 1 1 0 0 0 0 0 0\n\
                  253 0 {DISK} {} 0 {} 1 {} 0 {} 0 0 1 1 0 0 0 0 0 0\n",
                 10.0 + all[0],
                 80.0 + all[2] / SECTOR,
@@ -138,7 +141,7 @@ mod tests {
         let before = scrape([0.0; 4], &[]);
         let judge = |host, dd, scheduler| {
             let after = scrape(host, &[("dd", dd), ("syncer", SYNCER)]);
-            disk((DISK, "none"), &before, &after, &part(scheduler)).unwrap().result.is_ok()
+            disk(("disk2", "none", 1), &before, &after, &part(scheduler)).unwrap().result.is_ok()
         };
         let ([reads, writes, read, written], half) = (all, [200.0, 200.0, 819_200.0, 409_600.0]);
         assert!(judge(all, DD, "[none] mq-deadline"));
@@ -147,6 +150,15 @@ mod tests {
         assert!(!judge(all, [199.0, 200.0, 819_200.0, 819_200.0], "[none]"), "one is nobody's");
         assert!(!judge(all, half, "[none]"), "half is another's");
         let nothing = Part { text: String::new(), code: 0 };
-        assert!(disk((DISK, "none"), &before, &before, &nothing).is_err());
+        assert!(disk(("disk2", "none", 1), &before, &before, &nothing).is_err());
+    }
+
+    #[test]
+    fn paths_are_added_up() {
+        let row = |path, reads| format!("0 0 nvme2c{path}n1 {reads} 0 {} 0 5 0 40 0\n", 8 * reads);
+        let text = [row(0, 1), row(1, 2), row(0, 4), row(1, 7)].concat();
+        let part = Part { text, code: 0 };
+        assert_eq!(kernel(2, &part).unwrap(), [8.0, 0.0, 32_768.0, 0.0]);
+        assert!(kernel(1, &part).is_err());
     }
 }

@@ -45,17 +45,33 @@ fn losses_are_zero_and_not_absent() {
         lines.collect::<String>()
     };
     let text = all([0; 4]);
-    assert!(losses(&scrape(&text), "6.12.1").result.is_ok());
+    let nothing = scrape("");
+    assert!(losses(&nothing, &scrape(&text), "6.12.1").result.is_ok());
     assert_eq!(
-        losses(&scrape(&all([0, 0, 2, 0])), "6.12.1").result,
+        losses(&nothing, &scrape(&all([0, 0, 2, 0])), "6.12.1").result,
         Err("no_storage 2".to_owned())
     );
+    let missed = |probe| {
+        let labels = format!("monitor_loss_reason=\"recursion_misses\",monitor_probe=\"{probe}\"");
+        scrape(&(format!("monitor_agent_lost_total{{{labels}}} 2\n") + &text))
+    };
+    assert!(losses(&nothing, &missed("process"), "7.2.1").result.is_ok());
+    assert!(losses(&nothing, &missed("sched"), "7.2.1").result.is_err());
+    let switch = |count| {
+        let labels = "monitor_loss_reason=\"unmatched\",monitor_probe=\"sched\"";
+        scrape(&(format!("monitor_agent_lost_total{{{labels}}} {count}\n") + &text))
+    };
+    assert!(losses(&switch(1), &switch(1), "7.2.1").result.is_ok());
+    assert!(losses(&switch(1), &switch(2), "7.2.1").result.is_err());
     let unread =
         "monitor_agent_lost_total{monitor_loss_reason=\"exit_unread\"} 3\n".to_owned() + &text;
-    assert!(losses(&scrape(&unread), "6.1.0-56-cloud-amd64").result.is_ok());
-    assert!(losses(&scrape(&unread), "6.12.1").result.is_err());
+    assert!(losses(&nothing, &scrape(&unread), "6.1.0-56-cloud-amd64").result.is_ok());
+    assert!(losses(&nothing, &scrape(&unread), "6.12.1").result.is_err());
     let (_, rest) = text.split_once('\n').unwrap();
-    assert_eq!(losses(&scrape(rest), "6.12.1").result, Err("unmatched absent".to_owned()));
+    assert_eq!(
+        losses(&nothing, &scrape(rest), "6.12.1").result,
+        Err("unmatched absent".to_owned())
+    );
 }
 
 #[test]
