@@ -112,6 +112,21 @@ impl Cgroup {
         fs::write(&path, value).unwrap_or_else(|error| panic!("cannot set {path:?}: {error}"));
     }
 
+    /// The first of these numbers that its `cpu.stat` has.
+    pub fn stat(&self, names: &[&str]) -> Option<u64> {
+        let text = fs::read_to_string(self.0.join("cpu.stat")).expect("it was made here");
+        let value =
+            |name| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        names.iter().find_map(value)
+    }
+
+    /// Nanoseconds for which it was throttled, on all CPUs.
+    pub fn throttled_ns(&self) -> u64 {
+        let ns = self.stat(&["throttled_time "]);
+        let ns = ns.or_else(|| Some(1000 * self.stat(&["throttled_usec "])?));
+        ns.expect("the kernel has quotas")
+    }
+
     /// Its directory.
     pub fn path(&self) -> &Path {
         &self.0

@@ -2,9 +2,10 @@
 
 use monitor::{
     metric::{
-        MetricDesc, PROCESS_CONTEXT_SWITCHES, PROCESS_CPU_TIME, PROCESS_MEMORY_FAULTS,
-        PROCESS_OFFCPU_LATENCY, PROCESS_RUNQUEUE_LATENCY, SCHED_CONTEXT_SWITCHES,
-        SCHED_OFFCPU_LATENCY, SCHED_RUNQUEUE_LATENCY,
+        MetricDesc, PROCESS_CONTEXT_SWITCHES, PROCESS_CPU_THROTTLED_LATENCY, PROCESS_CPU_TIME,
+        PROCESS_MEMORY_FAULTS, PROCESS_OFFCPU_LATENCY, PROCESS_RUNQUEUE_LATENCY,
+        SCHED_CONTEXT_SWITCHES, SCHED_OFFCPU_LATENCY, SCHED_RUNQUEUE_LATENCY,
+        SCHED_THROTTLED_LATENCY,
     },
     sample::{Durations, Sample, Value},
 };
@@ -99,6 +100,8 @@ pub struct Counts {
     pub runqueue: Hist,
     /// Off-CPU latency.
     pub offcpu: Hist,
+    /// Throttled latency.
+    pub throttled: Hist,
 }
 
 impl Counts {
@@ -124,8 +127,18 @@ impl Counts {
             Value::Histogram(d) if is(&PROCESS_OFFCPU_LATENCY) || is(&SCHED_OFFCPU_LATENCY) => {
                 self.offcpu.add(d);
             }
+            Value::Histogram(d)
+                if is(&PROCESS_CPU_THROTTLED_LATENCY) || is(&SCHED_THROTTLED_LATENCY) =>
+            {
+                self.throttled.add(d);
+            }
             value => panic!("no test knows of {} with the value {value:?}", sample.metric.name),
         }
+    }
+
+    /// All waits for a CPU, in nanoseconds: contended and throttled.
+    pub fn waited_ns(&self) -> u128 {
+        self.runqueue.sum + self.throttled.sum
     }
 
     /// Adds another.
@@ -137,6 +150,7 @@ impl Counts {
         self.major_faults += other.major_faults;
         self.runqueue.merge(&other.runqueue);
         self.offcpu.merge(&other.offcpu);
+        self.throttled.merge(&other.throttled);
     }
 
     /// What was added since `before`.
@@ -149,6 +163,7 @@ impl Counts {
             major_faults: self.major_faults - before.major_faults,
             runqueue: self.runqueue.since(&before.runqueue),
             offcpu: self.offcpu.since(&before.offcpu),
+            throttled: self.throttled.since(&before.throttled),
         }
     }
 }

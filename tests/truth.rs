@@ -20,7 +20,16 @@ const CLOCKS_NS: f64 = 2000.0;
 /// Both histograms of `counts` against what follows from raw events.
 pub fn check_intervals(name: &str, counts: &Counts, intervals: &Intervals, blind: Blind) {
     let seen = seen(name, blind);
-    check_hist(&format!("{name} run-queue"), &counts.runqueue, &intervals.runqueue, seen);
+    if counts.throttled.sum == 0 {
+        check_hist(&format!("{name} run-queue"), &counts.runqueue, &intervals.runqueue, seen);
+    } else {
+        // Raw events do not tell which part of a wait is which.
+        let (count, waits) = (counts.runqueue.count() as f64, intervals.runqueue.len() as f64);
+        mostly(&format!("{name} waits"), count, waits, seen);
+        let expected: u64 = intervals.runqueue.iter().sum();
+        let name = format!("{name} waited, of which {} throttled", counts.throttled.sum);
+        mostly(&name, counts.waited_ns() as f64, expected as f64, seen);
+    }
     check_hist(&format!("{name} off-CPU"), &counts.offcpu, &intervals.offcpu, seen);
 }
 
@@ -106,6 +115,7 @@ pub fn check_host(totals: &Totals, events: &Events) {
     let (host, sum) = (&totals.host, &processes);
     let pairs =
         [("run-queue", &host.runqueue, &sum.runqueue), ("off-CPU", &host.offcpu, &sum.offcpu)];
+    assert_eq!(host.throttled, sum.throttled, "throttled: the host and all processes");
     println!("lost {:?}, {} unseen switches", totals.lost, events.unseen_switches());
     let lost =
         |reason| totals.lost.get(reason).copied().expect("reported, also when there are none");

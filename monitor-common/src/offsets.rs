@@ -182,6 +182,10 @@ macro_rules! offsets {
     };
 }
 
+mod thread;
+
+pub use thread::*;
+
 offsets! {
     /// Offsets for what is read of a task's identity and its cgroup.
     TaskOffsets for "TASK_OFFSETS" {
@@ -207,30 +211,6 @@ offsets! {
         kn: Pointer, "cgroup.kn";
         /// Its inode number.
         id: u64, "kernfs_node.id";
-    }
-}
-
-offsets! {
-    /// Offsets for what is read of a single thread beyond [`TaskOffsets`].
-    ThreadOffsets for "THREAD_OFFSETS" {
-        /// Run state; 0 is runnable.
-        state: u32, "task_struct.__state" | "task_struct.state";
-        /// Whether it is on a CPU: an `int` before 7.2, a `u8` since.
-        on_cpu: LowByte, "task_struct.on_cpu";
-        /// The CPU the task is on.
-        cpu: u32, "task_struct.thread_info.cpu" | "task_struct.cpu";
-        /// The `struct pid`, null once the task is released.
-        thread_pid: Pointer, "task_struct.thread_pid";
-        /// On-CPU time in nanoseconds.
-        sum_exec_runtime: u64, "task_struct.se.sum_exec_runtime";
-        /// Voluntary context switches.
-        nvcsw: u64, "task_struct.nvcsw";
-        /// Involuntary context switches.
-        nivcsw: u64, "task_struct.nivcsw";
-        /// Minor page faults.
-        min_flt: u64, "task_struct.min_flt";
-        /// Major page faults.
-        maj_flt: u64, "task_struct.maj_flt";
     }
 }
 

@@ -6,6 +6,7 @@ use crate::{
     hist::{COARSE_SLOTS, FINE_SLOTS},
     key::{BANKS, ProcessKey},
     named::named,
+    stall::ProcessStalls,
 };
 
 /// Pairs of slots in a thread's histogram; each has a bit in the mask.
@@ -35,9 +36,13 @@ pub struct Control {
 pub struct Stamps {
     /// When it left its CPU to wait for something other than a CPU.
     pub out: u64,
-    /// When it began to wait for a CPU.
+    /// When it began to wait for a CPU; with [`THROTTLE_NOTED`] where a quota may throttle it meanwhile.
     pub wake: u64,
 }
+
+/// In [`Stamps::wake`]: [`TaskStats`] has the throttled time of the thread's run queue at the beginning of
+/// the wait. Monotonic time does not get that far.
+pub const THROTTLE_NOTED: u64 = 1 << 63;
 
 /// A thread's place in the direct-mapped array of stamps.
 #[repr(C)]
@@ -53,12 +58,21 @@ pub struct StampSlot {
     pub reported: u64,
 }
 
-/// Number of latencies that are measured. What there is of each comes in arrays with their places.
+/// Number of latencies that are measured of each thread. What there is of each comes in arrays with their
+/// places.
 pub const LATENCIES: usize = 2;
 /// The place of run-queue latency: waiting for a CPU.
 pub const RUNQUEUE: usize = 0;
 /// The place of off-CPU latency: blocked.
 pub const OFFCPU: usize = 1;
+/// Number of latencies that are measured of the host: those of threads, and what few threads have and what
+/// is kept by process therefore.
+pub const HOST_LATENCIES: usize = 3;
+/// The place of throttled latency: the part of a wait for a CPU in which a quota was used up.
+pub const THROTTLED: usize = 2;
+
+/// What is kept by process.
+pub type ProcessThrottled = ProcessStalls<1>;
 
 /// What a thread's histogram holds beside its slots. Bit `n` of the mask is set when slot `2n` or
 /// `2n + 1` is not 0.
@@ -87,16 +101,19 @@ pub struct TaskStats {
     pub involuntary: u32,
     /// Stamps of a thread that found its slot taken.
     pub stamps: Stamps,
-    /// 0 until the counters above have their first value, 1 after.
-    pub ready: u32,
-    /// Its id when it was met first, which chose its slot for stamps. The id may change.
+    /// Which run queue [`Self::throttle_clock`] is of: the lower half of its address, with the lowest bit
+    /// set; 0 where that is a duration already.
+    pub throttle_queue: u32,
+    /// Its id when it was met first, which chose its slot for stamps. The id may change. 0 until the
+    /// counters have their first value.
     pub first_pid: u32,
     /// Minor page faults already reported, modulo 2^32.
     pub minor_faults: u32,
     /// Major page faults already reported, modulo 2^32.
     pub major_faults: u32,
-    /// The rest of the cache line.
-    pub unused: u64,
+    /// For how long its group had been throttled on its CPU when it began to wait, in nanoseconds; or,
+    /// once it has left that CPU, for how long the thread was throttled there.
+    pub throttle_clock: u64,
     /// Histograms since the last two flips.
     pub summaries: [[Summary; LATENCIES]; BANKS],
     /// Their slots.
@@ -110,13 +127,13 @@ pub struct HostBank {
     /// Context switches, to and from the idle task too.
     pub switches: u64,
     /// Exact sums of the durations, in nanoseconds.
-    pub sums: [u64; LATENCIES],
+    pub sums: [u64; HOST_LATENCIES],
     /// What was not measured, by [`Loss`].
     pub lost: [u64; Loss::COUNT],
     /// The last process with a thread that had no storage; 0 is none.
     pub without_storage: u64,
     /// Durations by slot at scale 3, see [`crate::hist::slot`].
-    pub slots: [[u32; FINE_SLOTS]; LATENCIES],
+    pub slots: [[u32; FINE_SLOTS]; HOST_LATENCIES],
 }
 
 named! {
@@ -134,6 +151,8 @@ named! {
         ExitUnread = "exit_unread",
         /// The table of exited threads was full, so a thread was added to `(other)`.
         ExitedFull = "exited_full",
+        /// The table of throttled processes was full, so a throttled wait was added to `(other)`.
+        ThrottledFull = "throttled_full",
         /// There was no room to tell of a slow wait.
         RingFull = "ring_full",
     }
@@ -191,10 +210,10 @@ impl HostBank {
     /// Nothing recorded.
     pub const EMPTY: Self = Self {
         switches: 0,
-        sums: [0; LATENCIES],
+        sums: [0; HOST_LATENCIES],
         lost: [0; Loss::COUNT],
         without_storage: 0,
-        slots: [[0; FINE_SLOTS]; LATENCIES],
+        slots: [[0; FINE_SLOTS]; HOST_LATENCIES],
     };
 }
 
@@ -222,4 +241,4 @@ const _: () = assert!(size_of::<TaskStats>() == 56 + 64 + BANKS * size_of::<Task
 const _: () = assert!(size_of::<TaskRecord>() == 32 + 40 + 32);
 const _: () = assert!(size_of::<Exited>() == 8 + 40 + 32 + size_of::<TaskSlots>());
 const _: () = assert!(FINE_SLOTS.is_multiple_of(2) && COARSE_SLOTS.is_multiple_of(2));
-const _: () = assert!(size_of::<HostBank>() == 8 + 16 + 8 * Loss::COUNT + 8 + 8 * FINE_SLOTS);
+const _: () = assert!(size_of::<HostBank>() == 8 + 24 + 8 * Loss::COUNT + 8 + 12 * FINE_SLOTS);

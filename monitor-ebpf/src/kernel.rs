@@ -10,6 +10,7 @@ mod request;
 mod sock;
 mod task;
 mod thread;
+mod throttle;
 
 pub use cgroup::{Cgroup, read_path};
 pub use iter::{FileIter, TaskIter};
@@ -19,3 +20,4 @@ pub use process::Argv;
 pub use request::{Bio, Purpose, Request};
 pub use sock::{Endpoint, Sock, TcpSock, Transport, state};
 pub use task::{Task, low_half};
+pub use throttle::GroupQueue;

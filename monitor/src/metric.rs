@@ -122,6 +122,7 @@ mod tests {
             [
                 "monitor.process.cpu.time",
                 "monitor.process.runqueue.latency",
+                "monitor.process.cpu.throttled.latency",
                 "monitor.process.block.queue.latency",
                 "monitor.process.block.device.latency",
                 "monitor.process.tcp.connect.latency",

@@ -95,8 +95,8 @@ pub trait Probe: Send {
     fn events(&mut self, _wanted: &dyn Fn(Kind) -> bool, _sink: &mut dyn FnMut(Event)) {}
 
     /// What is not measured, beside what hooks are missing for.
-    fn absent(&self) -> Option<String> {
-        None
+    fn absent(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// Decodes which cgroups were created and removed until the last snapshot, in that order.

@@ -183,12 +183,14 @@ pub struct ProcessRow {
     pub cpu: f64,
     /// Times it was given a CPU.
     pub runs: u64,
-    /// Time its threads waited for a CPU, in seconds.
+    /// Time its threads waited for a CPU, in seconds, without that in which they were throttled.
     pub runqueue_seconds: f64,
     /// Half of the waits for a CPU were at most this long, in seconds.
     pub runqueue_p50: f64,
     /// 99 % of the waits for a CPU were at most this long, in seconds.
     pub runqueue_p99: f64,
+    /// Time its threads were throttled by a CPU quota, in seconds, of those that came back.
+    pub throttled_seconds: f64,
     /// Time its threads were blocked, in seconds, of those that came back.
     pub offcpu_seconds: f64,
     /// Context switches.

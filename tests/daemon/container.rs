@@ -1,6 +1,6 @@
 //! A container, as far as the daemon knows one.
 
-use std::{fs, process};
+use std::process;
 
 use crate::{
     Workload,
@@ -31,14 +31,6 @@ impl Container {
     /// Its cgroup for memory: another one where each controller has its own.
     pub fn memory(&self) -> Cgroup {
         Cgroup::at("memory", &cgroup::root("memory").join("docker").join(&self.id))
-    }
-
-    /// What a line of its `cpu.stat` says: the first of those named that is there.
-    pub fn stat(&self, names: &[&str]) -> Option<u64> {
-        let text = fs::read_to_string(self.cgroup.path().join("cpu.stat")).expect("it is there");
-        let value =
-            |name| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
-        names.iter().find_map(value)
     }
 
     /// A process in it that starts so many others, one after the other, which each use a CPU for 1 ms.

@@ -24,7 +24,7 @@ fn hogs_under_a_quota() {
             // nothing where waits are long.
             truth::within(
                 &format!("{} run-queue sum by schedstat", rest.name),
-                rest.recorded.runqueue.sum as f64,
+                rest.recorded.waited_ns() as f64,
                 rest.kernel.run_delay_ns as f64,
             );
         }

@@ -8,8 +8,8 @@ use super::add_slots;
 use crate::{
     attribution::Group,
     metric::{
-        PROCESS_CONTEXT_SWITCHES, PROCESS_CPU_TIME, PROCESS_OFFCPU_LATENCY,
-        PROCESS_RUNQUEUE_LATENCY,
+        PROCESS_CONTEXT_SWITCHES, PROCESS_CPU_THROTTLED_LATENCY, PROCESS_CPU_TIME,
+        PROCESS_OFFCPU_LATENCY, PROCESS_RUNQUEUE_LATENCY,
     },
     sample::{Sample, Value},
     view::{Histogram, ProcessRow},
@@ -29,6 +29,7 @@ struct Row {
     cpu_ns: u64,
     switches: u64,
     offcpu_ns: u64,
+    throttled_ns: u64,
     runqueue: Histogram,
 }
 
@@ -40,6 +41,7 @@ impl Processes {
             cpu_ns: 0,
             switches: 0,
             offcpu_ns: 0,
+            throttled_ns: 0,
             runqueue: Histogram::empty(COARSE_SHIFT),
         });
         let is = |metric| std::ptr::eq(sample.metric, metric);
@@ -51,7 +53,10 @@ impl Processes {
                 add_slots(&mut row.runqueue.slots, durations);
             }
             Value::Histogram(durations) if is(&PROCESS_OFFCPU_LATENCY) => {
-                row.offcpu_ns += durations.sum_ns;
+                row.offcpu_ns = row.offcpu_ns.saturating_add(durations.sum_ns);
+            }
+            Value::Histogram(durations) if is(&PROCESS_CPU_THROTTLED_LATENCY) => {
+                row.throttled_ns = row.throttled_ns.saturating_add(durations.sum_ns);
             }
             _ => {}
         }
@@ -78,8 +83,35 @@ impl Row {
             runqueue_seconds: self.runqueue.sum_seconds(),
             runqueue_p50: self.runqueue.quantile(0.5).unwrap_or(0.0),
             runqueue_p99: self.runqueue.quantile(0.99).unwrap_or(0.0),
+            throttled_seconds: self.throttled_ns as f64 / 1e9,
             offcpu_seconds: self.offcpu_ns as f64 / 1e9,
             switches: self.switches,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use monitor_common::key::ProcessKey;
+
+    use super::*;
+    use crate::{
+        metric::MetricDesc,
+        sample::{Attributes, Durations, Owner},
+    };
+
+    #[test]
+    fn a_throttled_thread_does_not_contend_for_a_cpu() {
+        let (mut processes, group) = (Processes::default(), Arc::default());
+        let attributes = &Attributes::default();
+        let mut add = |metric: &'static MetricDesc, sum_ns| {
+            let durations = Durations { shift: COARSE_SHIFT, sum_ns, slots: &[(60, 2)] };
+            let (owner, value) = (Owner::from(&ProcessKey::default()), Value::Histogram(durations));
+            processes.add(7, &group, &Sample { metric, owner, attributes, value });
+        };
+        add(&PROCESS_RUNQUEUE_LATENCY, 250_000_000);
+        add(&PROCESS_CPU_THROTTLED_LATENCY, 500_000_000);
+        let row = &processes.take(Duration::from_secs(1))[0];
+        assert_eq!((row.runs, row.runqueue_seconds, row.throttled_seconds), (2, 0.25, 0.5));
     }
 }

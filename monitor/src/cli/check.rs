@@ -10,7 +10,7 @@ use crate::{
     attribution::CgroupMount,
     cgroup::Cgroups,
     config::Config,
-    daemon,
+    daemon::{self, Loaded},
     host::Host,
     kernel::{attach::HookState, namespace},
     probe::PROBES,
@@ -68,6 +68,7 @@ fn checked(config: &Config) -> Report {
     cgroups.collect(&mut |_, _, _, _| {});
     problems.extend(cgroups.absent());
     let loaded = daemon::load_probes(config, mount.as_ref());
+    problems.extend(loaded.iter().filter_map(Loaded::probe).flat_map(|probe| probe.absent()));
     let probes = loaded.iter().map(|loaded| loaded.status(None)).collect();
     Report { probes, audit: Vec::new(), problems }
 }

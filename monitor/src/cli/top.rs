@@ -50,6 +50,7 @@ struct Row {
     runqueue_seconds: f64,
     runqueue_p50: f64,
     runqueue_p99: f64,
+    throttled_seconds: f64,
     offcpu_seconds: f64,
     switches: u64,
 }
@@ -80,7 +81,7 @@ pub(super) fn run(args: &TopArgs) -> Result<ExitCode> {
 
 fn table(rows: &[Row]) -> String {
     let mut text = format!(
-        "{:>8}  {:<16} {:>6} {:>8} {:>9} {:>9} {:>9} {:>9} {:>9}  {}",
+        "{:>8}  {:<16} {:>6} {:>8} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}  {}",
         "PID",
         "NAME",
         "CPU",
@@ -88,6 +89,7 @@ fn table(rows: &[Row]) -> String {
         "WAIT",
         "WAIT p50",
         "WAIT p99",
+        "THROTTLED",
         "BLOCKED",
         "SWITCHES",
         "WHERE"
@@ -98,7 +100,7 @@ fn table(rows: &[Row]) -> String {
         let place = printable(&place);
         let _ = write!(
             text,
-            "\n{:>8}  {:<16} {:>5.1}% {:>8} {:>9} {:>9} {:>9} {:>9} {:>9}  {place}",
+            "\n{:>8}  {:<16} {:>5.1}% {:>8} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}  {place}",
             row.pid,
             printable(&row.name),
             100.0 * row.cpu,
@@ -106,6 +108,7 @@ fn table(rows: &[Row]) -> String {
             seconds(row.runqueue_seconds),
             seconds(row.runqueue_p50),
             seconds(row.runqueue_p99),
+            seconds(row.throttled_seconds),
             seconds(row.offcpu_seconds),
             row.switches,
         );

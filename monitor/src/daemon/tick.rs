@@ -208,7 +208,7 @@ impl Ticker {
         let (absent, problems): (Vec<_>, Vec<_>) = host.partition(Problem::is_absence);
         let sentence = |of: Problem<'_>| of.to_string();
         let known = self.problems.iter().cloned();
-        let of_probes = self.probes.iter().filter_map(|loaded| loaded.probe()?.absent());
+        let of_probes = self.probes.iter().filter_map(Loaded::probe).flat_map(|it| it.absent());
         let view = View {
             tick: self.tick,
             time: now,

@@ -64,6 +64,7 @@ pub(super) fn process(pid: u32) -> ProcessRow {
         runqueue_seconds: 0.25,
         runqueue_p50: 0.001,
         runqueue_p99: 0.01,
+        throttled_seconds: 0.125,
         offcpu_seconds: 0.75,
         switches: 100,
     }

@@ -80,7 +80,7 @@ mod tests {
 
     use monitor_common::offsets::{
         CgroupOffsets, MemoryOffsets, MessageOffsets, ProcessOffsets, RequestOffsets, SockOffsets,
-        TaskOffsets, ThreadOffsets,
+        TaskOffsets, ThreadOffsets, ThrottleOffsets,
     };
 
     use super::*;
@@ -96,6 +96,7 @@ mod tests {
         for table in [
             TaskOffsets::TABLE,
             ThreadOffsets::TABLE,
+            ThrottleOffsets::TABLE,
             ProcessOffsets::TABLE,
             RequestOffsets::TABLE,
             MemoryOffsets::TABLE,

@@ -6,10 +6,12 @@ use super::{Kind, MetricDesc};
 pub(super) const SCHED_ALL: &[&MetricDesc] = &[
     &PROCESS_CPU_TIME,
     &PROCESS_RUNQUEUE_LATENCY,
+    &PROCESS_CPU_THROTTLED_LATENCY,
     &PROCESS_OFFCPU_LATENCY,
     &PROCESS_CONTEXT_SWITCHES,
     &PROCESS_MEMORY_FAULTS,
     &SCHED_RUNQUEUE_LATENCY,
+    &SCHED_THROTTLED_LATENCY,
     &SCHED_OFFCPU_LATENCY,
     &SCHED_CONTEXT_SWITCHES,
 ];
@@ -30,10 +32,26 @@ pub static PROCESS_RUNQUEUE_LATENCY: MetricDesc = MetricDesc {
     unit: "s",
     kind: Kind::Histogram,
     attributes: &[],
-    help: "Time from being runnable (woken, or preempted) to running on a CPU, recorded each time a \
-           thread gets one",
-    source: "sched_wakeup, sched_wakeup_new and sched_switch to sched_switch; sched_wakeup runs on the \
-             woken CPU, so the time that an idle CPU takes to wake up is not in it",
+    help: "Time from being runnable (woken, or preempted) to running on a CPU, without throttled time",
+    source: "sched_wakeup, sched_wakeup_new and sched_switch to sched_switch, recorded each time a thread gets \
+             a CPU; sched_wakeup runs on the woken CPU, so the time that an idle CPU takes to wake up is not in \
+             it",
+};
+
+/// Throttled latency by process group.
+pub static PROCESS_CPU_THROTTLED_LATENCY: MetricDesc = MetricDesc {
+    name: "monitor.process.cpu.throttled.latency",
+    unit: "s",
+    kind: Kind::Histogram,
+    attributes: &[],
+    help: "Time that runnable threads were throttled by a CPU quota; N throttled threads count N times",
+    source: "the growth of cfs_rq.throttled_clock_self_time during a wait for a CPU, from sched_wakeup and \
+             sched_switch to sched_switch, in cgroups with a quota of their own or above; recorded when the \
+             thread runs again. The rest of the wait is monitor.process.runqueue.latency. throttled_usec in \
+             cpu.stat counts a CPU once, however many threads wait there. Absent before Linux 6.6, where all of \
+             the wait is run-queue latency; so is the wait of a thread that changes its cgroup meanwhile, or its \
+             CPU in the tick of the host's first throttled wait, and what a thread is throttled on another CPU \
+             that it is given while it is throttled",
 };
 
 /// Off-CPU latency by process group.
@@ -74,10 +92,22 @@ pub static SCHED_RUNQUEUE_LATENCY: MetricDesc = MetricDesc {
     unit: "s",
     kind: Kind::Histogram,
     attributes: &[],
-    help: "Time from being runnable to running on a CPU, of all threads; the sum of \
+    help: "Time from being runnable to running on a CPU without throttled time, of all threads; the sum of \
            monitor.process.runqueue.latency over all groups, at a finer scale",
     source: "sched_wakeup, sched_wakeup_new and sched_switch to sched_switch; sched_wakeup runs on the \
              woken CPU, so the time that an idle CPU takes to wake up is not in it",
+};
+
+/// Throttled latency of the host.
+pub static SCHED_THROTTLED_LATENCY: MetricDesc = MetricDesc {
+    name: "monitor.sched.throttled.latency",
+    unit: "s",
+    kind: Kind::Histogram,
+    attributes: &[],
+    help: "Time that runnable threads were throttled by a CPU quota, of all threads; the sum of \
+           monitor.process.cpu.throttled.latency over all groups, at a finer scale",
+    source: "the growth of cfs_rq.throttled_clock_self_time during a wait for a CPU, from sched_wakeup and \
+             sched_switch to sched_switch; absent before Linux 6.6",
 };
 
 /// Off-CPU latency of the host.

@@ -1,7 +1,8 @@
-//! The `sched` probe: run-queue latency, off-CPU latency, on-CPU time and context switches of every
+//! The `sched` probe: run-queue, throttled and off-CPU latency, on-CPU time and context switches of every
 //! process. See `monitor-ebpf/src/bin/sched` for the kernel's half.
 
 mod decode;
+mod throttle;
 mod unvisited;
 
 use std::{thread, time::Duration};
@@ -9,8 +10,8 @@ use std::{thread, time::Duration};
 use aya::maps::{Array, MapData, MapError};
 use monitor_common::{
     key::{BANKS, NO_BANK, ProcessKey},
-    offsets::{TaskOffsets, ThreadOffsets},
-    sched::{Control, Exited, HostBank, TASK_BYTES},
+    offsets::{TaskOffsets, ThreadOffsets, ThrottleOffsets},
+    sched::{Control, Exited, HostBank, ProcessThrottled, TASK_BYTES},
 };
 
 use self::{
@@ -72,10 +73,21 @@ const HOOKS: &[Hook] = &[
     tracepoint!("sched_wakeup_new", Some("the first run-queue latency of new threads")),
 ];
 
+/// Threads that are throttled and given to another CPU before they run. As this is for each thread that is
+/// woken on another CPU too, it is attached only once threads are throttled.
+const MOVES: Hook = Hook {
+    name: "sched_migrate_task",
+    alternatives: &[Alternative {
+        program: "sched_migrate_task",
+        target: Target::TpBtfOnDemand("sched_migrate_task"),
+    }],
+    without: Some("throttled time of threads that change their CPU before they run again"),
+};
+
 /// The entry in the table of probes.
 pub(super) const DESC: ProbeDesc = ProbeDesc {
     name: NAME,
-    help: "run-queue latency, off-CPU latency, on-CPU time, context switches and page faults",
+    help: "run-queue, throttled and off-CPU latency, on-CPU time, context switches and page faults",
     hooks: HOOKS,
     is_default: true,
     slow: Some(Duration::from_millis(100)),
@@ -87,6 +99,9 @@ struct Sched {
     control: Array<MapData, Raw<Control>>,
     host: Banked<HostBank>,
     exited: Table<ProcessKey, Exited>,
+    throttled: Table<ProcessKey, ProcessThrottled>,
+    /// What the kernel lacks to say who is throttled.
+    unthrottled: Option<&'static str>,
     cpus: u32,
     /// The bank that programs write to.
     bank: u32,
@@ -103,7 +118,7 @@ impl Sched {
             NAME,
             aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sched.o")),
             &Setup {
-                offsets: &[TaskOffsets::TABLE, ThreadOffsets::TABLE],
+                offsets: &[TaskOffsets::TABLE, ThreadOffsets::TABLE, ThrottleOffsets::TABLE],
                 constants: &[("CPUS", kernel.cpus), ("SLOT_MASK", slots - 1)],
                 sizes: &[("STAMPS", slots), ("HOST", kernel.cpus * BANKS as u32)],
             },
@@ -117,17 +132,27 @@ impl Sched {
             }
         }
         super::require(NAME, HOOKS, &object.verdicts)?;
+        let unthrottled = throttle::missing(kernel);
+        if unthrottled.is_none() {
+            kernel.attach(&mut object, &MOVES);
+        }
         let mut sched = Self {
             control,
             host: Banked::take(&mut object, (NAME, "HOST"), HostBank::EMPTY)?,
             exited,
+            throttled: Table::take(
+                &mut object,
+                (NAME, "THROTTLED_PROCESSES"),
+                ProcessThrottled::EMPTY,
+            )?,
+            unthrottled,
             events: Events::take(&mut object, (NAME, "EVENTS"))?,
             object,
             cpus: kernel.cpus,
             bank: 0,
             unvisited: Unvisited::default(),
             snapshot: Snapshot::default(),
-            decoder: Decoder::new(kernel.cpus),
+            decoder: Decoder::new(kernel.cpus, unthrottled.is_none()),
         };
         // From now on latencies are recorded. What threads used until now is not reported.
         sched.end_tick()?;
@@ -166,6 +191,11 @@ impl Probe for Sched {
         self.snapshot.threads = control.threads;
         self.exited.drain(ended as u16, &mut self.snapshot.exited)?;
         self.snapshot.exited.retain(|(_, exited)| exited.threads > 0);
+        self.throttled.drain(ended as u16, &mut self.snapshot.throttled)?;
+        self.snapshot.throttled.retain(|(_, throttled)| throttled.sums[0] > 0);
+        if !self.snapshot.throttled.is_empty() {
+            self.object.attach_on_demand(&MOVES);
+        }
         for cpu in 0..self.cpus {
             let index = ended * self.cpus + cpu;
             self.snapshot.cpus.push(self.host.drain(index)?);
@@ -183,16 +213,19 @@ impl Probe for Sched {
         self.events.decode(wanted, &mut |latency, ()| self.decoder.among(latency), sink);
     }
 
-    fn absent(&self) -> Option<String> {
-        self.unvisited.absent()
+    fn absent(&self) -> Vec<String> {
+        let throttled = self.unthrottled.map(throttle::absent);
+        self.unvisited.absent().into_iter().chain(throttled).collect()
     }
 
     fn entries(&self) -> Vec<MapEntries> {
         let threads = self.snapshot.threads;
         let exited = self.snapshot.exited.len() as u64;
+        let throttled = self.snapshot.throttled.len() as u64;
         vec![
             MapEntries { map: "TASKS", entries: threads, storage_bytes: threads * TASK_BYTES },
             MapEntries { map: "EXITED", entries: exited, storage_bytes: 0 },
+            MapEntries { map: "THROTTLED_PROCESSES", entries: throttled, storage_bytes: 0 },
         ]
     }
 }

@@ -33,9 +33,9 @@ fn stat(container: &Container) -> [u64; 3] {
 }
 
 fn stat_now(container: &Container) -> [u64; 3] {
-    let ns = container.stat(&["throttled_time "]);
-    let ns = ns.or_else(|| Some(1000 * container.stat(&["throttled_usec "])?));
-    [container.stat(&["nr_periods "]), container.stat(&["nr_throttled "]), ns]
+    let cgroup = &container.cgroup;
+    let ns = Some(cgroup.throttled_ns());
+    [cgroup.stat(&["nr_periods "]), cgroup.stat(&["nr_throttled "]), ns]
         .map(|value| value.expect("the controller is on"))
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use monitor_tests::{
     Workload,
+    cgroup::Cgroup,
     disk::{Fio, Loop},
     network::{End, Network},
     repeatable, serial, sys,
@@ -88,6 +89,32 @@ fn a_wait_for_a_cpu_is_told_and_shown_as_an_example() {
     // Threads of the kernel were kept waiting too.
     shown("monitor_sched_runqueue_latency_seconds", None);
     workload.end();
+}
+
+/// Who waits for a quota does not contend for a CPU.
+#[test]
+fn a_throttled_wait_is_told_as_such() {
+    const COMMAND: &str = "mt-throttled";
+    const PERIOD_US: u32 = 1_000_000;
+    let _serial = serial();
+    let daemon = start(ALL, "sched = \"500ms\"");
+    let cgroup = Cgroup::new("slow", 10_000, PERIOD_US);
+    let path = cgroup.path().to_str().expect("plain letters");
+    let hog = Workload::start(COMMAND, ["hog", &sys::last_cpu(), path, "30"]);
+    hog.done();
+    daemon.wait_ticks(1);
+    let told = |metric| -> u64 {
+        let mut told = told(&daemon, metric);
+        told.retain(|line| line["comm"] == COMMAND);
+        latencies(&told).iter().sum()
+    };
+    let (throttled, expected) =
+        (told("monitor.process.cpu.throttled.latency"), cgroup.throttled_ns());
+    println!("told {throttled} ns of {expected}");
+    // The last may be shorter than the threshold.
+    assert!(throttled * 2 > expected && throttled <= expected, "{throttled} of {expected}");
+    assert_eq!(told("monitor.process.runqueue.latency"), 0);
+    hog.end();
 }
 
 /// With a threshold that none is below, all are told: as many, and as long together, as are counted.

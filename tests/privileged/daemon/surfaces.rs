@@ -155,7 +155,7 @@ fn a_hog_is_shown_with_its_pid_and_its_share_of_a_cpu() {
     let hog = Workload::start("mt-hog", ["hog", "-", "-", "60000"]);
     let row = daemon.wait("the hog to be shown", || row(&daemon, &hog).2);
     assert_eq!(row["name"], "mt-hog");
-    for number in ["runs", "runqueue_seconds", "offcpu_seconds", "switches"] {
+    for number in ["runs", "runqueue_seconds", "throttled_seconds", "offcpu_seconds", "switches"] {
         assert!(row[number].is_number(), "no {number} in {row}");
     }
 
@@ -182,6 +182,12 @@ fn the_catalogue_is_what_is_exposed() {
     let path = cgroup.path().to_str().expect("plain letters");
     let hog = Workload::start("mt-oom-hog", ["oom", path, "32"]).ended();
     assert_eq!(hog.signal(), Some(libc::SIGKILL), "the hog was not killed: {hog}");
+    // Somebody who uses up a quota.
+    let quota = Cgroup::new("surfaces", 1000, 50_000);
+    let path = quota.path().to_str().expect("plain letters");
+    let hog = Workload::start("mt-throttled", ["hog", "-", path, "5"]);
+    hog.done();
+    hog.end();
     let compacting = Workload::start("mt-compact", ["compact", "1"]);
     compacting.done();
     compacting.end();

@@ -78,6 +78,7 @@ pub(super) fn all(transcript: &Transcript) -> Result<Vec<Check>> {
         ends(&after),
         short_units(&after),
         throttled(&after, transcript.part("throttled")?),
+        throttled_waits(&after, transcript.part("throttled")?, transcript.part("check")?),
         memory::victims(&after, transcript.part("memory")?, transcript.part("log")?),
         memory::reclaim(&after, transcript.part("memory")?),
         top(transcript.part("top")?),
@@ -292,14 +293,34 @@ fn short_units(after: &Exposition) -> Check {
     check("short units", named == SHORT_UNITS as usize, format!("{named} of {SHORT_UNITS}"))
 }
 
+/// A number that the throttled unit's `cpu.stat` says.
+fn stat(part: &Part, name: &str) -> f64 {
+    let value = part.text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+    value.unwrap_or(f64::NAN)
+}
+
+/// The labels of the throttled unit.
+const THROTTLED_UNIT: [(&str, &str); 1] = [("systemd_unit", "throttled.service")];
+
+/// Its one busy thread waited for the quota as long as the cgroup was throttled; or it says that the kernel
+/// does not tell.
+fn throttled_waits(after: &Exposition, part: &Part, said: &Part) -> Check {
+    const HOST: &str = "monitor_sched_throttled_latency_seconds_sum";
+    const PROCESSES: &str = "monitor_process_cpu_throttled_latency_seconds_sum";
+    let name = "throttled waits";
+    if after.values(HOST, &[]).next().is_none() {
+        let reason =
+            said.text.lines().find(|line| line.contains("unsupported, the kernel has no cfs_rq"));
+        return check(name, reason.is_some(), reason.unwrap_or("not measured").trim().to_owned());
+    }
+    let theirs = stat(part, "throttled_usec ") / 1e6;
+    near(name, after.sum(PROCESSES, &THROTTLED_UNIT), theirs, 0.05)
+}
+
 /// What a unit counted until its end is what its file said last.
 fn throttled(after: &Exposition, part: &Part) -> Check {
-    let said = |name: &str| {
-        let value = part.text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
-        value.unwrap_or(f64::NAN)
-    };
-    let ours = |name: &str| after.sum(name, &[("systemd_unit", "throttled.service")]);
-    let said = [said("nr_periods "), said("nr_throttled ")];
+    let ours = |name: &str| after.sum(name, &THROTTLED_UNIT);
+    let said = [stat(part, "nr_periods "), stat(part, "nr_throttled ")];
     let ours = ["monitor_cgroup_cpu_periods_total", "monitor_cgroup_cpu_throttled_periods_total"]
         .map(ours);
     let found = format!("periods, throttled periods {ours:?} of the kernel's {said:?}");

@@ -12,6 +12,7 @@ mod pass;
 mod stamps;
 mod switch;
 mod thread;
+mod throttle;
 
 use core::ptr;
 
@@ -83,6 +84,13 @@ pub fn sched_switch(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: no other code runs on this CPU while it holds its run-queue lock, and a thread's
     // stamps are only touched under the lock of the run queue it is on.
     unsafe { switch::on_switch(preempted, prev, next) };
+    0
+}
+
+/// A thread is given to another CPU. Attached once threads are throttled.
+#[btf_tracepoint(function = "sched_migrate_task")]
+pub fn sched_migrate_task(ctx: BtfTracePointContext) -> i32 {
+    throttle::leave_cpu(Task::from_arg(&ctx, 0));
     0
 }
 

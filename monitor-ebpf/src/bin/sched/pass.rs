@@ -46,7 +46,7 @@ pub unsafe fn report(ctx: &TaskIter, task: Task) {
         if task.is_released() {
             return;
         }
-        let adopted = TASKS.get(task).map(NonNull::as_ptr).filter(|stats| (**stats).ready != 0);
+        let adopted = TASKS.get(task).map(NonNull::as_ptr).filter(|stats| (**stats).first_pid != 0);
         let Some(stats) = adopted else { return take_in(task) };
         let ended = bank() ^ 1;
         let usage = used(task, &*stats);

@@ -6,7 +6,7 @@ use core::ptr;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use monitor_common::{
     hist,
-    sched::{HostBank, Loss, OFFCPU, RUNQUEUE, Stamps, TaskStats},
+    sched::{HostBank, Loss, OFFCPU, RUNQUEUE, Stamps, THROTTLE_NOTED, THROTTLED, TaskStats},
 };
 use monitor_ebpf::{
     histogram,
@@ -17,6 +17,7 @@ use monitor_ebpf::{
 use crate::{
     CONTROL, EVENTS, TASKS, control_bank, host, lost, lost_here,
     stamps::{set, stamps_of},
+    throttle,
 };
 
 /// A thread has been made runnable.
@@ -28,7 +29,7 @@ pub fn begin_waiting(task: Task) {
         unsafe {
             // A queued thread can be woken again; it has waited since the first time.
             if (*stamps).wake == 0 {
-                (*stamps).wake = bpf_ktime_get_ns();
+                (*stamps).wake = bpf_ktime_get_ns() | throttle::begin(task, true);
             }
         }
     }
@@ -47,7 +48,7 @@ pub unsafe fn on_switch(preempted: bool, prev: Task, next: Task) {
             && let Some(stamps) = stamps_of(prev, pid)
         {
             let runnable = preempted || prev.is_runnable();
-            set(stamps, if runnable { (0, now) } else { (now, 0) });
+            set(stamps, if runnable { (0, now | throttle::begin(prev, false)) } else { (now, 0) });
         }
         // There is none for NO_BANK.
         let Some(host) = host(bank, next.cpu()) else { return };
@@ -68,11 +69,16 @@ pub unsafe fn on_switch(preempted: bool, prev: Task, next: Task) {
         }
         let Some(stats) = TASKS.get(next) else { return without_storage(host, next) };
         let bank = bank & 1;
-        let waited = now.wrapping_sub(wake);
-        record(host, stats.as_ptr(), bank, RUNQUEUE, waited);
-        if slow::is_slow(waited) {
-            tell(next, now, waited);
+        let is_noted = wake & THROTTLE_NOTED != 0;
+        let wake = wake & !THROTTLE_NOTED;
+        let mut waited = now.wrapping_sub(wake);
+        if is_noted {
+            let throttled = throttle::end(host, stats.as_ptr(), next, (waited, bank));
+            tell_slow(next, now, (THROTTLED, throttled));
+            waited -= throttled;
         }
+        record(host, stats.as_ptr(), bank, RUNQUEUE, waited);
+        tell_slow(next, now, (RUNQUEUE, waited));
         if out != 0 {
             record(host, stats.as_ptr(), bank, OFFCPU, wake.wrapping_sub(out));
         }
@@ -97,11 +103,19 @@ unsafe fn without_storage(host: *mut HostBank, task: Task) {
     }
 }
 
-/// Tells of a thread that waited long for a CPU. To be blocked long is what most threads are for.
+/// Tells of a thread that waited long for a CPU, for one of the two reasons. To be blocked long is what most
+/// threads are for.
+#[inline(always)]
+fn tell_slow(task: Task, ended: u64, (latency, ns): (usize, u64)) {
+    if slow::is_slow(ns) {
+        tell(task, Measured { latency, ns, ended });
+    }
+}
+
 #[cold]
 #[inline(never)]
-fn tell(task: Task, ended: u64, ns: u64) {
-    if !slow::tell_of(&EVENTS, task, Measured { latency: RUNQUEUE, ns, ended }, ()) {
+fn tell(task: Task, measured: Measured) {
+    if !slow::tell_of(&EVENTS, task, measured, ()) {
         lost_here(Loss::RingFull);
     }
 }

@@ -18,7 +18,7 @@ use crate::{
 pub unsafe fn adopt(task: Task, stats: *mut TaskStats) {
     // SAFETY: map values.
     unsafe {
-        if (*stats).ready != 0 {
+        if (*stats).first_pid != 0 {
             return;
         }
         (*stats).cpu_time = task.cpu_time();
@@ -26,7 +26,6 @@ pub unsafe fn adopt(task: Task, stats: *mut TaskStats) {
         (*stats).involuntary = task.involuntary_switches() as u32;
         (*stats).minor_faults = task.minor_faults() as u32;
         (*stats).major_faults = task.major_faults() as u32;
-        (*stats).ready = 1;
         (*stats).first_pid = task.pid();
         if let Some(slot) = slot_for((*stats).first_pid) {
             // When two threads do this at once the last has the slot: ownership counts at each use.

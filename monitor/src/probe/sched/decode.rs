@@ -5,25 +5,30 @@ use std::array;
 use monitor_common::{
     hist::COARSE_SHIFT,
     key::ProcessKey,
-    sched::{Exited, HostBank, LATENCIES, Loss, Summary, TaskRecord, TaskSlots, Usage},
+    sched::{
+        Exited, HOST_LATENCIES, HostBank, LATENCIES, Loss, ProcessThrottled, Summary, THROTTLED,
+        TaskRecord, TaskSlots, Usage,
+    },
 };
 
 use crate::{
     event::Among,
     metric::{
-        MetricDesc, PROCESS_CONTEXT_SWITCHES, PROCESS_CPU_TIME, PROCESS_MEMORY_FAULTS,
-        PROCESS_OFFCPU_LATENCY, PROCESS_RUNQUEUE_LATENCY, SCHED_CONTEXT_SWITCHES,
-        SCHED_OFFCPU_LATENCY, SCHED_RUNQUEUE_LATENCY,
+        MetricDesc, PROCESS_CONTEXT_SWITCHES, PROCESS_CPU_THROTTLED_LATENCY, PROCESS_CPU_TIME,
+        PROCESS_MEMORY_FAULTS, PROCESS_OFFCPU_LATENCY, PROCESS_RUNQUEUE_LATENCY,
+        SCHED_CONTEXT_SWITCHES, SCHED_OFFCPU_LATENCY, SCHED_RUNQUEUE_LATENCY,
+        SCHED_THROTTLED_LATENCY,
     },
     probe::{ledger::Ledger, room::Room},
-    sample::{Attributes, Owner, Sample, Value},
+    sample::{Attributes, Durations, Owner, Sample, Value},
 };
 
 /// The metrics of a process's latencies, by the latencies' places.
-const PROCESS_LATENCIES: [&MetricDesc; LATENCIES] =
-    [&PROCESS_RUNQUEUE_LATENCY, &PROCESS_OFFCPU_LATENCY];
+const PROCESS_LATENCIES: [&MetricDesc; HOST_LATENCIES] =
+    [&PROCESS_RUNQUEUE_LATENCY, &PROCESS_OFFCPU_LATENCY, &PROCESS_CPU_THROTTLED_LATENCY];
 /// The same of the host.
-const HOST_LATENCIES: [&MetricDesc; LATENCIES] = [&SCHED_RUNQUEUE_LATENCY, &SCHED_OFFCPU_LATENCY];
+const HOST: [&MetricDesc; HOST_LATENCIES] =
+    [&SCHED_RUNQUEUE_LATENCY, &SCHED_OFFCPU_LATENCY, &SCHED_THROTTLED_LATENCY];
 
 /// The raw contents of the maps at the end of one tick.
 #[derive(Default)]
@@ -34,6 +39,8 @@ pub(super) struct Snapshot {
     pub(super) records: Vec<u8>,
     /// What exited threads left.
     pub(super) exited: Vec<(ProcessKey, Exited)>,
+    /// For how long processes were throttled.
+    pub(super) throttled: Vec<(ProcessKey, ProcessThrottled)>,
     /// What each CPU counted.
     pub(super) cpus: Vec<HostBank>,
 }
@@ -43,6 +50,7 @@ impl Snapshot {
     pub(super) fn clear(&mut self) {
         self.records.clear();
         self.exited.clear();
+        self.throttled.clear();
         self.cpus.clear();
     }
 }
@@ -55,13 +63,15 @@ pub(super) struct Decoder {
     minor: Attributes,
     major: Attributes,
     cpus: Vec<Attributes>,
+    /// Whether it is seen who is throttled.
+    has_throttled: bool,
     ledger: Ledger,
     room: Room,
 }
 
 impl Decoder {
-    /// A decoder for a host with this many CPUs.
-    pub(super) fn new(cpus: u32) -> Self {
+    /// A decoder for a host with this many CPUs, and whether it is seen there who is throttled.
+    pub(super) fn new(cpus: u32, has_throttled: bool) -> Self {
         let switch = |kind: &str| Attributes::new([("process.context_switch.type", kind)]);
         let fault = |kind: &str| Attributes::new([("system.paging.fault.type", kind)]);
         Self {
@@ -73,6 +83,7 @@ impl Decoder {
             cpus: (0..cpus)
                 .map(|cpu| Attributes::new([("cpu.logical_number", cpu.to_string())]))
                 .collect(),
+            has_throttled,
             ledger: Ledger::new(super::NAME, &Loss::NAMES),
             room: Room::default(),
         }
@@ -87,12 +98,23 @@ impl Decoder {
         for (key, exited) in &snapshot.exited {
             self.process(key, &exited.usage, (&exited.summaries, &exited.slots), sink);
         }
+        for (key, throttled) in &snapshot.throttled {
+            let (sum, slots) = (throttled.sums[0], &throttled.slots[0]);
+            self.histogram(
+                PROCESS_LATENCIES[THROTTLED],
+                key.into(),
+                COARSE_SHIFT,
+                sum,
+                slots,
+                sink,
+            );
+        }
         self.host(&snapshot.cpus, sink);
     }
 
     /// What slow latencies are among, by their places.
     pub(super) fn among(&self, latency: usize) -> Option<Among> {
-        let metrics = [PROCESS_LATENCIES.get(latency)?, HOST_LATENCIES.get(latency)?];
+        let metrics = [PROCESS_LATENCIES.get(latency)?, HOST.get(latency)?];
         Some(Among::alike(&self.none, metrics.map(|metric| *metric)))
     }
 
@@ -139,11 +161,15 @@ impl Decoder {
             array::from_fn(|reason| cpus.iter().map(|bank| bank.lost[reason]).sum());
         self.ledger.decode(&lost, sink);
         for bank in cpus {
-            for (metric, (sum, slots)) in
-                HOST_LATENCIES.into_iter().zip(bank.sums.iter().zip(&bank.slots))
-            {
+            for (metric, (sum, slots)) in HOST.into_iter().zip(bank.sums.iter().zip(&bank.slots)) {
                 self.histogram(metric, Owner::Host, 0, *sum, slots, sink);
             }
+        }
+        if self.has_throttled {
+            // A host on which nobody is throttled has that to say.
+            let value = Value::Histogram(Durations { shift: 0, sum_ns: 0, slots: &[] });
+            let (metric, attributes) = (HOST[THROTTLED], &self.none);
+            sink(Sample { metric, owner: Owner::Host, attributes, value });
         }
     }
 

@@ -144,3 +144,28 @@ fn reclaim_is_seen_when_the_kernel_counts_some() {
     assert!(!holds(&text([0, 0], [0, 0]), &part(0, "oom_kill 2\n")));
     assert!(holds(&text([0, 5], [0, 5]), &part(0, "oom_kill 2\n")));
 }
+
+#[test]
+fn throttled_waits_are_the_cgroups_or_unsupported() {
+    let unit = |seconds: &str| {
+        scrape(&format!(
+            "monitor_sched_throttled_latency_seconds_sum 9\n\
+             monitor_process_cpu_throttled_latency_seconds_sum{{systemd_unit=\"throttled.service\"}} {seconds}"
+        ))
+    };
+    let judge = |after: &Exposition, check: &str| {
+        throttled_waits(
+            after,
+            &part(0, "nr_throttled 3\nthrottled_usec 2000000\n"),
+            &part(0, check),
+        )
+        .result
+    };
+    assert!(judge(&unit("1.97"), "{}").is_ok());
+    assert!(judge(&unit("0"), "{}").is_err());
+    // Where nothing is measured, it is said why.
+    let none = scrape("monitor_sched_runqueue_latency_seconds_sum 9");
+    assert!(judge(&none, "{}").is_err());
+    let reason = "unsupported, the kernel has no cfs_rq.throttled_clock_self_time";
+    assert!(judge(&none, reason).is_ok());
+}

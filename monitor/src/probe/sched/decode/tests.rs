@@ -47,7 +47,7 @@ fn record(key: ProcessKey, usage: Usage, counts: Counts<'_>) -> Vec<u8> {
 
 fn decode(snapshot: &Snapshot) -> Vec<String> {
     let mut samples = Vec::new();
-    Decoder::new(2).decode(snapshot, &mut |sample| samples.push(in_words(&sample)));
+    Decoder::new(2, true).decode(snapshot, &mut |sample| samples.push(in_words(&sample)));
     samples
 }
 
@@ -130,8 +130,37 @@ fn what_cpus_count_is_the_hosts() {
             "monitor.agent.lost host sched no_storage 0",
             "monitor.agent.lost host sched exit_unread 0",
             "monitor.agent.lost host sched exited_full 0",
+            "monitor.agent.lost host sched throttled_full 0",
             "monitor.agent.lost host sched ring_full 0",
             "monitor.sched.runqueue.latency host 30ns at 0: [(459, 1)]",
+            "monitor.sched.throttled.latency host 0ns at 0: []",
         ]
     );
+}
+
+#[test]
+fn throttled_processes_and_their_sum() {
+    let mut throttled = ProcessThrottled::EMPTY;
+    (throttled.slots[0][100], throttled.sums[0]) = (2, 70);
+    let mut cpus = vec![HostBank::EMPTY; 2];
+    (cpus[1].slots[THROTTLED][402], cpus[1].sums[THROTTLED]) = (2, 70);
+    let throttled = vec![(key("nginx", 42, false), throttled)];
+    let samples = decode(&Snapshot { throttled, cpus, ..Snapshot::default() });
+    let found: Vec<_> = samples.iter().filter(|sample| sample.contains("throttled.")).collect();
+    assert_eq!(
+        found,
+        [
+            "monitor.process.cpu.throttled.latency 42:nginx 70ns at 2: [(100, 2)]",
+            "monitor.sched.throttled.latency host 70ns at 0: [(402, 2)]",
+            "monitor.sched.throttled.latency host 0ns at 0: []",
+        ]
+    );
+}
+
+#[test]
+fn a_kernel_that_does_not_say_who_is_throttled_has_no_series_of_it() {
+    let mut samples = Vec::new();
+    let snapshot = Snapshot { cpus: vec![HostBank::EMPTY], ..Snapshot::default() };
+    Decoder::new(1, false).decode(&snapshot, &mut |sample| samples.push(in_words(&sample)));
+    assert!(samples.iter().all(|sample| !sample.contains("throttled.")), "{samples:?}");
 }
