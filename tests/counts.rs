@@ -33,7 +33,7 @@ impl Hist {
 
     /// Adds what a sample has.
     pub fn add(&mut self, durations: &Durations<'_>) {
-        self.sum += u128::from(durations.sum_ns);
+        self.sum += durations.sum_ns;
         for &(slot, count) in durations.slots {
             let slot = usize::from(slot) >> (hist::COARSE_SHIFT - durations.shift);
             self.count_at(slot, count.into());

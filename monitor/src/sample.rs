@@ -132,7 +132,7 @@ pub struct Durations<'a> {
     /// How much coarser than scale 3 the slots are, see [`monitor_common::hist::slot_index`].
     pub shift: u32,
     /// Exact sum in nanoseconds.
-    pub sum_ns: u64,
+    pub sum_ns: u128,
     /// Slots that are not 0, as `(slot, count)`.
     pub slots: &'a [(u16, u32)],
 }

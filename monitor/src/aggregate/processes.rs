@@ -28,8 +28,8 @@ struct Row {
     group: Arc<Group>,
     cpu_ns: u64,
     switches: u64,
-    offcpu_ns: u64,
-    throttled_ns: u64,
+    offcpu_ns: u128,
+    throttled_ns: u128,
     runqueue: Histogram,
 }
 
@@ -49,14 +49,14 @@ impl Processes {
             Value::Increase(ns) if is(&PROCESS_CPU_TIME) => row.cpu_ns += ns,
             Value::Increase(count) if is(&PROCESS_CONTEXT_SWITCHES) => row.switches += count,
             Value::Histogram(durations) if is(&PROCESS_RUNQUEUE_LATENCY) => {
-                row.runqueue.sum_ns += u128::from(durations.sum_ns);
+                row.runqueue.sum_ns += durations.sum_ns;
                 add_slots(&mut row.runqueue.slots, durations);
             }
             Value::Histogram(durations) if is(&PROCESS_OFFCPU_LATENCY) => {
-                row.offcpu_ns = row.offcpu_ns.saturating_add(durations.sum_ns);
+                row.offcpu_ns += durations.sum_ns;
             }
             Value::Histogram(durations) if is(&PROCESS_CPU_THROTTLED_LATENCY) => {
-                row.throttled_ns = row.throttled_ns.saturating_add(durations.sum_ns);
+                row.throttled_ns += durations.sum_ns;
             }
             _ => {}
         }

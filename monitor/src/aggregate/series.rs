@@ -55,7 +55,7 @@ impl SeriesSet {
             (Total::Count(total), Value::Increase(increase)) => *total += increase,
             (Total::Level(total), Value::Level(level)) => *total += level,
             (Total::Histogram(total), Value::Histogram(durations)) => {
-                total.sum_ns += u128::from(durations.sum_ns);
+                total.sum_ns += durations.sum_ns;
                 add_slots(&mut total.slots, durations);
             }
             (_, value) => debug_assert!(false, "{} changed shape: {value:?}", sample.metric.name),

@@ -69,7 +69,7 @@ impl Settled {
     /// Adds what a group was given.
     pub(super) fn settle(&mut self, durations: &Durations<'_>) {
         debug_assert_eq!(durations.shift, COARSE_SHIFT, "groups have the scale of threads");
-        self.sum_ns += u128::from(durations.sum_ns);
+        self.sum_ns += durations.sum_ns;
         add_slots(&mut self.owed, durations);
     }
 

@@ -45,14 +45,14 @@ impl Feed {
 
     fn host(&mut self, ns: u64) {
         let slots = [(slot(ns) as u16, 1)];
-        let value = Value::Histogram(Durations { shift: 0, sum_ns: ns, slots: &slots });
+        let value = Value::Histogram(Durations { shift: 0, sum_ns: ns.into(), slots: &slots });
         let none = Attributes::default();
         self.0.add(&sample(&SCHED_RUNQUEUE_LATENCY, None, &none, value), || unreachable!());
     }
 
     fn process(&mut self, name: &str, ns: u64) {
         let slots = [(coarse(slot(ns)) as u16, 1)];
-        let durations = Durations { shift: COARSE_SHIFT, sum_ns: ns, slots: &slots };
+        let durations = Durations { shift: COARSE_SHIFT, sum_ns: ns.into(), slots: &slots };
         let none = Attributes::default();
         let value = Value::Histogram(durations);
         self.0.add(&sample(&PROCESS_RUNQUEUE_LATENCY, Some(7), &none, value), || group(name));

@@ -181,7 +181,8 @@ fn add(sum: &mut Entry, entry: &Entry) {
     sum.bytes += entry.bytes;
     sum.errors += entry.errors;
     for latency in 0..LATENCIES {
-        sum.sums[latency] += entry.sums[latency];
+        // As in the kernel, see `room`.
+        sum.sums[latency] = sum.sums[latency].wrapping_add(entry.sums[latency]);
         for (sum, count) in sum.slots[latency].iter_mut().zip(&entry.slots[latency]) {
             *sum += count;
         }

@@ -110,7 +110,7 @@ fn add_flow(traffic: &mut Traffic, flow: &Flow) {
     add_up(&mut traffic.bytes, &flow.bytes);
     traffic.retransmits += flow.retransmits;
     if flow.rtt_ns != 0 {
-        traffic.sums[RTT] += flow.rtt_ns;
+        traffic.sums[RTT] = traffic.sums[RTT].wrapping_add(flow.rtt_ns);
         traffic.slots[RTT][hist::coarse(hist::slot(flow.rtt_ns))] += 1;
     }
 }
@@ -333,7 +333,10 @@ impl Sum for Traffic {
         self.retransmits += more.retransmits;
         add_up(&mut self.resets, &more.resets);
         add_up(&mut self.bytes, &more.bytes);
-        add_up(&mut self.sums, &more.sums);
+        for (sum, more) in self.sums.iter_mut().zip(more.sums) {
+            // As in the kernel, see `room`.
+            *sum = sum.wrapping_add(more);
+        }
         add_up(self.slots.as_flattened_mut(), more.slots.as_flattened());
     }
 }

@@ -45,7 +45,7 @@ fn decode(entries: Vec<Entry>, lost: Losses) -> Vec<Seen> {
         let attributes: Vec<_> = sample.attributes.iter().map(|(_, value)| value).collect();
         let (number, slots) = match sample.value {
             Value::Increase(increase) => (increase, Vec::new()),
-            Value::Histogram(durations) => (durations.sum_ns, durations.slots.to_vec()),
+            Value::Histogram(durations) => (durations.sum_ns as u64, durations.slots.to_vec()),
             value => panic!("{value:?}"),
         };
         seen.push((sample.metric.name, sample.owner, attributes.join(" "), number, slots));

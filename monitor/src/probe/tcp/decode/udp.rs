@@ -103,7 +103,8 @@ impl Sum for Answers {
         self.questions += more.questions;
         self.timeouts += more.timeouts;
         add_up(&mut self.slots, &more.slots);
-        self.sum_ns += more.sum_ns;
+        // As in the kernel, see `room`.
+        self.sum_ns = self.sum_ns.wrapping_add(more.sum_ns);
     }
 }
 
