@@ -186,10 +186,9 @@ impl Counters {
         }
         for (namespace, pid) in &self.namespaces {
             let net = self.proc.join(pid).join("net");
-            // A process that has ended: its namespace is left out of this round.
-            // What is subtracted comes first, so that it never exceeds what it is a part of.
             let read = |name: &str| fs::read_to_string(net.join(name));
-            // What is subtracted comes first, so that it never exceeds what it is a part of.
+            // What is subtracted comes first, so that it never exceeds what it is a part of. Without either
+            // file the process has ended: its namespace is left out of this round.
             let (Ok(netstat), Ok(snmp)) = (read("netstat"), read("snmp")) else { continue };
             // Without IPv6 there is no such file.
             let text = netstat + &snmp + &read("snmp6").unwrap_or_default();
