@@ -16,8 +16,8 @@ const OF_GROUP: [&str; 2] =
 /// What the kernel lacks for that, if it lacks anything.
 pub(super) fn missing(kernel: &Kernel) -> Option<&'static str> {
     let lacks = |member: &&str| !kernel.has_member(member);
-    let clock = CLOCK.into_iter().find(|member| lacks(&member));
-    let of_group = || OF_GROUP.into_iter().find(|member| lacks(&member));
+    let clock = CLOCK.into_iter().find(|member| lacks(member));
+    let of_group = || OF_GROUP.into_iter().find(|member| lacks(member));
     clock.or_else(|| if kernel.has_member(OF_THREAD) { None } else { of_group() })
 }
 
