@@ -25,6 +25,13 @@ macro_rules! offset {
     };
 }
 
+/// Whether the kernel says for how long a run queue has been throttled. Where it does not, the verifier has to see
+/// that nothing is read: an offset that is absent is none that may be added.
+#[inline(always)]
+fn has_clock() -> bool {
+    !(offset!(time).is_absent() || offset!(since).is_absent() || offset!(rq).is_absent())
+}
+
 /// The fair run queue of a group on one CPU. It is only read, never written.
 #[derive(Clone, Copy)]
 pub struct GroupQueue(*const c_void);
@@ -37,9 +44,12 @@ impl GroupQueue {
     }
 
     /// For how long it has been throttled so far, in nanoseconds of its CPU's clock, which the scheduler
-    /// has set before each wakeup and switch on that CPU.
+    /// has set before each wakeup and switch on that CPU; 0 where that is not known.
     #[inline(always)]
     pub fn throttled_ns(self) -> u64 {
+        if !has_clock() {
+            return 0;
+        }
         // SAFETY: each pointer is loaded from the member that holds it, so the verifier knows its type; a
         // null on the way reads as 0.
         unsafe {
@@ -63,7 +73,7 @@ impl Task {
     /// throttled is a run queue with all threads on it.
     #[inline(always)]
     pub fn may_be_throttled(self, woken: bool) -> bool {
-        if offset!(time).is_absent() || offset!(since).is_absent() || offset!(rq).is_absent() {
+        if !has_clock() {
             return false;
         }
         if !offset!(throttled).is_absent() {

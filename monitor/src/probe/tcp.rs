@@ -63,6 +63,24 @@ const ACCEPT_MPTCP: Hook = Hook {
 };
 const MPTCP: &str = "mptcp_sock.first";
 
+/// Where the kernel has tracepoints for all sockets, these are not needed.
+const SEND_MPTCP: Hook = Hook {
+    name: "send_mptcp",
+    alternatives: &[Alternative {
+        program: "mptcp_sendmsg",
+        target: Target::FExit("mptcp_sendmsg"),
+    }],
+    without: Some("bytes sent by MPTCP"),
+};
+const RECEIVE_MPTCP: Hook = Hook {
+    name: "receive_mptcp",
+    alternatives: &[Alternative {
+        program: "mptcp_recvmsg",
+        target: Target::FExit("mptcp_recvmsg"),
+    }],
+    without: Some("bytes received by MPTCP"),
+};
+
 /// In the order of attaching: the tracepoints for all sockets leave to the ends of functions what those
 /// count; and sockets that were there before are taken in last, so that none is missed.
 const HOOKS: &[Hook] = &[
@@ -210,6 +228,13 @@ impl Tcp {
                     iter::over_all(&mut tcp.object, ADOPTION, &mut Vec::new())
                         .map_err(|source| pass_error(ADOPTION, source))?;
                 }
+            }
+        }
+        for (tracepoint, hook) in [(SENT, &SEND_MPTCP), (RECEIVED, &RECEIVE_MPTCP)] {
+            let verdicts = &tcp.object.verdicts;
+            let is_counted = verdicts.iter().any(|it| it.state.is_attached_by(&tracepoint));
+            if has_mptcp && !is_counted {
+                kernel.attach(&mut tcp.object, hook);
             }
         }
         super::require(NAME, HOOKS, &tcp.object.verdicts)?;

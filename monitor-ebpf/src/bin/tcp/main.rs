@@ -157,6 +157,21 @@ pub fn tcp_recvmsg(ctx: FExitContext) -> i32 {
     0
 }
 
+/// The same by MPTCP.
+#[fexit(function = "mptcp_sendmsg")]
+pub fn mptcp_sendmsg(ctx: FExitContext) -> i32 {
+    owner::used(ctx.arg(0), TRANSMIT, call::sendmsg_result(&ctx));
+    0
+}
+
+/// The same by MPTCP.
+#[fexit(function = "mptcp_recvmsg")]
+pub fn mptcp_recvmsg(ctx: FExitContext) -> i32 {
+    let bytes = owner::received(call::recvmsg_result(&ctx), call::recvmsg_flags(&ctx));
+    owner::used(ctx.arg(0), RECEIVE, bytes);
+    0
+}
+
 /// A process has sent a datagram by a socket for IPv4.
 #[fexit(function = "udp_sendmsg")]
 pub fn udp_sendmsg(ctx: FExitContext) -> i32 {

@@ -260,6 +260,8 @@ pub fn accepted(sock: Sock) {
         let stamp = (*connection).stamp;
         if stamp != 0 {
             let ns = ended.wrapping_sub(stamp);
+            // Older kernels accept a connection by MPTCP in two functions, of which one calls the other.
+            (*connection).stamp = 0;
             let bank = bank::of(tick);
             let owner = current();
             let entries = Entries::of(owner, (*connection).service, bank);
