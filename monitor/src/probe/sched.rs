@@ -140,11 +140,7 @@ impl Sched {
             control,
             host: Banked::take(&mut object, (NAME, "HOST"), HostBank::EMPTY)?,
             exited,
-            throttled: Table::take(
-                &mut object,
-                (NAME, "THROTTLED_PROCESSES"),
-                ProcessThrottled::EMPTY,
-            )?,
+            throttled: Table::take(&mut object, (NAME, "THROTTLES"), ProcessThrottled::EMPTY)?,
             unthrottled,
             events: Events::take(&mut object, (NAME, "EVENTS"))?,
             object,
@@ -225,7 +221,7 @@ impl Probe for Sched {
         vec![
             MapEntries { map: "TASKS", entries: threads, storage_bytes: threads * TASK_BYTES },
             MapEntries { map: "EXITED", entries: exited, storage_bytes: 0 },
-            MapEntries { map: "THROTTLED_PROCESSES", entries: throttled, storage_bytes: 0 },
+            MapEntries { map: "THROTTLES", entries: throttled, storage_bytes: 0 },
         ]
     }
 }

@@ -14,7 +14,7 @@ use crate::{TASKS, lost, stamps::stamps_of};
 /// By process; userspace empties it once a tick. All its entries are there from the beginning, as nothing
 /// is allocated under a run-queue lock.
 #[btf_map]
-static THROTTLED_PROCESSES: HashMap<ProcessKey, ProcessThrottled, 512> = HashMap::new();
+static THROTTLES: HashMap<ProcessKey, ProcessThrottled, 512> = HashMap::new();
 
 /// The first value of an entry.
 static NOTHING: ProcessThrottled = ProcessThrottled::EMPTY;
@@ -114,7 +114,7 @@ unsafe fn record(host: *mut HostBank, task: Task, bank: usize, ns: u64) {
     unsafe {
         let Some(slot) = histogram::slot_of(ns) else { return lost(host, Loss::Implausible) };
         let key = process::key(task.leader(), task.tgid(), bank);
-        let entry = table::entry(&THROTTLED_PROCESSES, &key, &NOTHING, || {
+        let entry = table::entry(&THROTTLES, &key, &NOTHING, || {
             lost(host, Loss::ThrottledFull);
             ProcessKey::other(bank as u16)
         });
