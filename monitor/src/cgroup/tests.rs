@@ -3,7 +3,11 @@
 use std::{collections::HashMap, time::Duration};
 
 use super::*;
-use crate::{attribution::SEARCH_LIMIT, host::scratch::Scratch, pace::Pace};
+use crate::{
+    attribution::SEARCH_LIMIT,
+    host::scratch::Scratch,
+    pace::{CpuTime, Pace},
+};
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -57,6 +61,15 @@ impl Tree {
             watch.search = Pace::new(Duration::ZERO);
             watch.read = Pace::new(Duration::ZERO);
         }
+        self.cgroups.collect(&mut count(&mut self.counted));
+    }
+
+    /// Reads at once, with no search before.
+    fn read(&mut self) {
+        let watch = &mut self.cgroups.watches[0];
+        watch.search = Pace::new(Duration::from_secs(3600));
+        watch.search.done(CpuTime::now());
+        watch.read = Pace::new(Duration::ZERO);
         self.cgroups.collect(&mut count(&mut self.counted));
     }
 
@@ -171,8 +184,7 @@ fn a_unit_made_again_between_two_ticks_is_not_mixed_up_with_the_one_before() {
     fs::rename(tree.scratch.path("cgroup/web.service"), tree.scratch.path("aside")).unwrap();
     tree.stat("web.service", [1, 1, 1000]);
     // Is read before its predecessor's end is reported.
-    tree.cgroups.watches[0].read = Pace::new(Duration::ZERO);
-    tree.cgroups.collect(&mut count(&mut tree.counted));
+    tree.read();
     tree.change(first, "/web.service", CgroupEvent::Removed { throttling: Some([1, 1, 15_000]) });
     assert_eq!(tree.throttled("web.service"), Some(5000));
     tree.collect();
@@ -186,8 +198,7 @@ fn a_created_unit_is_read_before_the_next_search() {
     tree.stat("web.service", [1, 1, 7]);
     let id = tree.scratch.directory("cgroup/web.service");
     tree.change(id, "/web.service", CgroupEvent::Created);
-    tree.cgroups.watches[0].read = Pace::new(Duration::ZERO);
-    tree.cgroups.collect(&mut count(&mut tree.counted));
+    tree.read();
     assert_eq!(tree.throttled("web.service"), Some(7000));
 }
 
@@ -253,6 +264,32 @@ fn cgroups_beyond_the_limit_are_counted_and_those_that_are_known_stay() {
     }
     tree.collect();
     assert_eq!([3, 4].map(|number| tree.throttled(&unit(number))), [Some(0); 2]);
+}
+
+#[test]
+fn a_cgroup_beyond_the_limit_counts_once_however_often_it_is_reported() {
+    let mut tree = Tree::new("left-out", false);
+    tree.cgroups.watches[0].read_limit = 1;
+    let watched = tree.scratch.directory("cgroup/a.service");
+    tree.collect();
+    // Those that a search has found before.
+    tree.change(watched, "/a.service", CgroupEvent::Created);
+    let left_out = tree.scratch.directory("cgroup/b.service");
+    tree.collect();
+    assert_eq!(tree.lost("too_many"), 1);
+    tree.change(left_out, "/b.service", CgroupEvent::Created);
+    tree.read();
+    assert_eq!(tree.lost("too_many"), 2);
+    // One at its end, and none after.
+    tree.remove("/b.service", left_out, 1);
+    tree.read();
+    assert_eq!(tree.lost("too_many"), 3);
+    for id in 70..73 {
+        tree.change(id, "/run.service", CgroupEvent::Created);
+        tree.change(id, "/run.service", CgroupEvent::Removed { throttling: None });
+    }
+    tree.read();
+    assert_eq!(tree.lost("too_many"), 6);
 }
 
 #[test]

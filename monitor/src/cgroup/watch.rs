@@ -1,7 +1,7 @@
 //! The containers and units of one hierarchy, and what the files of their cgroups say.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs,
     io::Read,
     os::unix::fs::MetadataExt,
@@ -46,8 +46,8 @@ pub(super) struct Watch {
     searched: bool,
     /// Whether all that were there at the last search are watched: one that comes after is new.
     has_all: bool,
-    /// Containers and units beyond the limit.
-    left_out: usize,
+    /// Containers and units beyond the limit, by the id of the cgroup.
+    left_out: HashSet<u64>,
     /// Readings that were not made of those.
     unread: u64,
     /// Searches that did not come to every cgroup.
@@ -101,7 +101,7 @@ impl Watch {
             last_read: None,
             searched: false,
             has_all: false,
-            left_out: 0,
+            left_out: HashSet::new(),
             unread: 0,
             cut_searches: 0,
         }
@@ -143,7 +143,7 @@ impl Watch {
         }
         let known = self.watched.remove(&change.id).or_else(|| self.gone.remove(&change.id));
         let Some(Watched { group, last, new, .. }) = known else {
-            self.unread += u64::from(self.left_out > 0 && places.group(change.path).is_some());
+            self.unread += u64::from(self.left_out.remove(&change.id));
             return;
         };
         let files = self.sources.iter().flat_map(|source| &source.files);
@@ -159,12 +159,16 @@ impl Watch {
     fn created(&mut self, change: &CgroupChange<'_>, places: &mut Places) {
         let Some(below) = self.mount.below(change.path) else { return };
         let Some(group) = places.group(change.path) else { return };
+        // A search may have come before the report.
+        if self.watched.contains_key(&change.id) {
+            return;
+        }
         if self.watched.len() >= self.read_limit {
-            self.left_out += 1;
+            self.left_out.insert(change.id);
             self.has_all = false;
         } else {
-            let watched = self.watch(below, group, true);
-            self.watched.entry(change.id).or_insert(watched);
+            self.left_out.remove(&change.id);
+            self.watched.insert(change.id, self.watch(below, group, true));
         }
     }
 
@@ -204,7 +208,8 @@ impl Watch {
     /// Finds the containers and units there are now.
     fn search(&mut self, places: &mut Places) {
         let mut before = std::mem::take(&mut self.watched);
-        let (mut others, mut too_many) = (Vec::new(), 0);
+        let mut others = Vec::new();
+        self.left_out.clear();
         let mount = &self.mount;
         let is_complete = mount.walk(self.search_limit, &mut |id, below| {
             if let Some(known) = before.remove(&id) {
@@ -213,7 +218,7 @@ impl Watch {
                 if others.len() < self.read_limit {
                     others.push((id, below.to_owned(), group));
                 } else {
-                    too_many += 1;
+                    self.left_out.insert(id);
                 }
             }
         });
@@ -225,18 +230,18 @@ impl Watch {
         self.gone = before;
         // Those that are known come first: what one counted that comes and goes would be lost.
         let room = self.read_limit.saturating_sub(self.watched.len());
-        self.left_out = too_many + others.len().saturating_sub(room);
+        self.left_out.extend(others.iter().skip(room).map(|(id, ..)| *id));
         for (id, below, group) in others.into_iter().take(room) {
             let watched = self.watch(&below, group, self.has_all);
             self.watched.insert(id, watched);
         }
         self.searched = true;
-        self.has_all = is_complete && self.left_out == 0;
+        self.has_all = is_complete && self.left_out.is_empty();
     }
 
     /// Reads all files, and tells what has changed.
     fn read(&mut self, sink: &mut Sink<'_>) {
-        self.unread += self.left_out as u64;
+        self.unread += self.left_out.len() as u64;
         let mut text = String::new();
         let mut readings = Vec::new();
         for (id, watched) in &mut self.watched {
