@@ -44,8 +44,16 @@ pub(super) struct Guest {
 }
 
 impl Guest {
-    /// Boots it, and waits until it carries out scripts.
+    /// Boots it, and waits until it carries out scripts. One that does not come so far is started once
+    /// more, as emulation now and then ends or stops a kernel that boots.
     pub(super) fn boot(files: &Files<'_>, folder: &Path, timeout: Duration) -> Result<Self> {
+        Self::start(files, folder, timeout).or_else(|error| {
+            println!("did not boot; starting once more: {error:#}");
+            Self::start(files, folder, timeout)
+        })
+    }
+
+    fn start(files: &Files<'_>, folder: &Path, timeout: Duration) -> Result<Self> {
         let (console, socket) = (folder.join("console"), folder.join("channel"));
         let spare = folder.join(SPARE);
         // What the checks of a run before wrote must not be there.

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::transcript::Transcript;
+use super::transcript::{self, Transcript};
 use crate::arch::Arch;
 
 /// What a disk has room for; none of it is used before it is written.
@@ -38,23 +38,27 @@ pub(super) struct Machine<'a> {
 }
 
 impl Machine<'_> {
-    /// Runs it to its end and returns what it said. A machine that died before its first process did
-    /// anything starts once more: under emulation, code that the kernel patches on one processor is
-    /// now and then seen half patched by the other.
+    /// Runs it to its end and returns what it said. A machine that died or hung before its first
+    /// process did anything starts once more: under emulation, code that the kernel patches on one
+    /// processor is now and then seen half patched by the other.
     pub(super) fn run(&self, timeout: Duration) -> Result<Transcript> {
-        let transcript = self.boot(timeout)?;
-        if transcript.has_begun() {
-            return Ok(transcript);
+        let mut has_ended = self.boot(timeout)?;
+        if !transcript::has_begun(&read(&self.results())?) {
+            let what = if has_ended { "died" } else { "hung" };
+            println!("{what} before its first process; starting once more\n{}", self.last_words());
+            has_ended = self.boot(timeout)?;
         }
-        println!("died before its first process; starting once more\n{}", self.last_words());
-        self.boot(timeout)
+        if !has_ended {
+            bail!("the machine did not end within {timeout:?}; see --timeout");
+        }
+        Transcript::new(&read(&self.console())?, &read(&self.results())?)
     }
 
-    fn boot(&self, timeout: Duration) -> Result<Transcript> {
-        let results = self.folder.join("results");
+    /// Starts it; returns whether it ended by itself.
+    fn boot(&self, timeout: Duration) -> Result<bool> {
         let start = Instant::now();
         let mut emulator = self
-            .emulator(&results)?
+            .emulator()?
             .stdin(Stdio::null())
             .spawn()
             .with_context(|| format!("cannot start {}", self.emulator.display()))?;
@@ -65,7 +69,7 @@ impl Machine<'_> {
             if start.elapsed() > timeout {
                 emulator.kill()?;
                 emulator.wait()?;
-                bail!("the machine did not end within {timeout:?}; see --timeout");
+                return Ok(false);
             }
             thread::sleep(POLL);
         };
@@ -73,16 +77,17 @@ impl Machine<'_> {
             bail!("the emulator failed: {status}");
         }
         println!("ran for {:.0} s", start.elapsed().as_secs_f64());
-        Transcript::new(&read(&self.console())?, &read(&results)?)
+        Ok(true)
     }
 
     /// The emulator with all that the machine has. What it had written before is gone.
-    fn emulator(&self, results: &Path) -> Result<Command> {
+    fn emulator(&self) -> Result<Command> {
+        let results = self.results();
         fs::create_dir_all(&self.folder)
             .with_context(|| format!("cannot make {}", self.folder.display()))?;
         let initramfs = self.folder.join("initramfs");
         for (path, content) in
-            [(&initramfs, self.initramfs), (&self.console(), &[]), (&results.to_owned(), &[])]
+            [(&initramfs, self.initramfs), (&self.console(), &[]), (&results, &[])]
         {
             fs::write(path, content).with_context(|| format!("cannot write {}", path.display()))?;
         }
@@ -149,10 +154,58 @@ impl Machine<'_> {
     fn console(&self) -> PathBuf {
         self.folder.join("console")
     }
+
+    fn results(&self) -> PathBuf {
+        self.folder.join("results")
+    }
 }
 
 /// The text of a file, whatever a serial line made of it.
 fn read(path: &Path) -> Result<String> {
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{env, os::unix::fs::PermissionsExt, process};
+
+    use super::*;
+
+    /// Runs a shell script in the place of the emulator; returns how often it was started.
+    fn run(name: &str, script: &str) -> (Result<Transcript>, usize) {
+        let folder = env::temp_dir().join(format!("xtask-machine-{name}-{}", process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let emulator = folder.join("emulator");
+        let script = format!("#!/bin/sh\ncd {}\necho >>starts\n{script}", folder.display());
+        fs::write(&emulator, script).unwrap();
+        fs::set_permissions(&emulator, fs::Permissions::from_mode(0o755)).unwrap();
+        let machine = Machine {
+            arch: Arch::Amd64,
+            emulator: &emulator,
+            kernel: Path::new("kernel"),
+            initramfs: &[],
+            arguments: "",
+            folder: folder.clone(),
+        };
+        let result = machine.run(Duration::from_secs(3));
+        let starts = read(&folder.join("starts")).unwrap().lines().count();
+        fs::remove_dir_all(folder).unwrap();
+        (result, starts)
+    }
+
+    #[test]
+    fn a_machine_that_hangs_before_its_first_process_starts_once_more() {
+        let script =
+            "[ $(wc -l <starts) = 1 ] && exec sleep 60\nprintf '@@@ a\\n@@@ end 0\\n' >results";
+        let (result, starts) = run("hang", script);
+        assert_eq!((result.unwrap().part("a").unwrap().code, starts), (0, 2));
+    }
+
+    #[test]
+    fn a_machine_that_hangs_later_does_not() {
+        let (result, starts) = run("later", "echo '@@@ a' >results\nexec sleep 60");
+        assert!(result.is_err_and(|error| error.to_string().contains("--timeout")));
+        assert_eq!(starts, 1);
+    }
 }
