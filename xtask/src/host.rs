@@ -23,14 +23,24 @@ const ARCH: Arch = Arch::Amd64;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Series of kernels to run on, each with the newest of the distribution's packages
-    #[arg(long = "kernel", value_name = "SERIES", num_args = 1.., default_values = ["6.1", "6.12"])]
+    #[arg(long = "kernel", value_name = "SERIES", num_args = 1.., default_values = SERIES)]
     kernels: Vec<String>,
     /// Seconds at rest in which nothing may be lost
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    #[arg(long, value_name = "SECONDS", default_value_t = REST_S)]
     rest: u64,
     /// Seconds that the machine may take to boot, and for each check
-    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    #[arg(long, value_name = "SECONDS", default_value_t = TIMEOUT_S)]
     timeout: u64,
+}
+
+const SERIES: [&str; 2] = ["6.1", "6.12"];
+const REST_S: u64 = 30;
+const TIMEOUT_S: u64 = 300;
+
+impl Default for Args {
+    fn default() -> Self {
+        Self { kernels: SERIES.map(str::to_owned).into(), rest: REST_S, timeout: TIMEOUT_S }
+    }
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {

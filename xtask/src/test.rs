@@ -1,5 +1,5 @@
 //! Tests: side by side those that measure nothing, then as root, strictly alone, those that measure the
-//! running kernel. Soaks and outages are a set of its own.
+//! running kernel. The long set is apart: soaks, outages and virtual machines.
 
 mod long;
 
@@ -21,7 +21,8 @@ pub(crate) struct Args {
     /// Leave out the tests that need root or the Collector
     #[arg(long)]
     no_privileged: bool,
-    /// Run the soaks and outages instead, which take half an hour
+    /// Run the long set instead: soaks and outages, which take half an hour, then every kernel and the
+    /// realistic host in virtual machines
     #[arg(long, conflicts_with = "no_privileged")]
     long: bool,
 }

@@ -38,8 +38,23 @@ pub(crate) struct Args {
     #[arg(long, default_value = "amd64")]
     arch: Arch,
     /// Seconds that one machine may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    #[arg(long, value_name = "SECONDS", default_value_t = TIMEOUT_S)]
     timeout: u64,
+}
+
+const TIMEOUT_S: u64 = 600;
+
+impl Args {
+    /// Every kernel of an architecture that is supported, and those that are known to be limited.
+    pub(crate) fn all(arch: Arch) -> Self {
+        let limited = match arch {
+            Arch::Amd64 => &LIMITED[..],
+            Arch::Arm64 => &[],
+        };
+        let limited = limited.iter().map(|limits| limits.series);
+        let kernels = series(arch).iter().copied().chain(limited).map(str::to_owned).collect();
+        Self { kernels, arch, timeout: TIMEOUT_S }
+    }
 }
 
 /// The series that a change is tried on.

@@ -5,13 +5,18 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use super::{LONG, as_root};
-use crate::command;
+use crate::{arch::Arch, command, host, vm};
 
 /// A step has a name and what it does.
 type Step = (&'static str, fn() -> Result<()>);
 
 /// One after the other: each needs the machine for itself.
-const STEPS: [Step; 1] = [("soaks and outages", soaks)];
+const STEPS: [Step; 4] = [
+    ("soaks and outages", soaks),
+    ("kernels", || vm::run(&vm::Args::all(Arch::Amd64))),
+    ("kernels on arm64", || vm::run(&vm::Args::all(Arch::Arm64))),
+    ("realistic host", || host::run(&host::Args::default())),
+];
 
 pub(super) fn run() -> Result<()> {
     for (name, step) in STEPS {
