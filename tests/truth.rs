@@ -26,7 +26,7 @@ pub fn check_intervals(name: &str, counts: &Counts, intervals: &Intervals, blind
     if counts.throttled.sum == 0 {
         check_hist(&format!("{name} run-queue"), &counts.runqueue, &intervals.runqueue, seen);
     } else {
-        // Raw events do not tell which part of a wait is which.
+        // Raw events do not show which part of a wait is throttled.
         let (count, waits) = (counts.runqueue.count() as f64, intervals.runqueue.len() as f64);
         mostly(&format!("{name} waits"), count, waits, seen);
         let expected: u64 = intervals.runqueue.iter().sum();

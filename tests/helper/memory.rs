@@ -40,9 +40,9 @@ pub(crate) fn faults(pages: usize) {
     crate::done(&[sum(|used| used.minor_faults), sum(|used| used.major_faults)]);
 }
 
-/// Reads a file that is not in memory page by page, or the device at a path. Reports how many major faults `getrusage` counted
-/// for that, and how long each page took in nanoseconds. No other process preempts it meanwhile: that
-/// time would be in its own measurement, and in no fault.
+/// Reads a file that is not in memory page by page, or the device at a path. Reports how many major faults
+/// `getrusage` counted for that, and how long each page took in nanoseconds. No other process preempts it
+/// meanwhile: that time would be in its own measurement, and in no fault.
 pub(crate) fn fault_times(pages: usize, device: &str) {
     let mapping = match device {
         "" => unread(pages),

@@ -100,7 +100,7 @@ fn a_thread_that_changes_its_cpu_before_it_runs_was_throttled() {
         while cgroup.throttled_ns() == 0 {
             thread::sleep(PERIOD);
         }
-        // Moves are seen from the tick on that has seen somebody throttled.
+        // Migrations are traced from the first tick with a throttled thread on.
         recorder.settle();
         for [from, to] in [[0, 1], [1, 0]].repeat(3) {
             let taken = thread::spawn(move || {

@@ -70,42 +70,17 @@ impl<V: Pod> Map<V> {
     /// An entry of an array.
     pub fn get(&self, index: u32) -> V {
         let mut value = MaybeUninit::<V>::uninit();
-        let element = Element {
-            map: self.file.as_raw_fd() as u32,
-            unused: 0,
-            key: &raw const index as u64,
-            value: value.as_mut_ptr() as u64,
-            flags: 0,
-        };
-        #[expect(unsafe_code, reason = "libc has no wrapper for bpf")]
-        // SAFETY: the attributes are plain integers, and what they point to lives during the call: a
-        // key, and room for a value, both of the map's sizes, as was checked when it was opened. When
-        // the kernel finds a value it writes all of it, and every bit pattern is one.
+        self.call(BPF_MAP_LOOKUP_ELEM, index, value.as_mut_ptr() as u64);
+        #[expect(unsafe_code, reason = "the kernel has written it")]
+        // SAFETY: when the kernel finds a value it writes all of it, and every bit pattern is one.
         unsafe {
-            let size = size_of_val(&element);
-            let result = libc::syscall(libc::SYS_bpf, BPF_MAP_LOOKUP_ELEM, &element, size);
-            assert_eq!(result, 0, "cannot look up {index}: {}", io::Error::last_os_error());
             value.assume_init()
         }
     }
 
     /// Changes an entry of an array.
     pub fn set(&self, index: u32, value: &V) {
-        let element = Element {
-            map: self.file.as_raw_fd() as u32,
-            unused: 0,
-            key: &raw const index as u64,
-            value: ptr::from_ref(value) as u64,
-            flags: 0,
-        };
-        #[expect(unsafe_code, reason = "libc has no wrapper for bpf")]
-        // SAFETY: the attributes are plain integers, and what they point to lives during the call: a key
-        // and a value of the map's sizes, as was checked when it was opened.
-        let result = unsafe {
-            let size = size_of_val(&element);
-            libc::syscall(libc::SYS_bpf, BPF_MAP_UPDATE_ELEM, &element, size)
-        };
-        assert_eq!(result, 0, "cannot change {index}: {}", io::Error::last_os_error());
+        self.call(BPF_MAP_UPDATE_ELEM, index, ptr::from_ref(value) as u64);
     }
 
     /// What is kept with the first thread of a process.
@@ -117,20 +92,28 @@ impl<V: Pod> Map<V> {
     pub fn remove_of_process(&self, pid: u32) {
         let process = open_process(pid);
         let key = process.as_raw_fd() as u32;
+        self.call(BPF_MAP_DELETE_ELEM, key, 0);
+    }
+
+    /// Does something with the entry of a key. `value` is the address of a value or of room for one, or 0 where
+    /// the command takes none.
+    fn call(&self, command: libc::c_long, key: u32, value: u64) {
         let element = Element {
             map: self.file.as_raw_fd() as u32,
             unused: 0,
             key: &raw const key as u64,
-            value: 0,
+            value,
             flags: 0,
         };
         #[expect(unsafe_code, reason = "libc has no wrapper for bpf")]
-        // SAFETY: the attributes are plain integers, and the key lives during the call.
+        // SAFETY: the attributes are plain integers, and what they point to lives during the call: a key, and a
+        // value or room for one, both of the map's sizes, as was checked when it was opened.
         let result = unsafe {
             let size = size_of_val(&element);
-            libc::syscall(libc::SYS_bpf, BPF_MAP_DELETE_ELEM, &element, size)
+            libc::syscall(libc::SYS_bpf, command, &element, size)
         };
-        assert_eq!(result, 0, "cannot remove that of {pid}: {}", io::Error::last_os_error());
+        let error = io::Error::last_os_error();
+        assert_eq!(result, 0, "command {command} of bpf with key {key}: {error}");
     }
 }
 

@@ -182,7 +182,7 @@ fn the_catalogue_is_what_is_exposed() {
     let path = cgroup.path().to_str().expect("plain letters");
     let hog = Workload::start("mt-oom-hog", ["oom", path, "32"]).ended();
     assert_eq!(hog.signal(), Some(libc::SIGKILL), "the hog was not killed: {hog}");
-    // Somebody who uses up a quota.
+    // A process that its CPU quota throttles.
     let quota = Cgroup::new("surfaces", 1000, 50_000);
     let path = quota.path().to_str().expect("plain letters");
     let hog = Workload::start("mt-throttled", ["hog", "-", path, "5"]);

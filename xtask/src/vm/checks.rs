@@ -189,14 +189,15 @@ fn health(part: &Part) -> Result<Check> {
 }
 
 /// Nothing is lost, but for what the `crowd` check accounts for, and for switches that the kernel does not
-/// show as a CPU comes online, before the first scrape. Before Linux 6.2 the kernel refuses a program the storage of a thread while it changes
-/// other storage on that CPU, so there some ends of threads can only be counted as unread.
+/// show as a CPU comes online, before the first scrape. Before Linux 6.2 the kernel refuses a program the
+/// storage of a thread while it changes other storage on that CPU, so there some ends of threads can only
+/// be counted as unread.
 fn losses(before: &Exposition, after: &Exposition, release: &str) -> Check {
     const LOST: &str = "monitor_agent_lost_total";
     const UNREAD: &str = "exit_unread";
-    let may_be_unread = release.starts_with("6.1.");
     const SWITCHES: [(&str, &str); 2] =
         [("monitor_probe", "sched"), ("monitor_loss_reason", "unmatched")];
+    let may_be_unread = release.starts_with("6.1.");
     let earlier = before.sum(LOST, &SWITCHES);
     let switches = after.values(LOST, &SWITCHES).map(|count| ("unmatched", count - earlier));
     let others = after.by_label(LOST, "monitor_loss_reason", &[&crowd::MISSED, &SWITCHES]);

@@ -192,15 +192,17 @@ part asker6 asker6 dns-ask - ::1 unconnected 10 1 5000 </dev/null
 part mapped mapped dns-ask - ::ffff:127.0.0.1 unconnected 10 1 5000 </dev/null
 part misled misled dns-cases - 127.0.0.1 misled 5 0 </dev/null
 part racer racer dns-race - 127.0.0.1,127.0.0.3 5 </dev/null
+# Starts a server by its name and what it serves by; its port is in $port.
+serve() {
+    $1 $2 - 127.0.0.1 <&5 >/tmp/port &
+    sleep 1
+    read -r word port </tmp/port
+}
 # A connection.
-server tcp-serve - 127.0.0.1 <&5 >/tmp/port &
-sleep 1
-read -r word port </tmp/port
+serve server tcp-serve
 part caller caller tcp-ask - 127.0.0.1 $port 30 1000 3000 </dev/null
 # The same by MPTCP, and the kernel's count of the connections that are.
-mptcp-server mptcp-serve - 127.0.0.1 <&5 >/tmp/port &
-sleep 1
-read -r word port </tmp/port
+serve mptcp-server mptcp-serve
 mptcp() {
     mptcp-caller mptcp-ask - 127.0.0.1 $port 30 1000 3000 </dev/null
     grep '^MPTcpExt:' /proc/net/netstat
@@ -208,9 +210,7 @@ mptcp() {
 part mptcp-caller mptcp
 # Requests in the first segment: of clients and servers, without cookies, for all listeners.
 echo 1543 >/proc/sys/net/ipv4/tcp_fastopen
-fast-server tcp-serve - 127.0.0.1 <&5 >/tmp/port &
-sleep 1
-read -r word port </tmp/port
+serve fast-server tcp-serve
 fast() {
     fast-caller tcp-ask-fast - 127.0.0.1 $port 10 992 3000 </dev/null
     grep '^TcpExt:' /proc/net/netstat

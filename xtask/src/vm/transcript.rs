@@ -25,6 +25,17 @@ pub(crate) struct Part {
     pub(crate) code: i32,
 }
 
+impl Part {
+    /// The numbers that a workload reports when it is done, in the first line.
+    pub(crate) fn done(&self) -> Result<Vec<f64>> {
+        let line = self.text.trim().lines().next().and_then(|line| line.strip_prefix("done "));
+        let line =
+            line.with_context(|| format!("the workload is not done: {}", self.text.trim()))?;
+        let numbers = line.split_whitespace().map(str::parse).collect::<Result<_, _>>();
+        numbers.with_context(|| format!("no numbers: {line}"))
+    }
+}
+
 impl Transcript {
     pub(super) fn new(console: &str, results: &str) -> Result<Self> {
         let mut parts = HashMap::new();

@@ -1,6 +1,6 @@
 //! What was said of processes whose threads end all at once.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use super::{Check, EXECUTABLE, check};
 use crate::vm::{exposition::Exposition, transcript::Part};
@@ -13,12 +13,11 @@ const CLASSES: [&str; 3] = ["success", "failure", "signal"];
 /// How many ended in which way: of the children by what was said to who waited for them, and their
 /// parent as it should.
 fn own(part: &Part) -> Result<[f64; 3]> {
-    let numbers = part.text.trim().strip_prefix("done ").context("the processes did not end")?;
-    let numbers = numbers.split(' ').map(str::parse).collect::<Result<Vec<u64>, _>>()?;
+    let numbers = part.done()?;
     let mut ended = [1.0, 0.0, 0.0];
     for child in numbers.chunks(3) {
         ensure!(child.len() == 3, "not three numbers of each process");
-        let status = child[1];
+        let status = child[1] as u64;
         let class = match (status & 0x7f, status >> 8) {
             (0, 0) => 0,
             (0, _) => 1,
@@ -31,7 +30,7 @@ fn own(part: &Part) -> Result<[f64; 3]> {
 
 /// Each ended once, and as it did.
 pub(super) fn of_threads(after: &Exposition, part: &Part) -> Result<Check> {
-    let theirs = own(part).with_context(|| part.text.trim().to_owned())?;
+    let theirs = own(part)?;
     let ours = CLASSES.map(|class| {
         let labels = [(EXECUTABLE, NAME), ("monitor_exit_class", class)];
         after.sum("monitor_process_exits_total", &labels)

@@ -13,8 +13,7 @@ const PAGES: f64 = 200.0;
 /// The faults of a process on a CPU that has come online are those that the kernel counted for it, and took no
 /// longer than it says.
 pub(super) fn after_hotplug(after: &Exposition, part: &Part) -> Result<Check> {
-    let said = part.text.trim().strip_prefix("done ").context("the reader has read nothing")?;
-    let numbers = said.split(' ').map(str::parse).collect::<Result<Vec<f64>, _>>()?;
+    let numbers = part.done()?;
     let (theirs, took) = numbers.split_first().context("it counted no faults")?;
     let took = took.iter().sum::<f64>() / 1e9;
     let ours = |part: &str| {

@@ -19,14 +19,13 @@ const LATENCY: &str = "latency_seconds";
 
 /// What a process measured by itself: how often it was answered, and how long that took in seconds.
 fn own(part: &Part) -> Result<(f64, f64)> {
-    let took = part.text.trim().strip_prefix("done ").context("nobody was answered")?;
-    let took = took.split_whitespace().map(str::parse).collect::<Result<Vec<f64>, _>>()?;
+    let took = part.done()?;
     Ok((took.len() as f64, took.iter().sum::<f64>() / 1e9))
 }
 
 /// A process asked as often as it says, its answers took as long, and each is one datagram.
 pub(super) fn asked(name: &str, after: &Exposition, part: &Part) -> Result<Check> {
-    let (count, sum) = own(part).with_context(|| format!("{name}: {}", part.text.trim()))?;
+    let (count, sum) = own(part).context(name.to_owned())?;
     let ours = |what: &str| of(after, &format!("monitor_process_dns_{what}"), name);
     let datagrams = |way| {
         let labels = [(EXECUTABLE, name), ("network_io_direction", way)];
@@ -52,7 +51,7 @@ pub(super) fn asked(name: &str, after: &Exposition, part: &Part) -> Result<Check
 /// Half of the queries of a process have responses, which took as long as it says, and of the others as
 /// many as expected have timed out; responses with other ids, and none of a second server, mislead nobody.
 pub(super) fn matched(name: &str, timeouts: f64, after: &Exposition, part: &Part) -> Result<Check> {
-    let (count, sum) = own(part).with_context(|| format!("{name}: {}", part.text.trim()))?;
+    let (count, sum) = own(part).context(name.to_owned())?;
     let ours = |what: &str| of(after, &format!("monitor_process_dns_{what}"), name);
     let counts =
         [ours("questions_total"), ours(&format!("{LATENCY}_count")), ours("timeouts_total")];

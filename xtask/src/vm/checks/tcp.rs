@@ -24,8 +24,7 @@ pub(super) fn connection(
     after: &Exposition,
     part: &Part,
 ) -> Result<Check> {
-    let said = part.text.trim().strip_prefix("done ").context("the caller was not answered")?;
-    let took = said.lines().next().unwrap_or_default().trim().parse::<f64>()? / 1e9;
+    let took = part.done()?.iter().sum::<f64>() / 1e9;
     let bytes = |name, way| {
         let labels = [(EXECUTABLE, name), ("network_io_direction", way)];
         after.sum("monitor_process_tcp_io_bytes_total", &labels)
@@ -70,9 +69,7 @@ pub(super) fn is_mptcp(part: &Part) -> Result<Check> {
 /// the client did.
 pub(super) fn fast_open(after: &Exposition, part: &Part) -> Result<Check> {
     let passive = kernel_counted(part, "TcpExt:", "TCPFastOpenPassive")?;
-    let said = part.text.trim().strip_prefix("done ").context("the caller was not answered")?;
-    let took = said.lines().next().unwrap_or_default().split_whitespace().map(str::parse::<f64>);
-    let took = took.sum::<Result<f64, _>>()? / 1e9;
+    let took = part.done()?.iter().sum::<f64>() / 1e9;
     let [caller, server] = BY_FAST_OPEN;
     let received = after.sum(
         "monitor_process_tcp_io_bytes_total",
@@ -149,6 +146,7 @@ mod tests {
         assert!(!holds(RECEIVED, 0.0, all), "in no time");
         assert!(!holds(RECEIVED, 0.001, all + 1.0), "a byte is nobody's");
     }
+
     #[test]
     fn connections_by_mptcp_are_counted_by_the_kernel() {
         let text = "done 7\nMPTcpExt: A MPCapableSYNACKRX B\nMPTcpExt: 0 1 0\n".to_owned();
@@ -156,6 +154,7 @@ mod tests {
         assert!(holds(text.clone()));
         assert!(!holds(text.replace("0 1 0", "1 0 1")), "fell back to TCP");
     }
+
     #[test]
     fn fast_open_counts_the_first_segment_and_no_wait_of_the_listener() {
         let text = "done 1000000 1000000\nTcpExt: A TCPFastOpenPassive\nTcpExt: 0 10\n".to_owned();
