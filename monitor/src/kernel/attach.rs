@@ -79,6 +79,22 @@ macro_rules! tracepoint {
 
 pub(crate) use tracepoint;
 
+/// A hook at the end of a function, with a program of the function's name.
+macro_rules! fexit {
+    ($name:literal, $function:literal, $without:expr) => {
+        $crate::kernel::attach::Hook {
+            name: $name,
+            alternatives: &[$crate::kernel::attach::Alternative {
+                program: $function,
+                target: $crate::kernel::attach::Target::FExit($function),
+            }],
+            without: $without,
+        }
+    };
+}
+
+pub(crate) use fexit;
+
 /// What came of a hook.
 #[derive(Clone, Debug, Serialize)]
 pub struct Verdict {

@@ -50,22 +50,20 @@ const HOOKS: &[Hook] = &[
     tracepoint!("task_newtask", Some("which processes and threads are created")),
 ];
 
-/// The program that is told which thread is the last. Kernels without that argument have no use for a second
-/// program either.
+/// The program of kernels that say which thread is the last. Others have no use for a second program.
 const EXIT_GROUP: &str = "sched_process_exit_group";
 
-/// The programs at the same tracepoints.
-const PAIRS: pairs::Names = &[
-    [EXIT_GROUP, "sched_process_exit_group_second"],
-    ["sched_process_exec", "sched_process_exec_second"],
-    ["task_newtask", "task_newtask_second"],
-];
-
-/// The second programs, in the order of [`PAIRS`].
 const SECONDS: [Hook; 3] = [
     second!("sched_process_exit_group_second", "sched_process_exit"),
     second!("sched_process_exec_second", "sched_process_exec"),
     second!("task_newtask_second", "task_newtask"),
+];
+
+/// The programs at the same tracepoints, in the order of [`SECONDS`].
+const PAIRS: pairs::Names = &[
+    [EXIT_GROUP, SECONDS[0].name],
+    ["sched_process_exec", SECONDS[1].name],
+    ["task_newtask", SECONDS[2].name],
 ];
 
 /// The entry in the table of probes.

@@ -33,7 +33,7 @@ use super::{
 use crate::{
     event::{Event, Kind},
     kernel::{
-        attach::{Alternative, Hook, Target, tracepoint},
+        attach::{Alternative, Hook, Target, fexit, tracepoint},
         iter::{self, PassError},
         loader::{Kernel, Object, Raw, Setup},
     },
@@ -50,36 +50,20 @@ const SENT: Target = Target::TpBtf("sock_send_length");
 const RECEIVED: Target = Target::TpBtf("sock_recv_length");
 
 /// Where there is no MPTCP, nothing is missing without this.
-const ACCEPT_MPTCP: Hook = Hook {
-    name: "accept_mptcp",
-    alternatives: &[Alternative {
-        program: "mptcp_stream_accept",
-        target: Target::FExit("mptcp_stream_accept"),
-    }],
-    without: Some(
+const ACCEPT_MPTCP: Hook = fexit!(
+    "accept_mptcp",
+    "mptcp_stream_accept",
+    Some(
         "accept latency of processes that listen by MPTCP, as programs in Go do; until it is used, a \
-         connection counts for the process that listens",
-    ),
-};
+         connection counts for the process that listens"
+    )
+);
 const MPTCP: &str = "mptcp_sock.first";
 
 /// Where the kernel has tracepoints for all sockets, these are not needed.
-const SEND_MPTCP: Hook = Hook {
-    name: "send_mptcp",
-    alternatives: &[Alternative {
-        program: "mptcp_sendmsg",
-        target: Target::FExit("mptcp_sendmsg"),
-    }],
-    without: Some("bytes sent by MPTCP"),
-};
-const RECEIVE_MPTCP: Hook = Hook {
-    name: "receive_mptcp",
-    alternatives: &[Alternative {
-        program: "mptcp_recvmsg",
-        target: Target::FExit("mptcp_recvmsg"),
-    }],
-    without: Some("bytes received by MPTCP"),
-};
+const SEND_MPTCP: Hook = fexit!("send_mptcp", "mptcp_sendmsg", Some("bytes sent by MPTCP"));
+const RECEIVE_MPTCP: Hook =
+    fexit!("receive_mptcp", "mptcp_recvmsg", Some("bytes received by MPTCP"));
 
 /// In the order of attaching: the tracepoints for all sockets leave to the ends of functions what those
 /// count; and sockets that were there before are taken in last, so that none is missed.
@@ -117,16 +101,11 @@ const HOOKS: &[Hook] = &[
             "what a connection receives until it sends or ends; that another process receives by it",
         ),
     },
-    Hook {
-        name: "accept",
-        alternatives: &[Alternative {
-            program: "inet_accept",
-            target: Target::FExit("inet_accept"),
-        }],
-        without: Some(
-            "accept latency; until it is used, a connection counts for the process that listens",
-        ),
-    },
+    fexit!(
+        "accept",
+        "inet_accept",
+        Some("accept latency; until it is used, a connection counts for the process that listens")
+    ),
     ACCEPT_MPTCP,
     tracepoint!("tcp_receive_reset", Some("resets received")),
     tracepoint!("tcp_send_reset", Some("resets sent")),

@@ -166,7 +166,7 @@ impl Decoder {
             }
         }
         if self.has_throttled {
-            // A host on which nobody is throttled has that to say.
+            // Zero where no thread is throttled: measured, none.
             let value = Value::Histogram(Durations { shift: 0, sum_ns: 0, slots: &[] });
             let (metric, attributes) = (HOST[THROTTLED], &self.none);
             sink(Sample { metric, owner: Owner::Host, attributes, value });

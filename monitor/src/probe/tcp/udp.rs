@@ -15,7 +15,7 @@ use super::{NAME, decode::Snapshot};
 use crate::{
     event::Clock,
     kernel::{
-        attach::{Alternative, Hook, Target, Verdict},
+        attach::{Hook, Target, Verdict, fexit},
         loader::{Kernel, Object, Raw},
     },
     probe::{ProbeError, maps, table::Table},
@@ -24,34 +24,31 @@ use crate::{
 const AT_FUNCTIONS: &str = "AT_FUNCTIONS";
 const QUERIES: &str = "QUERIES";
 
-/// A hook at the end of a function, with a program of the same name.
-macro_rules! end {
-    ($name:literal, $without:literal) => {
-        Hook {
-            name: $name,
-            alternatives: &[Alternative { program: $name, target: Target::FExit($name) }],
-            without: Some($without),
-        }
-    };
-}
-
-pub(super) const SENT_V4: Hook = end!(
+pub(super) const SENT_V4: Hook = fexit!(
     "udp_sendmsg",
-    "DNS queries over IPv4 by sockets that are not connected, such as those of musl; before \
-     Linux 6.3 all datagrams sent over IPv4"
+    "udp_sendmsg",
+    Some(
+        "DNS queries over IPv4 by sockets that are not connected, such as those of musl; before \
+         Linux 6.3 all datagrams sent over IPv4"
+    )
 );
-pub(super) const SENT_V6: Hook = end!(
+pub(super) const SENT_V6: Hook = fexit!(
     "udpv6_sendmsg",
-    "DNS queries over IPv6 by sockets that are not connected; before Linux 6.3 all datagrams \
-     sent over IPv6"
+    "udpv6_sendmsg",
+    Some(
+        "DNS queries over IPv6 by sockets that are not connected; before Linux 6.3 all datagrams \
+         sent over IPv6"
+    )
 );
-pub(super) const RECEIVED_V4: Hook = end!(
+pub(super) const RECEIVED_V4: Hook = fexit!(
     "udp_recvmsg",
-    "responses over IPv4 to those queries; before Linux 6.3 all datagrams received over IPv4"
+    "udp_recvmsg",
+    Some("responses over IPv4 to those queries; before Linux 6.3 all datagrams received over IPv4")
 );
-pub(super) const RECEIVED_V6: Hook = end!(
+pub(super) const RECEIVED_V6: Hook = fexit!(
     "udpv6_recvmsg",
-    "responses over IPv6 to those queries; before Linux 6.3 all datagrams received over IPv6"
+    "udpv6_recvmsg",
+    Some("responses over IPv6 to those queries; before Linux 6.3 all datagrams received over IPv6")
 );
 
 /// Those hooks, with their direction and whether they are for sockets for IPv6.
