@@ -49,8 +49,8 @@ pub fn begin<const KINDS: usize>(begun: &Begun<KINDS>, kind: usize, number: u64)
     }
 }
 
-/// The running thread is done with what has this `number`: counts that for its process, of which `entry` has the value, and for the
-/// host, and tells it if it was slow.
+/// The running thread is done with what has this `number`: counts that for its process, of which `entry` has
+/// the value, and for the host, and reports it if it was slow.
 #[inline(always)]
 pub fn end<const KINDS: usize>(
     (begun, host, events): (&Begun<KINDS>, &Host<KINDS>, &SlowRing),

@@ -103,8 +103,8 @@ unsafe fn without_storage(host: *mut HostBank, task: Task) {
     }
 }
 
-/// Tells of a thread that waited long for a CPU, for one of the two reasons. To be blocked long is what most
-/// threads are for.
+/// Reports a slow wait for a CPU, contended or throttled. Off-CPU time is not reported: most threads are blocked
+/// for long.
 #[inline(always)]
 fn tell_slow(task: Task, ended: u64, (latency, ns): (usize, u64)) {
     if slow::is_slow(ns) {

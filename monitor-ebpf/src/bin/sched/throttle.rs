@@ -33,7 +33,7 @@ pub fn begin(task: Task, woken: bool) -> u64 {
 fn note(task: Task) -> u64 {
     let Some(stats) = TASKS.get(task) else { return 0 };
     let (queue, stats) = (task.group_queue(), stats.as_ptr());
-    // SAFETY: the thread's storage, which nobody else changes under the lock of its run queue.
+    // SAFETY: the thread's storage, which only the holder of its run-queue lock changes.
     unsafe {
         (*stats).throttle_queue = queue.id();
         (*stats).throttle_clock = queue.throttled_ns();
@@ -41,8 +41,8 @@ fn note(task: Task) -> u64 {
     THROTTLE_NOTED
 }
 
-/// A thread leaves its CPU for another; if it waits, what it has been throttled for is known. One that is
-/// throttled still has been all the time; on its next CPU nobody says since when.
+/// A thread migrates to another CPU: stores the throttled time of the wait until now. A thread that is still
+/// throttled has been throttled for all of the wait; the next CPU does not have the start of that.
 #[inline(always)]
 pub fn leave_cpu(task: Task) {
     // SAFETY: map values, as in `note`.
@@ -85,8 +85,8 @@ pub unsafe fn end(
     }
 }
 
-/// For how long a thread has been throttled since the beginning of its wait was noted. Nothing is known of
-/// one that has changed its run queue unseen: with its cgroup, or before anybody looks for that.
+/// Throttled time of a thread since its wait began, in nanoseconds; 0 where it changed its run queue untraced: by
+/// moving to another cgroup, or before migrations are traced.
 ///
 /// # Safety
 /// `stats` is the thread's storage.

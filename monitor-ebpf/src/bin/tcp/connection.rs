@@ -186,8 +186,8 @@ pub fn is_usable(sock: Sock, flags: u64) -> bool {
 pub unsafe fn start(sock: Sock, connection: *mut Connection, was: u64) {
     // SAFETY: by the caller's promise.
     unsafe {
-        let is_client = !is_unknown(connection) && side_of(connection) == CLIENT;
-        if is_unknown(connection) {
+        let is_new = is_unknown(connection);
+        if is_new {
             // Of MPTCP the copy of what the listener has is with the subflow.
             let copy = CONNECTIONS.get(sock).map(NonNull::as_ptr);
             match copy.filter(|copy| !is_unknown(*copy)) {
@@ -202,7 +202,7 @@ pub unsafe fn start(sock: Sock, connection: *mut Connection, was: u64) {
         if let Some(tcp) = tcp {
             (*connection).first = tcp.first().into();
         }
-        if is_client {
+        if !is_new && side_of(connection) == CLIENT {
             return;
         }
         (*connection).service = service(sock, SERVER);
@@ -281,10 +281,12 @@ unsafe fn close(flags: *mut u64) -> Closed {
             let ended = was & !flag::OPEN | flag::ENDED;
             let now = if is_moving { was | flag::CLOSED } else { ended };
             if atomic::compare_exchange(flags, was, now) == was {
-                return match () {
-                    () if is_moving => Closed::IsMoving,
-                    () if was & flag::OPEN != 0 => Closed::Ended(was),
-                    () => Closed::WasNotOpen,
+                return if is_moving {
+                    Closed::IsMoving
+                } else if was & flag::OPEN != 0 {
+                    Closed::Ended(was)
+                } else {
+                    Closed::WasNotOpen
                 };
             }
         }

@@ -145,29 +145,36 @@ pub fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
 /// A process has sent something, on older kernels.
 #[fexit(function = "tcp_sendmsg")]
 pub fn tcp_sendmsg(ctx: FExitContext) -> i32 {
-    owner::used(ctx.arg(0), TRANSMIT, call::sendmsg_result(&ctx));
-    0
+    sent(&ctx)
 }
 
 /// A process has received something, on older kernels.
 #[fexit(function = "tcp_recvmsg")]
 pub fn tcp_recvmsg(ctx: FExitContext) -> i32 {
-    let bytes = owner::received(call::recvmsg_result(&ctx), call::recvmsg_flags(&ctx));
-    owner::used(ctx.arg(0), RECEIVE, bytes);
-    0
+    received(&ctx)
 }
 
 /// The same by MPTCP.
 #[fexit(function = "mptcp_sendmsg")]
 pub fn mptcp_sendmsg(ctx: FExitContext) -> i32 {
-    owner::used(ctx.arg(0), TRANSMIT, call::sendmsg_result(&ctx));
-    0
+    sent(&ctx)
 }
 
 /// The same by MPTCP.
 #[fexit(function = "mptcp_recvmsg")]
 pub fn mptcp_recvmsg(ctx: FExitContext) -> i32 {
-    let bytes = owner::received(call::recvmsg_result(&ctx), call::recvmsg_flags(&ctx));
+    received(&ctx)
+}
+
+#[inline(always)]
+fn sent(ctx: &FExitContext) -> i32 {
+    owner::used(ctx.arg(0), TRANSMIT, call::sendmsg_result(ctx));
+    0
+}
+
+#[inline(always)]
+fn received(ctx: &FExitContext) -> i32 {
+    let bytes = owner::received(call::recvmsg_result(ctx), call::recvmsg_flags(ctx));
     owner::used(ctx.arg(0), RECEIVE, bytes);
     0
 }
