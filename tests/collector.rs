@@ -45,6 +45,8 @@ pub struct Collected {
     pub durations: BTreeMap<(&'static str, Name, Vec<String>), Hist>,
     /// What was lost, by reason.
     pub lost: BTreeMap<String, u64>,
+    /// How often the kernel skipped programs that were running already.
+    pub skipped_runs: u64,
     /// Events in the order they came.
     pub events: Vec<Event>,
 }
@@ -165,5 +167,6 @@ fn run(mut probe: Running, stop: &AtomicBool, ticks: &AtomicU64) -> Collected {
         ticks.fetch_add(1, Ordering::Relaxed);
     }
     collected.lost.insert("recursion_misses".to_owned(), probe.recursion_misses());
+    collected.skipped_runs = probe.skipped_runs();
     collected
 }

@@ -41,4 +41,9 @@ impl Running {
     pub fn recursion_misses(&self) -> u64 {
         self.0.skipped(&self.0.accounts().programs().collect::<Vec<_>>())
     }
+
+    /// How often the kernel skipped programs that were running already, until now.
+    pub fn skipped_runs(&self) -> u64 {
+        self.0.accounts().programs().map(|(_, stats)| stats.recursion_misses).sum()
+    }
 }

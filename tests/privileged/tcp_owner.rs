@@ -307,3 +307,37 @@ fn idle_connections_stay_open() {
         assert_eq!([active("client"), active("server")], [2, 2]);
     });
 }
+
+/// A softirq that interrupts a program opens and closes other connections, for which the kernel skips that program.
+#[test]
+fn connections_that_a_program_is_skipped_for() {
+    const SERVERS: u64 = 4;
+    const EACH: u64 = 5_000;
+    /// In each of them some 10 to 400 runs are skipped.
+    const ROUNDS: u32 = 10;
+    let _serial = serial();
+    let all = SERVERS * EACH;
+    let skipped = (0..ROUNDS).any(|_| {
+        let network = Network::new();
+        let address = network.ipv4(End::Far);
+        let collector = Collector::start(&kernel(), "tcp");
+        let servers: Vec<_> = (0..SERVERS).map(|_| server(&network, address)).collect();
+        let clients = servers.iter().map(|(_, port)| {
+            client(CLIENT, "tcp-connect", &network, [address, port], &[&EACH.to_string()])
+        });
+        let clients: Vec<_> = clients.collect();
+        clients.iter().for_each(|client| drop(client.done()));
+        clients.into_iter().for_each(Workload::end);
+        network.wait_until_closed();
+        servers.into_iter().for_each(|(server, _)| server.end());
+        let collected = collector.stop();
+        check_nothing_lost(&collected);
+        for (name, role) in [(CLIENT, "client"), (SERVER, "server")] {
+            let [opened, closed, last, _] = connections(&collected, name, role);
+            assert_eq!([opened, closed, last], [all, all, 0], "{role}");
+        }
+        println!("skipped {} times", collected.skipped_runs);
+        collected.skipped_runs > 0
+    });
+    assert!(skipped, "no program was skipped");
+}

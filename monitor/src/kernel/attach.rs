@@ -63,14 +63,18 @@ impl fmt::Display for Target {
     }
 }
 
-/// A hook at a tracepoint, with a program of the same name, and what is not measured without it.
+/// A hook at a tracepoint, with a program of the same name, and what is not measured without it. With one more name
+/// the first is that of the program.
 macro_rules! tracepoint {
     ($name:literal, $without:expr) => {
+        tracepoint!($name, $name, $without)
+    };
+    ($program:literal, $tracepoint:literal, $without:expr) => {
         $crate::kernel::attach::Hook {
-            name: $name,
+            name: $program,
             alternatives: &[$crate::kernel::attach::Alternative {
-                program: $name,
-                target: $crate::kernel::attach::Target::TpBtf($name),
+                program: $program,
+                target: $crate::kernel::attach::Target::TpBtf($tracepoint),
             }],
             without: $without,
         }

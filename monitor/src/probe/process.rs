@@ -20,18 +20,6 @@ use crate::kernel::{
 
 const NAME: &str = "process";
 
-/// A hook of a second program at a tracepoint, which the first relies on: marks that nobody takes away
-/// would keep it from counting.
-macro_rules! second {
-    ($program:literal, $tracepoint:literal) => {
-        Hook {
-            name: $program,
-            alternatives: &[Alternative { program: $program, target: Target::TpBtf($tracepoint) }],
-            without: None,
-        }
-    };
-}
-
 /// In the order of attaching: the kernel runs first programs before second ones.
 const HOOKS: &[Hook] = &[
     Hook {
@@ -53,10 +41,11 @@ const HOOKS: &[Hook] = &[
 /// The program of kernels that say which thread is the last. Others have no use for a second program.
 const EXIT_GROUP: &str = "sched_process_exit_group";
 
+/// Second programs, which the first rely on: marks that nothing takes away would keep those from counting.
 const SECONDS: [Hook; 3] = [
-    second!("sched_process_exit_group_second", "sched_process_exit"),
-    second!("sched_process_exec_second", "sched_process_exec"),
-    second!("task_newtask_second", "task_newtask"),
+    tracepoint!("sched_process_exit_group_second", "sched_process_exit", None),
+    tracepoint!("sched_process_exec_second", "sched_process_exec", None),
+    tracepoint!("task_newtask_second", "task_newtask", None),
 ];
 
 /// The programs at the same tracepoints, in the order of [`SECONDS`].

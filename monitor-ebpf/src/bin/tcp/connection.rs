@@ -87,7 +87,9 @@ fn begin(sock: Sock, connection: Option<*mut Connection>, side: usize) {
     };
     // SAFETY: the socket's storage.
     unsafe {
-        if ptr::read_volatile(&raw const (*connection).flags) & flag::OPEN != 0 {
+        let flags = ptr::read_volatile(&raw const (*connection).flags);
+        let has_begun = flags & (flag::OPEN | flag::CLAIMED) != 0;
+        if has_begun && flags & flag::ENDED == 0 {
             return;
         }
         (*connection).owner = owner::current();
@@ -110,6 +112,10 @@ pub fn made(sock: Sock) {
     let connection = connection.as_ptr();
     // SAFETY: the socket's storage, and programs have no other clock.
     unsafe {
+        // A listener has flags.
+        if ptr::read_volatile(&raw const (*connection).flags) == 0 {
+            return;
+        }
         (*connection).flags = 0;
         (*connection).stamp = bpf_ktime_get_ns();
     }
@@ -238,6 +244,7 @@ pub fn closed(sock: Sock, before: u8) {
             Closed::Ended(flags) => report_end(sock, connection, Some(flags), tick),
             Closed::WasNotOpen if was_connecting => report_end(sock, connection, None, tick),
             Closed::WasNotOpen => {}
+            Closed::HadEnded => return,
             // Its entry is still used.
             Closed::IsMoving => return,
             Closed::Contended => lost(bank::of(tick), Loss::Contended),
@@ -260,6 +267,8 @@ enum Closed {
     Ended(u64),
     /// It was not open.
     WasNotOpen,
+    /// It had ended before.
+    HadEnded,
     /// Another CPU changes the owner at this moment, and reports the end too.
     IsMoving,
     /// Other CPUs changed the flags all the time.
@@ -285,6 +294,8 @@ unsafe fn close(flags: *mut u64) -> Closed {
                     Closed::IsMoving
                 } else if was & flag::OPEN != 0 {
                     Closed::Ended(was)
+                } else if was & flag::ENDED != 0 {
+                    Closed::HadEnded
                 } else {
                     Closed::WasNotOpen
                 };

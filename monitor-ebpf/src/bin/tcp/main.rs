@@ -89,8 +89,35 @@ static EVENTS: SlowRing = SlowRing::new();
 static LOST: Ledger<{ Loss::COUNT }> = Ledger::new();
 
 /// A connection begins, or a listener.
+///
+/// A softirq interrupts this program on its CPU, and from Linux 7.0 on another thread does: for connections that
+/// change their state there the kernel skips it. So each of these programs is there twice, and the second finds
+/// nothing left to do where the first has run.
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
+    begins(&ctx)
+}
+
+/// The same for connections that the first is skipped for.
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub fn inet_sock_set_state_second(ctx: BtfTracePointContext) -> i32 {
+    begins(&ctx)
+}
+
+/// A connection ends. This is a program of its own, as the verifiers of older kernels give up on both in one.
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub fn inet_sock_set_state_end(ctx: BtfTracePointContext) -> i32 {
+    ends(&ctx)
+}
+
+/// The same for connections that the first is skipped for.
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub fn inet_sock_set_state_end_second(ctx: BtfTracePointContext) -> i32 {
+    ends(&ctx)
+}
+
+#[inline(always)]
+fn begins(ctx: &BtfTracePointContext) -> i32 {
     let (before, after) = (ctx.arg::<i32>(1) as u8, ctx.arg::<i32>(2) as u8);
     let Some(sock) = Sock::from_ptr(ctx.arg(0)) else { return 0 };
     if sock.transport() == Some(Transport::Tcp) {
@@ -105,9 +132,8 @@ pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// A connection ends. This is a program of its own, as the verifiers of older kernels give up on both in one.
-#[btf_tracepoint(function = "inet_sock_set_state")]
-pub fn inet_sock_set_state_end(ctx: BtfTracePointContext) -> i32 {
+#[inline(always)]
+fn ends(ctx: &BtfTracePointContext) -> i32 {
     let (before, after) = (ctx.arg::<i32>(1) as u8, ctx.arg::<i32>(2) as u8);
     let Some(sock) = Sock::from_ptr(ctx.arg(0)) else { return 0 };
     if let Some(Transport::Tcp | Transport::Mptcp) = sock.transport() {
