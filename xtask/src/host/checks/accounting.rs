@@ -122,7 +122,7 @@ pub(super) fn quota(guest: &mut Guest) -> Result<Check> {
         done >/dev/null
         cat $stat
         echo @
-        series monitor_cgroup_cpu
+        series 'monitor_(cgroup_cpu|(process_cpu|sched)_throttled_latency_seconds_sum)'
         systemctl stop mt-quota";
     let text = guest.run(script)?.text;
     let (stat, after) = text.split_once("@\n").with_context(|| format!("no scrape: {text}"))?;
@@ -139,6 +139,18 @@ pub(super) fn quota(guest: &mut Guest) -> Result<Check> {
         ((ours("throttled_time_seconds") * 1e6).round(), theirs("throttled_usec")),
     ];
     let holds = pairs.iter().all(|(ours, theirs)| ours == theirs && *ours > 0.0);
-    let found = format!("{pairs:?} throttled periods and microseconds, ours and those of cpu.stat");
+    // Of one thread it is what its CPU was throttled; not measured on kernels without a clock for that.
+    let is_measured =
+        after.values("monitor_sched_throttled_latency_seconds_sum", &[]).next().is_some();
+    let latency = is_measured.then(|| {
+        let unit = [(UNIT, "mt-quota.service")];
+        after.sum("monitor_process_cpu_throttled_latency_seconds_sum", &unit) * 1e6
+            / theirs("throttled_usec")
+    });
+    let found = format!(
+        "{pairs:?} throttled periods and microseconds, ours and those of cpu.stat; throttled latency is \
+         {latency:.3?} of those"
+    );
+    let holds = holds && latency.is_none_or(|ratio| (0.98..=1.02).contains(&ratio));
     Ok(check("quota of a unit", holds, found))
 }
