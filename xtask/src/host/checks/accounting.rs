@@ -26,25 +26,42 @@ const PREPARE: &str = "
 /// Writes to both, with fsync, and reads again.
 const WORK: &str = "
     set -e
-    grep \" $name \" /proc/diskstats
     for place in partition volume; do
         for rw in write randread; do
             fio --name=$place --directory=/mnt/$place --size=2M --bs=8k --rw=$rw --direct=1 \
                 --fsync=16 --ioengine=libaio --iodepth=4 --output=/dev/null
         done
     done
-    sync
-    grep \" $name \" /proc/diskstats";
+    sync";
+
+/// The kernel's counts of a disk and the series, taken while nothing is done to the disk: what looks at its
+/// partitions does so some time after they have changed.
+const WHILE_IDLE: &str = "
+    counts() { grep \" $name \" /proc/diskstats; }
+    for n in $(seq 20); do
+        before=$(counts)
+        settle
+        scrape=$(series 'monitor_(process_)?block_')
+        [ \"$before\" = \"$(counts)\" ] && break
+    done
+    echo \"$before\"
+    echo @
+    echo \"$scrape\"";
 
 /// The disk did as much as the kernel says, and all of it belongs to somebody.
 pub(super) fn disk(guest: &mut Guest) -> Result<Check> {
     let said = guest.run(PREPARE)?.text;
     // Behind what the tools have to say.
     let name = said.lines().rfind(|line| !line.is_empty()).unwrap_or_default();
-    let before = scrape(guest, "monitor_(process_)?block_")?;
-    let part = guest.run(&format!("name={name}\n{WORK}"))?;
-    let after = scrape(guest, "monitor_(process_)?block_")?;
-    let theirs = block::kernel(1, &part)?;
+    let counts = |guest: &mut Guest| {
+        let said = guest.run(&format!("name={name}\n{WHILE_IDLE}"))?.text;
+        let (theirs, ours) = said.split_once("@\n").context("no scrape")?;
+        anyhow::Ok((theirs.to_owned(), Exposition::parse(ours)?))
+    };
+    let (theirs_before, before) = counts(guest)?;
+    guest.run(WORK)?;
+    let (theirs_after, after) = counts(guest)?;
+    let theirs = block::kernel(1, &(theirs_before + &theirs_after))?;
     let of = |whose: &str| {
         let [before, after] =
             [&before, &after].map(|scrape| block::numbers(scrape, whose, name, &[]));
