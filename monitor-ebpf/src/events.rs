@@ -66,8 +66,35 @@ pub unsafe fn send_part<T, const BYTES: usize>(
     event: *const T,
     bytes: u64,
 ) -> bool {
+    // SAFETY: by the caller's promise.
+    unsafe { output(ring, event, bytes, BPF_RB_NO_WAKEUP) }
+}
+
+/// The same, to userspace that waits for it.
+///
+/// # Safety
+/// As for [`send_part`].
+#[inline(always)]
+pub unsafe fn send_part_at_once<T, const BYTES: usize>(
+    ring: &Ring<BYTES>,
+    event: *const T,
+    bytes: u64,
+) -> bool {
+    // SAFETY: by the caller's promise.
+    unsafe { output(ring, event, bytes, 0) }
+}
+
+/// # Safety
+/// As for [`send_part`].
+#[inline(always)]
+unsafe fn output<T, const BYTES: usize>(
+    ring: &Ring<BYTES>,
+    event: *const T,
+    bytes: u64,
+    flags: u32,
+) -> bool {
     let map = ptr::from_ref(ring).cast_mut().cast();
     let event = event.cast_mut().cast();
     // SAFETY: by the caller's promise, and the loader puts the map's address here.
-    unsafe { bpf_ringbuf_output(map, event, bytes, BPF_RB_NO_WAKEUP.into()) == 0 }
+    unsafe { bpf_ringbuf_output(map, event, bytes, flags.into()) == 0 }
 }

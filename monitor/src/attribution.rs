@@ -24,7 +24,7 @@ use self::cgroups::{Cgroups, Lookup};
 pub use self::group::Group;
 use self::group::Groups;
 pub use self::hierarchy::{CgroupMount, Hierarchy, SEARCH_LIMIT};
-use self::names::Names;
+pub use self::names::Names;
 use self::place::Place;
 use crate::host::HostPaths;
 use crate::sample::Process;
@@ -133,6 +133,11 @@ impl Attributor {
         known.group
     }
 
+    /// The names of containers that it knows.
+    pub fn names(&self) -> Names {
+        self.names.clone()
+    }
+
     /// Looks all cgroups up.
     pub fn search(&mut self) {
         if let Some(cgroups) = &mut self.cgroups {
@@ -194,14 +199,19 @@ impl Attributor {
     }
 }
 
+/// The id of the container that the cgroup with this path, from the root of its hierarchy, is made for.
+pub fn container_id(path: &str) -> Option<String> {
+    Place::of_cgroup(path)?.container_id
+}
+
 /// Tells which containers and units cgroups are.
 #[derive(Debug)]
 pub struct Places(Names);
 
 impl Places {
-    /// For the host that is seen at `paths`.
-    pub fn new(paths: &HostPaths) -> Self {
-        Self(Names::new(paths))
+    /// With the names that containers have.
+    pub fn new(names: Names) -> Self {
+        Self(names)
     }
 
     /// The container or unit that the cgroup with this path, from the root of its hierarchy, is made

@@ -10,7 +10,7 @@ use std::{fs, sync::Arc, time::Duration};
 
 use self::watch::{File, Source, Watch};
 use crate::{
-    attribution::{CgroupMount, Group, Hierarchy, Places},
+    attribution::{CgroupMount, Group, Hierarchy, Names, Places},
     host::HostPaths,
     metric::{
         CGROUP_CPU_PERIODS, CGROUP_CPU_THROTTLED_PERIODS, CGROUP_CPU_THROTTLED_TIME,
@@ -35,10 +35,10 @@ pub struct Cgroups {
 
 impl Cgroups {
     /// Everything that can be read on the host that is seen at `paths`. `mount` is where its containers
-    /// and units are.
-    pub fn new(paths: &HostPaths, mount: Option<&CgroupMount>) -> Self {
+    /// and units are, `names` what containers are called.
+    pub fn new(paths: &HostPaths, mount: Option<&CgroupMount>, names: Names) -> Self {
         let mut cgroups = Self {
-            places: Places::new(paths),
+            places: Places::new(names),
             watches: Vec::new(),
             reported: mount.cloned(),
             absent: Vec::new(),

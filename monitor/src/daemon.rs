@@ -3,6 +3,7 @@
 mod events;
 mod exports;
 mod heap;
+mod names;
 mod probes;
 mod reload;
 mod slowest;

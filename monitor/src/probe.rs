@@ -38,6 +38,7 @@ use crate::{
     sample::{CgroupChange, Sample},
 };
 
+pub use self::cgroup::Creations;
 pub use crate::kernel::grace::wait_for_programs;
 
 /// The table of probes. Configuration keys, reports and status derive from it.
@@ -101,6 +102,11 @@ pub trait Probe: Send {
 
     /// Decodes which cgroups were created and removed until the last snapshot, in that order.
     fn cgroups(&self, _sink: &mut dyn FnMut(CgroupChange<'_>)) {}
+
+    /// Cgroups as they are created; for the first who asks.
+    fn creations(&mut self) -> Option<Creations> {
+        None
+    }
 
     /// How full maps are that can be full, from the last snapshot.
     fn entries(&self) -> Vec<MapEntries>;

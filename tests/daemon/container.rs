@@ -16,9 +16,14 @@ pub struct Container {
 }
 
 impl Container {
+    /// The id of one of that number.
+    pub fn id(number: u32) -> String {
+        format!("{:056x}{number:08x}", process::id())
+    }
+
     /// Makes one.
     pub fn new(number: u32) -> Self {
-        let id = format!("{:056x}{number:08x}", process::id());
+        let id = Self::id(number);
         let cgroup = Cgroup::at("cpu", &cgroup::root("cpu").join("docker").join(&id));
         Self { id, cgroup }
     }

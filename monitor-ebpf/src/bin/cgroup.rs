@@ -31,6 +31,10 @@ static COUNTS: Array<Counts, BANKS> = Array::new();
 /// Room for a thousand changes or more, by the lengths of paths.
 #[btf_map]
 static CHANGES: Ring<{ 1 << 18 }> = Ring::new();
+/// Those that were created, for userspace that reads the name of a container while its engine still has it. Where this
+/// is full, names are read at the end of the tick.
+#[btf_map]
+static CREATIONS: Ring<{ 1 << 16 }> = Ring::new();
 /// Where a change is put together, which is too large for the stack. The kernel holds a lock while the
 /// programs run, so that no other does.
 #[btf_map]
@@ -81,6 +85,9 @@ fn report(ctx: &BtfTracePointContext, cgroup: Cgroup, kind: u32, throttling: Opt
         let bytes = size_of::<Change>() as u64 + u64::from(path_len);
         if !events::send_part(&CHANGES, to.cast_const(), bytes) {
             lost(Loss::RingFull);
+        }
+        if kind == CREATED {
+            events::send_part_at_once(&CREATIONS, to.cast_const(), bytes);
         }
     }
 }

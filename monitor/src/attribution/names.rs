@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -12,34 +13,44 @@ use crate::host::HostPaths;
 /// How many containers are remembered.
 const CAPACITY: usize = 4096;
 
-/// Reads each container's name once.
+/// Reads each container's name once. Clones share what they know.
+#[derive(Clone, Debug)]
+pub struct Names(Arc<Inner>);
+
 #[derive(Debug)]
-pub(super) struct Names {
+struct Inner {
     docker: PathBuf,
     storage: PathBuf,
-    known: Cache<String, Option<String>>,
+    known: Mutex<Cache<String, Option<String>>>,
 }
 
 impl Names {
-    pub(super) fn new(paths: &HostPaths) -> Self {
+    /// Those of the host that is seen at `paths`.
+    pub fn new(paths: &HostPaths) -> Self {
         let locate = |path| paths.locate(Path::new(path));
-        Self {
+        Self(Arc::new(Inner {
             docker: locate("/var/lib/docker/containers"),
             storage: locate("/var/lib/containers/storage/overlay-containers/containers.json"),
-            known: Cache::new(CAPACITY),
-        }
+            known: Mutex::new(Cache::new(CAPACITY)),
+        }))
     }
 
     /// The name of the container `id`, when its engine keeps one.
-    pub(super) fn name(&mut self, id: &str) -> Option<String> {
-        if let Some(known) = self.known.get(id) {
-            return known;
+    pub fn name(&self, id: &str) -> Option<String> {
+        let Self(inner) = self;
+        // What a panic left is as good as before.
+        let known = || inner.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(name) = known().get(id) {
+            return name;
         }
-        let name = self.docker_name(id).or_else(|| self.storage_name(id));
-        self.known.insert(id.to_owned(), name.clone());
+        // Without the lock, as others need not wait for a file.
+        let name = inner.docker_name(id).or_else(|| inner.storage_name(id));
+        known().insert(id.to_owned(), name.clone());
         name
     }
+}
 
+impl Inner {
     fn docker_name(&self, id: &str) -> Option<String> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
@@ -85,10 +96,21 @@ mod tests {
         let file = format!("var/lib/docker/containers/{ID}/config.v2.json");
         scratch
             .write(&file, r#"{"StreamConfig":{},"ID":"x","Name":"/web-1","Config":{"Tty":false}}"#);
-        let mut names = names(&scratch);
+        let names = names(&scratch);
         assert_eq!(names.name(ID).as_deref(), Some("web-1"));
         scratch.write(&file, r#"{"Name":"/other"}"#);
         assert_eq!(names.name(ID).as_deref(), Some("web-1"));
+    }
+
+    #[test]
+    fn clones_know_names_of_containers_that_are_gone() {
+        let scratch = Scratch::new("names-clones");
+        let file = format!("var/lib/docker/containers/{ID}/config.v2.json");
+        scratch.write(&file, r#"{"Name":"/job"}"#);
+        let names = names(&scratch);
+        names.clone().name(ID);
+        fs::remove_file(scratch.path(&file)).unwrap();
+        assert_eq!(names.name(ID).as_deref(), Some("job"));
     }
 
     #[test]
@@ -98,7 +120,7 @@ mod tests {
             "var/lib/containers/storage/overlay-containers/containers.json",
             &format!(r#"[{{"id":"a","layer":"l"}},{{"id":"{ID}","names":["db"],"image":"i"}}]"#),
         );
-        let mut names = names(&scratch);
+        let names = names(&scratch);
         assert_eq!(names.name(ID).as_deref(), Some("db"));
         assert_eq!(names.name("a"), None);
     }

@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use super::*;
 use crate::{
-    attribution::SEARCH_LIMIT,
+    attribution::{Names, SEARCH_LIMIT},
     host::scratch::Scratch,
     pace::{CpuTime, Pace},
 };
@@ -46,7 +46,7 @@ impl Tree {
         }
         let paths = HostPaths { proc: scratch.path("proc"), ..HostPaths::default() };
         let mount = CgroupMount::detect(&paths).unwrap();
-        let cgroups = Cgroups::new(&paths, Some(&mount));
+        let cgroups = Cgroups::new(&paths, Some(&mount), Names::new(&paths));
         Self { scratch, cgroups, counted: HashMap::new() }
     }
 
@@ -235,8 +235,8 @@ fn what_is_not_there_is_named_with_its_reason() {
     tree.stat("system.slice/web.service", [0, 0, 0]);
     tree.collect();
     assert_eq!(tree.cgroups.absent().count(), 1);
-    let none =
-        Cgroups::new(&HostPaths { proc: tree.scratch.path("proc"), ..HostPaths::default() }, None);
+    let paths = HostPaths { proc: tree.scratch.path("proc"), ..HostPaths::default() };
+    let none = Cgroups::new(&paths, None, Names::new(&paths));
     assert!(none.absent().any(|reason| reason.contains("cpu controller")));
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Format;
 use crate::{
-    attribution::CgroupMount,
+    attribution::{CgroupMount, Names},
     cgroup::Cgroups,
     config::Config,
     daemon::{self, Loaded},
@@ -64,7 +64,7 @@ fn checked(config: &Config) -> Report {
         }
         Err(error) => problems.push(error.to_string()),
     }
-    let mut cgroups = Cgroups::new(&paths, mount.as_ref());
+    let mut cgroups = Cgroups::new(&paths, mount.as_ref(), Names::new(&paths));
     cgroups.collect(&mut |_, _, _, _| {});
     problems.extend(cgroups.absent());
     let loaded = daemon::load_probes(config, mount.as_ref());

@@ -11,10 +11,11 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use tokio::sync::watch;
+use tokio::{runtime::Handle, sync::watch};
 
 use super::{
     events::{self, Teller},
+    names,
     probes::{Loaded, load_probes, switch_probes},
     slowest::Slowest,
 };
@@ -56,6 +57,8 @@ pub(super) struct Ticker {
     took: Duration,
     /// What did not work from the start.
     problems: Vec<String>,
+    /// For what does not wait for a tick; not there where a command ticks by itself.
+    runtime: Option<Handle>,
 }
 
 impl Ticker {
@@ -70,11 +73,12 @@ impl Ticker {
         let mut attributor = Attributor::new(config.groups.by, &paths, mount.clone());
         // Those that are created from now on are reported.
         attributor.search();
-        Self {
+        let names = attributor.names();
+        let mut ticker = Self {
             probes,
             attributor,
             aggregate: Aggregate::new(config.groups.top, now, host::booted(now)),
-            cgroups: Cgroups::new(&paths, mount.as_ref()),
+            cgroups: Cgroups::new(&paths, mount.as_ref(), names),
             host: or_problem(Host::new(&paths), &mut problems),
             agent: Agent::default(),
             audit: Audit::new(&paths),
@@ -85,6 +89,18 @@ impl Ticker {
             last: Instant::now(),
             took: Duration::ZERO,
             problems,
+            runtime: Handle::try_current().ok(),
+        };
+        ticker.read_names();
+        ticker
+    }
+
+    /// Has the names of containers read from now on as soon as their cgroups are created.
+    fn read_names(&mut self) {
+        let Some(runtime) = &self.runtime else { return };
+        let probes = self.probes.iter_mut().filter_map(Loaded::probe_mut);
+        for creations in probes.filter_map(|probe| probe.creations()) {
+            runtime.spawn(names::read(creations, self.attributor.names()));
         }
     }
 
@@ -137,6 +153,7 @@ impl Ticker {
         for probe in switch_probes(&mut self.probes, &self.config, self.mount.as_ref()) {
             self.aggregate.forget(probe);
         }
+        self.read_names();
         let groups = &self.config.groups;
         if groups.by != old.groups.by {
             self.attributor.set_group_by(groups.by);

@@ -1,16 +1,21 @@
 //! The `cgroup` probe: cgroups created and removed. See `monitor-ebpf/src/bin/cgroup.rs` for the
 //! kernel's half.
 
+mod creations;
 mod decode;
+
+use std::convert::Infallible;
 
 use monitor_common::{
     cgroup::{Counts, Loss},
     offsets::{CgroupOffsets, TaskOffsets},
 };
+use tokio::sync::oneshot;
 
+pub use self::creations::Creations;
 use super::{
     MapEntries, Probe, ProbeDesc, ProbeError, banked::Banked, banks::Banks, events::Ring,
-    ledger::Ledger,
+    ledger::Ledger, maps,
 };
 use crate::{
     kernel::{
@@ -50,6 +55,10 @@ struct Cgroup {
     banks: Banks,
     counts: Banked<Counts>,
     changes: Ring,
+    /// Until somebody asks for them.
+    creations: Option<Creations>,
+    /// Tells who waits for creations that there are no more.
+    _end: oneshot::Sender<Infallible>,
     taken: Counts,
     ledger: Ledger,
 }
@@ -67,7 +76,10 @@ fn load(kernel: &Kernel) -> Result<Cgroup, ProbeError> {
     for hook in HOOKS {
         kernel.attach(&mut object, hook);
     }
+    let (end, ended) = oneshot::channel();
     Ok(Cgroup {
+        creations: Some(Creations::new(maps::take(&mut object, (NAME, "CREATIONS"))?, ended)),
+        _end: end,
         banks: Banks::take(&mut object, NAME)?,
         counts: Banked::take(&mut object, (NAME, "COUNTS"), Counts::default())?,
         changes: Ring::take(&mut object, (NAME, "CHANGES"))?,
@@ -103,6 +115,10 @@ impl Probe for Cgroup {
 
     fn cgroups(&self, sink: &mut dyn FnMut(CgroupChange<'_>)) {
         self.changes.each().filter_map(decode::change).for_each(sink);
+    }
+
+    fn creations(&mut self) -> Option<Creations> {
+        self.creations.take()
     }
 
     fn entries(&self) -> Vec<MapEntries> {

@@ -1,11 +1,11 @@
 //! Attribution of cgroups that exist for less than a tick.
 
-use std::{thread, time::Duration};
+use std::{fs, path::Path, thread, time::Duration};
 
 use monitor_tests::{
     Workload,
     cgroup::{self, Cgroup},
-    daemon::container::Container,
+    daemon::{container::Container, program::Directory},
     serial,
 };
 
@@ -24,9 +24,13 @@ fn exits(scrape: &Scrape, place: (&str, &str)) -> f64 {
     scrape.values("monitor_process_exits_total", &labels).iter().sum()
 }
 
+fn text(path: &Path) -> &str {
+    path.to_str().expect("plain letters")
+}
+
 /// Starts and ends processes in a cgroup, which is removed after.
 fn run(cgroup: Cgroup) {
-    let path = cgroup.path().to_str().expect("plain letters");
+    let path = text(cgroup.path());
     let forks = Workload::start("mt-forks", ["forks", &CHILDREN.to_string(), "1000", path]);
     forks.done();
     forks.end();
@@ -37,8 +41,9 @@ fn run(cgroup: Cgroup) {
 #[test]
 fn units_and_containers_that_end_between_two_ticks_are_named() {
     let _serial = serial();
+    let root = Directory::new();
     // One cgroup in six meets a tick.
-    let daemon = Daemon::start(["--interval", "2s"]);
+    let daemon = Daemon::start(["--interval", "2s", "--host-root", text(&root.path(""))]);
     let unit = |number: u32| format!("mt-run-{number}.service");
     let slice = cgroup::root("cpu").join("mt.slice");
     for number in 0..UNITS {
@@ -46,8 +51,15 @@ fn units_and_containers_that_end_between_two_ticks_are_named() {
     }
     let ids: Vec<_> = (0..CONTAINERS)
         .map(|number| {
-            let Container { id, cgroup } = Container::new(number);
+            // As Docker does it: the file is there before the cgroup, and both are removed at the end.
+            let id = Container::id(number);
+            let directory = root.path("var/lib/docker/containers").join(&id);
+            fs::create_dir_all(&directory).expect("the directory is ours");
+            let name = format!(r#"{{"Name":"/mt-container-{number}"}}"#);
+            fs::write(directory.join("config.v2.json"), name).expect("the directory is ours");
+            let Container { cgroup, .. } = Container::new(number);
             run(cgroup);
+            fs::remove_dir_all(&directory).expect("the directory is ours");
             id
         })
         .collect();
@@ -57,11 +69,13 @@ fn units_and_containers_that_end_between_two_ticks_are_named() {
     let units: Vec<_> =
         (0..UNITS).map(|number| exits(&scrape, ("systemd_unit", &unit(number)))).collect();
     let containers: Vec<_> = ids.iter().map(|id| exits(&scrape, ("container_id", id))).collect();
-    println!("processes ended by unit {units:?}, by container {containers:?}");
+    let names = (0..CONTAINERS).map(|number| format!("mt-container-{number}"));
+    let named: Vec<_> = names.map(|name| exits(&scrape, ("container_name", &name))).collect();
+    println!("processes ended by unit {units:?}, by container {containers:?}, by name {named:?}");
     let unresolved = [("monitor_probe", "attribution"), ("monitor_loss_reason", "unresolved")];
     let unresolved = scrape.value("monitor_agent_lost_total", &unresolved);
     // Their parent ended too.
     let expected = f64::from(CHILDREN + 1);
-    assert!(units.iter().chain(&containers).all(|count| *count == expected));
+    assert!(units.iter().chain(&containers).chain(&named).all(|count| *count == expected));
     assert_eq!(unresolved, Some(0.0));
 }
