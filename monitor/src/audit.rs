@@ -113,6 +113,17 @@ impl Audit {
         }
     }
 
+    /// Forgets the results of a probe that has ended, and leaves it out of the round under way.
+    pub fn forget(&mut self, probe: &str) {
+        self.rows.retain(|row| row.probe != probe);
+        let Some(last) = &mut self.last else { return };
+        for (comparison, measured) in COMPARISONS.iter().zip(&mut last.measured) {
+            if comparison.probe == probe {
+                *measured = None;
+            }
+        }
+    }
+
     /// The result of the last round.
     pub fn rows(&self) -> &[AuditRow] {
         &self.rows

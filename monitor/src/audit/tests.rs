@@ -192,6 +192,24 @@ fn three_deviating_rounds_degrade_a_probe_until_it_agrees_again() {
 }
 
 #[test]
+fn a_probe_that_ended_has_no_results_and_its_round_is_left_out() {
+    let mut host = Host::new("audit-ended");
+    let mut measured = [0; 2];
+    let good = [100_000, 5_000];
+    (0..2).for_each(|_| host.round(good, good, &mut measured));
+    let of_block = |host: &Host| host.audit.rows().iter().any(|row| row.probe == "block");
+    assert!(of_block(&host));
+    host.audit.forget("block");
+    assert!(!of_block(&host));
+    assert!(host.audit.rows().iter().any(|row| row.probe == "sched"));
+    // It ran for only a part of this one.
+    host.round(good, [100_000, 9_000], &mut measured);
+    assert!(!of_block(&host));
+    host.round(good, good, &mut measured);
+    assert!(of_block(&host));
+}
+
+#[test]
 fn only_whole_disks_with_requests_are_compared() {
     let mut host = Host::new("audit-disks");
     let mut measured = [0; 2];

@@ -152,6 +152,7 @@ impl Ticker {
         let old = std::mem::replace(&mut self.config, config);
         for probe in switch_probes(&mut self.probes, &self.config, self.mount.as_ref()) {
             self.aggregate.forget(probe);
+            self.audit.forget(probe);
         }
         self.read_names();
         let groups = &self.config.groups;

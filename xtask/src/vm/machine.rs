@@ -23,6 +23,8 @@ const DISKS: [&str; 5] = ["nvme", "nvme", "virtio-blk-pci", "virtio-blk-pci", "v
 const POLL: Duration = Duration::from_millis(100);
 /// How many lines of its console tell what went wrong.
 const LAST_WORDS: usize = 25;
+/// What the kernel says of an instruction that it has patched, and that the processor did not see whole.
+const HALF_PATCHED: &str = "Oops: int3";
 /// That the kernel ends the machine when it fails, rather than wait.
 const KERNEL_ARGUMENTS: &str = "oops=panic panic=-1";
 
@@ -38,14 +40,20 @@ pub(super) struct Machine<'a> {
 }
 
 impl Machine<'_> {
-    /// Runs it to its end and returns what it said. A machine that died or hung before its first
-    /// process did anything starts once more: under emulation, code that the kernel patches on one
-    /// processor is now and then seen half patched by the other.
+    /// Runs it to its end and returns what it said. A machine starts once more that died or hung before
+    /// its first process did anything, or that died of patched code: under emulation, code that the
+    /// kernel patches on one processor is now and then seen half patched by the other.
     pub(super) fn run(&self, timeout: Duration) -> Result<Transcript> {
         let mut has_ended = self.boot(timeout)?;
-        if !transcript::has_begun(&read(&self.results())?) {
-            let what = if has_ended { "died" } else { "hung" };
-            println!("{what} before its first process; starting once more\n{}", self.last_words());
+        let has_begun = transcript::has_begun(&read(&self.results())?);
+        let saw_half_patched = read(&self.console())?.contains(HALF_PATCHED);
+        if !has_begun || saw_half_patched {
+            let what = match (has_begun, has_ended) {
+                (true, _) => "died of half patched code",
+                (false, true) => "died before its first process",
+                (false, false) => "hung before its first process",
+            };
+            println!("{what}; starting once more\n{}", self.last_words());
             has_ended = self.boot(timeout)?;
         }
         if !has_ended {
@@ -199,6 +207,14 @@ mod tests {
         let script =
             "[ $(wc -l <starts) = 1 ] && exec sleep 60\nprintf '@@@ a\\n@@@ end 0\\n' >results";
         let (result, starts) = run("hang", script);
+        assert_eq!((result.unwrap().part("a").unwrap().code, starts), (0, 2));
+    }
+
+    #[test]
+    fn a_machine_that_dies_of_half_patched_code_starts_once_more() {
+        let script = "printf '@@@ a\\n@@@ end 0\\n' >results
+            [ $(wc -l <starts) = 1 ] && echo '[  309.472456] Oops: int3: 0000 [#1] SMP NOPTI' >console";
+        let (result, starts) = run("patched", &format!("{script}\nexit 0"));
         assert_eq!((result.unwrap().part("a").unwrap().code, starts), (0, 2));
     }
 
