@@ -43,9 +43,12 @@ impl Names {
         if let Some(name) = known().get(id) {
             return name;
         }
-        // Without the lock, as others need not wait for a file.
+        // Without the lock, as others need not wait for a file. Another thread may have found it meanwhile, and its
+        // engine have forgotten it.
         let name = inner.docker_name(id).or_else(|| inner.storage_name(id));
-        known().insert(id.to_owned(), name.clone());
+        let mut known = known();
+        let name = name.or_else(|| known.get(id).flatten());
+        known.insert(id.to_owned(), name.clone());
         name
     }
 }

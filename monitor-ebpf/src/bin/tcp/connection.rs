@@ -112,7 +112,7 @@ pub fn made(sock: Sock) {
     let connection = connection.as_ptr();
     // SAFETY: the socket's storage, and programs have no other clock.
     unsafe {
-        // A listener has flags.
+        // A listener has flags, so this was done already.
         if ptr::read_volatile(&raw const (*connection).flags) == 0 {
             return;
         }
