@@ -63,6 +63,19 @@ fn losses_are_zero_and_not_absent() {
     };
     assert!(losses(&switch(1), &switch(1), "7.2.1").result.is_ok());
     assert!(losses(&switch(1), &switch(2), "7.2.1").result.is_err());
+    let unstored = |count, skipped: [u32; 2]| {
+        let skipped =
+            ["task_newtask", "sched_process_fork"].iter().zip(skipped).map(|(program, runs)| {
+                let labels = format!("monitor_probe=\"sched\",monitor_program=\"{program}\"");
+                format!("monitor_agent_bpf_recursion_misses_total{{{labels}}} {runs}\n")
+            });
+        let labels = "monitor_loss_reason=\"no_storage\",monitor_probe=\"sched\"";
+        let lost = format!("monitor_agent_lost_total{{{labels}}} {count}\n");
+        scrape(&(skipped.collect::<String>() + &lost + &text))
+    };
+    assert!(losses(&nothing, &unstored(13, [15, 1]), "7.2.1").result.is_ok());
+    assert!(losses(&nothing, &unstored(13, [15, 0]), "7.2.1").result.is_err(), "one made it");
+    assert!(losses(&nothing, &unstored(21, [15, 1]), "7.2.1").result.is_err(), "too many");
     let unread =
         "monitor_agent_lost_total{monitor_loss_reason=\"exit_unread\"} 3\n".to_owned() + &text;
     assert!(losses(&nothing, &scrape(&unread), "6.1.0-56-cloud-amd64").result.is_ok());
