@@ -1,9 +1,11 @@
 //! Cases in which it would be easy for the `sched` probe to be wrong.
 
+use std::{thread, time::Duration};
+
 use monitor::kernel::loader::Kernel;
 use monitor_common::hist;
 use monitor_tests::{
-    Recorder, Tracer, Workload,
+    Collector, Recorder, Tracer, Workload,
     cgroup::Cgroup,
     kernel, observe,
     proc::{Counters, is_kernel_thread},
@@ -231,4 +233,16 @@ fn attaching_under_load() {
         }
     }
     busy.into_iter().for_each(Workload::kill);
+}
+
+/// Where the machine is a sandbox, the kernel leaves the threads of its first process out of its passes: they have
+/// no storage. They are no loss from the first tick on.
+#[test]
+fn a_process_that_the_kernel_leaves_out_is_no_loss() {
+    const WHILE: Duration = Duration::from_secs(3);
+    let _serial = serial();
+    let collector = Collector::start(&kernel(), "sched");
+    thread::sleep(WHILE);
+    let collected = collector.stop();
+    assert_eq!(collected.lost["no_storage"], 0, "{:?}", collected.lost);
 }

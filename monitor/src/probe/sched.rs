@@ -126,9 +126,10 @@ impl Sched {
         let mut control = maps::take(&mut object, (NAME, CONTROL))?;
         let exited = Table::take(&mut object, (NAME, "EXITED"), Exited::EMPTY)?;
         set_bank(&mut control, NO_BANK, Control::default())?;
+        let mut unvisited = Unvisited::new();
         for hook in HOOKS {
             if kernel.attach(&mut object, hook) && hook.name == "iter_task" {
-                make_storage(&mut object, &mut control)?;
+                make_storage(&mut object, &mut control, &mut unvisited)?;
             }
         }
         super::require(NAME, HOOKS, &object.verdicts)?;
@@ -146,7 +147,7 @@ impl Sched {
             object,
             cpus: kernel.cpus,
             bank: 0,
-            unvisited: Unvisited::default(),
+            unvisited,
             snapshot: Snapshot::default(),
             decoder: Decoder::new(kernel.cpus, unthrottled.is_none()),
         };
@@ -231,12 +232,15 @@ impl Probe for Sched {
 fn make_storage(
     object: &mut Object,
     control: &mut Array<MapData, Raw<Control>>,
+    unvisited: &mut Unvisited,
 ) -> Result<(), ProbeError> {
     let mut missing = u64::MAX;
     for _ in 0..PASSES {
-        set_bank(control, NO_BANK, Control::default())?;
+        set_bank(control, NO_BANK, unvisited.control())?;
         pass(object, &mut Vec::new())?;
-        missing = read_control(control)?.without_storage;
+        let met = read_control(control)?;
+        unvisited.tick(&met, [].into_iter());
+        missing = met.without_storage;
         if missing == 0 {
             return Ok(());
         }

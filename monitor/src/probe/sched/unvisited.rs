@@ -4,14 +4,21 @@ use std::fs;
 
 use monitor_common::sched::Control;
 
+/// The process that a sandbox hides, where there is one: its first.
+const FIRST: u64 = 1;
+
 /// Finds one.
-#[derive(Default)]
 pub(super) struct Unvisited {
     suspect: u64,
     found: Option<(u64, String)>,
 }
 
 impl Unvisited {
+    /// Nothing is known; [`FIRST`] is looked for in the first pass, before anything is counted.
+    pub(super) fn new() -> Self {
+        Self { suspect: FIRST, found: None }
+    }
+
     /// Takes what the tick has shown: what the pass met, and which processes had threads without storage.
     /// The pass gives storage to every thread that it meets. So a process that had none in one tick, still
     /// exists and was not met at all in the next pass, is left out.
@@ -63,7 +70,8 @@ mod tests {
     #[test]
     fn a_process_that_exists_and_is_not_met_is_named_once() {
         let own: u64 = std::process::id().into();
-        let mut unvisited = Unvisited::default();
+        let mut unvisited = Unvisited::new();
+        assert_eq!((unvisited.control().suspect, unvisited.control().unvisited), (FIRST, 0));
         unvisited.tick(&Control::default(), [0, own].into_iter());
         assert_eq!((unvisited.control().suspect, unvisited.control().unvisited), (own, 0));
         assert_eq!(unvisited.absent(), None);
