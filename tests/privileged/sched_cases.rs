@@ -86,13 +86,17 @@ fn preemption_is_waiting_and_not_blocking() {
 #[test]
 fn threads_that_share_slots() {
     let _serial = serial();
-    scenario::check(&crowded(), || vec![Workload::start("mt-threads", ["threads", "200", "20"])]);
+    repeatable(|| {
+        scenario::check(&crowded(), || {
+            vec![Workload::start("mt-threads", ["threads", "200", "20"])]
+        });
+    });
 }
 
 #[test]
 fn processes_that_share_slots() {
     let _serial = serial();
-    scenario::check_forks(&crowded(), &["forks", "500", "1000"]);
+    repeatable(|| scenario::check_forks(&crowded(), &["forks", "500", "1000"]));
 }
 
 /// One process id for many processes, one after the other.
@@ -157,7 +161,7 @@ fn slots_of_threads_that_changed_their_ids() {
     let _serial = serial();
     // A thread that executes a program gets the id of the first one, and that one its id. New
     // processes must not find what either left in the slot of its former id.
-    scenario::check_forks(&crowded(), &["execs", "100", "1000"]);
+    repeatable(|| scenario::check_forks(&crowded(), &["execs", "100", "1000"]));
 }
 
 #[test]
