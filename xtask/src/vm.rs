@@ -42,7 +42,7 @@ pub(crate) struct Args {
     timeout: u64,
 }
 
-const TIMEOUT_S: u64 = 900;
+const TIMEOUT_S: u64 = 1500;
 
 impl Args {
     /// Every kernel of an architecture that is supported, and those that are known to be limited.
