@@ -56,38 +56,17 @@ fn used<const BYTES: usize>(ring: &Ring<BYTES>) -> u64 {
     unsafe { bpf_ringbuf_query(map, BPF_RB_AVAIL_DATA.into()) }
 }
 
+/// Flags of [`send_part`]: userspace reads at the end of the tick and is not woken.
+pub const AT_TICK: u32 = BPF_RB_NO_WAKEUP;
+/// Flags of [`send_part`]: wakes userspace, which waits for the event.
+pub const AT_ONCE: u32 = 0;
+
 /// Sends the first `bytes` of an event.
 ///
 /// # Safety
 /// `event` is a map value of at least as many bytes.
 #[inline(always)]
 pub unsafe fn send_part<T, const BYTES: usize>(
-    ring: &Ring<BYTES>,
-    event: *const T,
-    bytes: u64,
-) -> bool {
-    // SAFETY: by the caller's promise.
-    unsafe { output(ring, event, bytes, BPF_RB_NO_WAKEUP) }
-}
-
-/// The same, to userspace that waits for it.
-///
-/// # Safety
-/// As for [`send_part`].
-#[inline(always)]
-pub unsafe fn send_part_at_once<T, const BYTES: usize>(
-    ring: &Ring<BYTES>,
-    event: *const T,
-    bytes: u64,
-) -> bool {
-    // SAFETY: by the caller's promise.
-    unsafe { output(ring, event, bytes, 0) }
-}
-
-/// # Safety
-/// As for [`send_part`].
-#[inline(always)]
-unsafe fn output<T, const BYTES: usize>(
     ring: &Ring<BYTES>,
     event: *const T,
     bytes: u64,

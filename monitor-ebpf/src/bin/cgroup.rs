@@ -17,7 +17,7 @@ use monitor_common::{
 };
 use monitor_ebpf::{
     atomic, bank,
-    events::{self, Ring},
+    events::{self, AT_ONCE, AT_TICK, Ring},
     kernel::{self, Cgroup},
 };
 
@@ -83,11 +83,11 @@ fn report(ctx: &BtfTracePointContext, cgroup: Cgroup, kind: u32, throttling: Opt
             throttling: throttling.unwrap_or_default(),
         };
         let bytes = size_of::<Change>() as u64 + u64::from(path_len);
-        if !events::send_part(&CHANGES, to.cast_const(), bytes) {
+        if !events::send_part(&CHANGES, to.cast_const(), bytes, AT_TICK) {
             lost(Loss::RingFull);
         }
         if kind == CREATED {
-            events::send_part_at_once(&CREATIONS, to.cast_const(), bytes);
+            events::send_part(&CREATIONS, to.cast_const(), bytes, AT_ONCE);
         }
     }
 }

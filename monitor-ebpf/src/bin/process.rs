@@ -150,7 +150,12 @@ fn executed(ctx: &BtfTracePointContext, half: Half) -> i32 {
             0
         });
         (*exec).argv_read = read;
-        sent(events::send_part(&EVENTS, exec.cast_const(), EXEC_HEAD as u64 + u64::from(read)));
+        sent(events::send_part(
+            &EVENTS,
+            exec.cast_const(),
+            EXEC_HEAD as u64 + u64::from(read),
+            events::AT_TICK,
+        ));
     }
     0
 }

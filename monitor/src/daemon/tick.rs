@@ -57,7 +57,7 @@ pub(super) struct Ticker {
     took: Duration,
     /// What did not work from the start.
     problems: Vec<String>,
-    /// For what does not wait for a tick; not there where a command ticks by itself.
+    /// Runs tasks between ticks. `monitor check` has none.
     runtime: Option<Handle>,
 }
 

@@ -63,6 +63,22 @@ impl fmt::Display for Target {
     }
 }
 
+/// A hook with one program, and what is not measured without it.
+macro_rules! hook {
+    ($name:literal, $program:literal, $target:expr, $without:expr) => {
+        $crate::kernel::attach::Hook {
+            name: $name,
+            alternatives: &[$crate::kernel::attach::Alternative {
+                program: $program,
+                target: $target,
+            }],
+            without: $without,
+        }
+    };
+}
+
+pub(crate) use hook;
+
 /// A hook at a tracepoint, with a program of the same name, and what is not measured without it. With one more name
 /// the first is that of the program.
 macro_rules! tracepoint {
@@ -70,14 +86,12 @@ macro_rules! tracepoint {
         tracepoint!($name, $name, $without)
     };
     ($program:literal, $tracepoint:literal, $without:expr) => {
-        $crate::kernel::attach::Hook {
-            name: $program,
-            alternatives: &[$crate::kernel::attach::Alternative {
-                program: $program,
-                target: $crate::kernel::attach::Target::TpBtf($tracepoint),
-            }],
-            without: $without,
-        }
+        $crate::kernel::attach::hook!(
+            $program,
+            $program,
+            $crate::kernel::attach::Target::TpBtf($tracepoint),
+            $without
+        )
     };
 }
 
@@ -86,14 +100,12 @@ pub(crate) use tracepoint;
 /// A hook at the end of a function, with a program of the function's name.
 macro_rules! fexit {
     ($name:literal, $function:literal, $without:expr) => {
-        $crate::kernel::attach::Hook {
-            name: $name,
-            alternatives: &[$crate::kernel::attach::Alternative {
-                program: $function,
-                target: $crate::kernel::attach::Target::FExit($function),
-            }],
-            without: $without,
-        }
+        $crate::kernel::attach::hook!(
+            $name,
+            $function,
+            $crate::kernel::attach::Target::FExit($function),
+            $without
+        )
     };
 }
 

@@ -55,9 +55,9 @@ struct Cgroup {
     banks: Banks,
     counts: Banked<Counts>,
     changes: Ring,
-    /// Until somebody asks for them.
+    /// Taken by the first call of [`Probe::creations`].
     creations: Option<Creations>,
-    /// Tells who waits for creations that there are no more.
+    /// Dropped with the probe, which ends [`Creations::watch`].
     _end: oneshot::Sender<Infallible>,
     taken: Counts,
     ledger: Ledger,

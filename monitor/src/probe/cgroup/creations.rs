@@ -13,7 +13,7 @@ use super::decode;
 
 /// The least time between two looks: a host may create thousands of cgroups a second.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Cgroups that are told at once at most, more than the ring buffer has room for.
+/// Maximum number of cgroups reported at once, more than the ring buffer holds.
 const MOST: usize = 1024;
 
 /// Cgroups that are created while the probe runs.
