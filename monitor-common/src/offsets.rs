@@ -231,8 +231,8 @@ offsets! {
         live: u32, "signal_struct.live";
         /// Threads that have not been released.
         nr_threads: u32, "signal_struct.nr_threads";
-        /// `SIGNAL_*` flags.
-        signal_flags: u32, "signal_struct.flags";
+        /// Threads that have not begun to end, in every kernel that is supported.
+        quick_threads: Position, "signal_struct.quick_threads" | "-";
         /// How all threads end.
         group_exit_code: u32, "signal_struct.group_exit_code";
         /// Peak resident set in pages, set at the end.

@@ -14,11 +14,6 @@ use super::task::{Task, constant, member};
 #[unsafe(no_mangle)]
 static PROCESS_OFFSETS: ProcessOffsets = ProcessOffsets::ABSENT;
 
-/// The flag that says that all threads end, and how. Neither the ABI nor the kernel's types name it, and
-/// nothing else tells the two ways to end apart; it is the same since Linux 2.6.12, and tests compare
-/// what follows from it with what `wait` returns.
-const SIGNAL_GROUP_EXIT: u32 = 4;
-
 /// The offset of a member.
 macro_rules! offset {
     ($field:ident) => {
@@ -66,11 +61,16 @@ impl Task {
         self.read(offset!(mm)) as u64
     }
 
-    /// The status that `wait` returns of its process, whose threads have all ended.
+    /// The status that `wait` returns of its process, whose threads have all ended. Where the kernel counts
+    /// the threads that have not begun to end, the last one to begin sets it for the process, unless it is
+    /// set. Elsewhere it is set where all threads end at once, and the first thread's is what counts if
+    /// each ends by itself; a status of 0 for all leaves the two alike but for a first thread that ended
+    /// before with another.
     #[inline(always)]
     pub fn wait_status(self) -> u32 {
-        if self.of_signal(offset!(signal_flags)) & SIGNAL_GROUP_EXIT != 0 {
-            self.of_signal(offset!(group_exit_code))
+        let status = self.of_signal(offset!(group_exit_code));
+        if !offset!(quick_threads).is_absent() || status != 0 {
+            status
         } else {
             self.leader().read(offset!(exit_code))
         }

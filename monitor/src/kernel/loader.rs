@@ -190,6 +190,14 @@ impl Kernel {
         self.types.parameters(function)
     }
 
+    /// The place of a parameter, as in `function.parameter`; 0 where the kernel has no such function.
+    pub fn parameter(&self, path: &'static str) -> Result<u32, LoadError> {
+        let (function, name) = path.split_once('.').unwrap_or((path, ""));
+        let Some(parameters) = self.parameters(function) else { return Ok(0) };
+        let place = parameters.iter().position(|parameter| *parameter == name);
+        place.map(|place| place as u32).ok_or(MemberError::Missing(path).into())
+    }
+
     /// The index of the controller in `css_set::subsys`.
     fn cgroup_subsys(&self) -> u32 {
         self.cgroup_controller.map_or(ABSENT, |name| self.subsys(name))
@@ -342,5 +350,14 @@ mod tests {
     fn this_kernel_has_the_controller() {
         let kernel = Kernel::read(Some("cpu"), BpfLevel::Off).unwrap();
         assert_ne!(kernel.cgroup_subsys(), ABSENT);
+    }
+
+    #[test]
+    fn a_parameter_that_is_missing_is_named() {
+        let kernel = Kernel::read(None, BpfLevel::Off).unwrap();
+        assert_eq!(kernel.parameter("udp_sendmsg.len").ok(), Some(2));
+        assert_eq!(kernel.parameter("no_such_function.len").ok(), Some(0));
+        let error = kernel.parameter("udp_sendmsg.flags").unwrap_err().to_string();
+        assert!(error.contains("no udp_sendmsg.flags"), "{error}");
     }
 }

@@ -164,7 +164,7 @@ struct Tcp {
 impl Tcp {
     fn load(kernel: &Kernel) -> Result<Self, ProbeError> {
         let mut constants = kernel.enumerators(&["SOCK_DONE"])?;
-        constants.extend(udp::slots(kernel));
+        constants.extend(udp::slots(kernel)?);
         constants.extend(udp::numbers(kernel));
         let mut object = kernel.load(
             NAME,

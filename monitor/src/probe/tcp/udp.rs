@@ -16,7 +16,7 @@ use crate::{
     event::Clock,
     kernel::{
         attach::{Hook, Target, Verdict, fexit},
-        loader::{Kernel, Object, Raw},
+        loader::{Kernel, LoadError, Object, Raw},
     },
     probe::{ProbeError, maps, table::Table},
 };
@@ -60,17 +60,14 @@ const ENDS: [(&Hook, usize, bool); udp::PLACES] = [
 ];
 
 /// Where the functions of both families have their results, which lie behind the last argument, and
-/// those that receive their flags: `recvmsg` has lost parameters over time. What the kernel does not
-/// say is 0, the socket's slot, and nothing is counted there.
-pub(super) fn slots(kernel: &Kernel) -> [(&'static str, u32); 3] {
-    let parameters = |function| kernel.parameters(function).unwrap_or_default();
-    let (send, receive) = (parameters("udp_sendmsg"), parameters("udp_recvmsg"));
-    let flags = receive.iter().position(|name| *name == "flags").unwrap_or_default();
-    [
-        ("SENDMSG_RESULT", send.len() as u32),
-        ("RECVMSG_RESULT", receive.len() as u32),
-        ("RECVMSG_FLAGS", flags as u32),
-    ]
+/// those that receive their flags: `recvmsg` has lost parameters over time.
+pub(super) fn slots(kernel: &Kernel) -> Result<[(&'static str, u32); 3], LoadError> {
+    let result = |function| kernel.parameters(function).unwrap_or_default().len() as u32;
+    Ok([
+        ("SENDMSG_RESULT", result("udp_sendmsg")),
+        ("RECVMSG_RESULT", result("udp_recvmsg")),
+        ("RECVMSG_FLAGS", kernel.parameter("udp_recvmsg.flags")?),
+    ])
 }
 
 /// The maps.
