@@ -16,6 +16,8 @@ pub(super) struct Facts {
     pub(super) wait: f64,
     /// Times it was given a CPU, from schedstat.
     pub(super) runs: f64,
+    /// Those before it had its name for certain.
+    pub(super) unnamed: f64,
     pub(super) voluntary: f64,
     pub(super) involuntary: f64,
     /// Time from the start until it was stopped, in seconds.
@@ -56,6 +58,7 @@ impl Facts {
                 self.wait += wait / 1e9;
                 self.runs += runs;
             }
+            "unnamed" => self.unnamed += rest.trim().parse::<f64>()?,
             "stat" => {
                 // Behind the name, which may have spaces in it, fields are counted from 3, the state.
                 let (_, fields) = rest.rsplit_once(") ").context("no name")?;
@@ -85,12 +88,12 @@ mod tests {
 
     #[test]
     fn processes_of_one_name_are_added_up() {
-        let one = "schedstat 2000000000 500000000 7\n\
+        let one = "unnamed 2\nschedstat 2000000000 500000000 7\n\
                    stat 9 (a) b) T 1 0 0 0 -1 0 69 0 0 0 150 50 20 30 20 0 1 0 800 99\n\
                    voluntary_ctxt_switches:\t3\nnonvoluntary_ctxt_switches:\t4\n";
         let text = format!("stopped 10.5\nprocess a\n{one}process b\n{one}process a\n{one}");
         let facts = Facts::of("a", &text).unwrap();
-        assert_eq!((facts.processes, facts.runs), (2, 14.0));
+        assert_eq!((facts.processes, facts.runs, facts.unnamed), (2, 14.0, 4.0));
         assert_eq!((facts.cpu, facts.wait), (4.0, 1.0));
         assert_eq!((facts.voluntary, facts.involuntary), (6.0, 8.0));
         assert_eq!((facts.lifetime, facts.cpu_of_all), (5.0, 5.0));
