@@ -12,6 +12,7 @@ mod connections;
 mod crowd;
 mod daemon;
 mod export;
+mod exporter;
 mod idle;
 mod load;
 mod machine;

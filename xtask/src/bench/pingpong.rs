@@ -8,15 +8,12 @@ use super::{
     Setup, bpf,
     daemon::Daemon,
     report::{Figure, Unit},
-    rounds::{interleave, ratio},
+    rounds::{interleave, ratio, several},
     service::{self, Service},
 };
 
-/// Both threads on one CPU, so that each message is a switch.
-pub(super) const COMMAND: [&str; 9] =
-    ["taskset", "-c", "1", "perf", "bench", "-f", "simple", "sched", "pipe"];
-/// Threads instead of processes.
-pub(super) const THREADS: &str = "-T";
+/// Two threads on one CPU, so that each of as many messages is a switch.
+pub(super) const COMMAND: &str = "taskset -c 1 perf bench -f simple sched pipe -T -l 100000";
 
 /// How long it may take, ten times what it does on a slow machine.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -44,12 +41,12 @@ pub(super) fn run(setup: &Setup) -> Result<Vec<Figure>> {
                 3 => Some(Daemon::start(&setup.daemon, &[])?),
                 _ => None,
             };
-            let seconds = play(&[])?;
+            let seconds = several(play)?;
             daemon.map_or(Ok(()), Daemon::stop)?;
             beside.map_or(Ok(()), Service::stop)?;
             Ok(seconds)
         })?;
-    let command = |beside: &str| format!("`{} {THREADS}`{beside}", COMMAND.join(" "));
+    let command = |beside: &str| format!("`{COMMAND}`{beside}");
     let figure = |what, beside, values: &[f64]| {
         let ratio = ratio(values, &without);
         Figure::new(format!("{what} / without"), ratio, Unit::Ratio, command(beside))
@@ -69,11 +66,11 @@ pub(super) fn run(setup: &Setup) -> Result<Vec<Figure>> {
     ])
 }
 
-/// Runs the workload with some more arguments; how many seconds it took.
-pub(super) fn play(arguments: &[&str]) -> Result<f64> {
-    let [program, rest @ ..] = COMMAND;
-    let mut command = Command::new(program);
-    command.args(rest).arg(THREADS).args(arguments);
+/// Runs the workload; how many seconds it took.
+pub(super) fn play() -> Result<f64> {
+    let mut words = COMMAND.split(' ');
+    let mut command = Command::new(words.next().unwrap_or_default());
+    command.args(words);
     let said = Service::finish("perf", &mut command, TIMEOUT)?;
     let last = said.lines().last().unwrap_or_default();
     last.trim().parse().with_context(|| format!("perf bench says no time: {last}"))

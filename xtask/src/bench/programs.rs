@@ -12,9 +12,6 @@ use super::{
     rounds::{interleave, ratio},
 };
 
-/// Enough for a mean.
-const MESSAGES: &str = "200000";
-
 const LIMIT_EMPTY: f64 = 3.2;
 const LIMIT_RUNQLAT: f64 = 0.4;
 
@@ -37,8 +34,7 @@ pub(super) fn run(setup: &Setup) -> Result<Vec<Figure>> {
         service.stop()?;
         Ok(time)
     })?;
-    let (command, threads) = (pingpong::COMMAND.join(" "), pingpong::THREADS);
-    let command = format!("BPF statistics during `{command} {threads} -l {MESSAGES}`");
+    let command = format!("BPF statistics during `{}`", pingpong::COMMAND);
     let figure = |other, values: &[f64]| {
         let what = format!("Time in programs per switch and wakeup, monitor / {other}");
         Figure::new(what, ratio(&monitor, values), Unit::Ratio, command.clone())
@@ -52,7 +48,7 @@ pub(super) fn run(setup: &Setup) -> Result<Vec<Figure>> {
 /// Mean time of a process's program for a switch, and of the one for a wakeup, together.
 fn time_per_switch(pid: u32) -> Result<f64> {
     let before = bpf::programs(pid)?;
-    pingpong::play(&["-l", MESSAGES])?;
+    pingpong::play()?;
     let (mut switch, mut wakeup) = (Program::default(), Program::default());
     for (id, after) in bpf::programs(pid)? {
         let before = before.get(&id).copied().unwrap_or_default();

@@ -4,6 +4,9 @@ use std::io::{Write, stdout};
 
 use anyhow::Result;
 
+/// How many runs a value takes that is the median of several.
+const RUNS: usize = 11;
+
 /// Measures each variant once a round, beginning with another one each time: whatever else happens on
 /// the machine then hits all of them alike. `measure` is told which variant it is by its place.
 pub(super) fn interleave<const N: usize>(
@@ -24,6 +27,12 @@ pub(super) fn interleave<const N: usize>(
         println!();
     }
     Ok(values)
+}
+
+/// The median of several runs, each a process of its own: how fast one is depends by a third on what memory it
+/// happens to get.
+pub(super) fn several(mut run: impl FnMut() -> Result<f64>) -> Result<f64> {
+    Ok(median((0..RUNS).map(|_| run()).collect::<Result<_>>()?))
 }
 
 /// The median of how many times the one the other was, round by round.
@@ -51,6 +60,17 @@ mod tests {
         assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
         assert!(median(Vec::new()).is_nan());
+    }
+
+    #[test]
+    fn one_run_that_fails_fails_all() {
+        let mut left = RUNS;
+        let failed = several(|| {
+            left -= 1;
+            anyhow::ensure!(left > 0);
+            Ok(1.0)
+        });
+        assert!(failed.is_err());
     }
 
     #[test]

@@ -1,18 +1,19 @@
 //! What a scrape costs, and how large it is.
 
-use std::{net::SocketAddr, process::Command, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-use anyhow::{Context, Result};
-use monitor_backends::{free_port, http};
+use anyhow::Result;
+use monitor_backends::http;
 
 use super::{
     Setup, clock,
     crowd::Crowd,
     daemon::Daemon,
+    exporter::Exporter,
     machine,
     report::{Figure, Unit},
     rounds::{interleave, median, ratio},
-    service::{Service, pause},
+    service::pause,
 };
 
 /// Processes that there are at least for the default set.
@@ -20,13 +21,11 @@ const PROCESSES: usize = 100;
 /// Scrapes that are not counted, and those that are.
 const WARM_UP: u32 = 3;
 const SCRAPES: u32 = 10;
-/// How long an exporter may take to start.
-const START: Duration = Duration::from_secs(30);
 
 /// In the default set, of what node_exporter takes.
 const LIMIT_DEFAULT: f64 = 0.5;
-/// A tenth of what process-exporter 0.7 took for as many processes when this was designed.
-const LIMIT_DETAIL_MS: f64 = 85.0;
+/// With detail per process, of what process-exporter takes.
+const LIMIT_DETAIL: f64 = 0.1;
 
 /// The processes that detail is asked for, each of which runs every ten seconds.
 const DETAIL: Crowd = Crowd { processes: 2000, threads: 1, woken: 200 };
@@ -36,7 +35,7 @@ const DETAIL_WAIT: Duration = Duration::from_secs(12);
 
 pub(super) fn run(setup: &Setup) -> Result<Vec<Figure>> {
     let mut figures = default_set(setup)?;
-    figures.push(detail(setup)?);
+    figures.extend(detail(setup)?);
     Ok(figures)
 }
 
@@ -52,9 +51,9 @@ fn default_set(setup: &Setup) -> Result<Vec<Figure>> {
             (time_ms, size) = scrape(daemon.pid(), daemon.address())?;
             daemon.stop()?;
         } else {
-            let (service, address) = start_node_exporter()?;
-            (time_ms, size) = scrape(service.pid(), address)?;
-            service.stop()?;
+            let exporter = Exporter::node()?;
+            (time_ms, size) = scrape(exporter.pid(), exporter.address())?;
+            exporter.stop()?;
         }
         sizes[variant] = size;
         Ok(time_ms)
@@ -73,23 +72,34 @@ fn default_set(setup: &Setup) -> Result<Vec<Figure>> {
     ])
 }
 
-fn detail(setup: &Setup) -> Result<Figure> {
+fn detail(setup: &Setup) -> Result<Vec<Figure>> {
     let daemon = Daemon::start(&setup.daemon, &DETAIL_ARGUMENTS)?;
+    let exporter = Exporter::process()?;
     let crowd = DETAIL.start()?;
     pause(DETAIL_WAIT)?;
-    let mut size = 0;
-    let [times_ms] = interleave(setup.rounds, (["monitor"], "ms"), |_| {
-        let (time_ms, bytes) = scrape(daemon.pid(), daemon.address())?;
-        size = bytes;
+    let mut sizes = [0, 0];
+    let servers = [(daemon.pid(), daemon.address()), (exporter.pid(), exporter.address())];
+    let names = ["monitor", "process-exporter"];
+    let [monitor, process_exporter] = interleave(setup.rounds, (names, "ms"), |variant| {
+        let (pid, address) = servers[variant];
+        let (time_ms, bytes) = scrape(pid, address)?;
+        sizes[variant] = bytes;
         Ok(time_ms)
     })?;
     daemon.stop()?;
+    exporter.stop()?;
     crowd.stop()?;
-    println!("{size} bytes");
-    let what = "CPU time of a scrape with detail per process, 2,000 more processes";
+    println!("{} and {} bytes", sizes[0], sizes[1]);
+    let what = "CPU time of a scrape with detail per process";
+    let processes = format!("{} more processes", DETAIL.processes);
     let command =
         format!("`GET /metrics` as text from `monitor run {}`", DETAIL_ARGUMENTS.join(" "));
-    Ok(Figure::new(what, median(times_ms), Unit::Milliseconds, command).at_most(LIMIT_DETAIL_MS))
+    let beside = format!("{command} and `prometheus-process-exporter` with a group for each");
+    let ratio = ratio(&monitor, &process_exporter);
+    let time =
+        Figure::new(format!("{what}, {processes}"), median(monitor), Unit::Milliseconds, command);
+    let what = format!("{what}, monitor / process-exporter, {processes}");
+    Ok(vec![time, Figure::new(what, ratio, Unit::Ratio, beside).at_most(LIMIT_DETAIL)])
 }
 
 /// CPU time that a server uses for a scrape, in milliseconds, and the size of it. One after the
@@ -105,16 +115,4 @@ fn scrape(pid: u32, address: SocketAddr) -> Result<(f64, usize)> {
     }
     let used = clock::cpu_time(pid)? - before;
     Ok((used.as_secs_f64() * 1e3 / f64::from(SCRAPES), size))
-}
-
-/// Starts node_exporter with its default collectors.
-fn start_node_exporter() -> Result<(Service, SocketAddr)> {
-    let address = free_port(0)?;
-    let mut command = Command::new("prometheus-node-exporter");
-    command.arg(format!("--web.listen-address={address}"));
-    let mut service = Service::start("node_exporter", &mut command)?;
-    service
-        .wait_until(START, |_| http::get(address, "/metrics").is_ok())
-        .context("node_exporter does not serve")?;
-    Ok((service, address))
 }

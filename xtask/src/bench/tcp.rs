@@ -16,7 +16,7 @@ use super::{
     daemon::Daemon,
     pingpong,
     report::{Figure, Unit},
-    rounds::{interleave, ratio},
+    rounds::{interleave, ratio, several},
     service::Service,
 };
 
@@ -28,8 +28,8 @@ pub(crate) struct RoundTrips {
     requests: u32,
 }
 
-/// Some two seconds.
-const REQUESTS: u32 = 150_000;
+/// Less than a second, several times.
+const REQUESTS: u32 = 30_000;
 /// How long it may take, ten times what it does on a slow machine.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -46,7 +46,7 @@ pub(super) fn run(setup: &Setup) -> Result<Vec<Figure>> {
             _ => None,
         };
         let beside = (variant == 3).then(|| pingpong::empty_programs(setup)).transpose()?;
-        let seconds = play()?;
+        let seconds = several(play)?;
         daemon.map_or(Ok(()), Daemon::stop)?;
         beside.map_or(Ok(()), Service::stop)?;
         Ok(seconds)

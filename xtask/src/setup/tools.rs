@@ -31,7 +31,11 @@ const PRIVILEGED: [Tool; 15] = [
 ];
 
 /// What measurements take besides.
-const LOAD: [Tool; 2] = [("nginx", "nginx-light"), ("wrk", "wrk")];
+const LOAD: [Tool; 3] = [
+    ("nginx", "nginx-light"),
+    ("prometheus-process-exporter", "prometheus-process-exporter"),
+    ("wrk", "wrk"),
+];
 
 /// What runs virtual machines.
 const EMULATORS: [(Arch, Tool); 2] = [
@@ -44,10 +48,11 @@ const HOST: [Tool; 3] =
     [("debootstrap", "debootstrap"), ("mke2fs", "e2fsprogs"), ("sfdisk", "fdisk")];
 
 /// Packages that would start a service, of which only the programs are wanted, and that service.
-const SERVICES: [(&str, &str); 3] = [
+const SERVICES: [(&str, &str); 4] = [
     ("nginx-light", "nginx"),
     ("prometheus", "prometheus"),
     ("prometheus-node-exporter", "prometheus-node-exporter"),
+    ("prometheus-process-exporter", "prometheus-process-exporter"),
 ];
 
 /// Finds all of them, after installing those that are missing.
