@@ -14,34 +14,45 @@ use monitor_backends::{free_port, http};
 use super::{
     Setup,
     daemon::Daemon,
+    pingpong,
     report::{Figure, Unit},
-    rounds::{interleave, ratio},
+    rounds::{interleave, ratio, several},
     service::Service,
 };
 use crate::workspace;
 
 /// The CPU that both run on.
 const ON_ONE_CPU: [&str; 3] = ["taskset", "-c", "1"];
-/// One thread with sixteen connections, for three seconds.
-const LOAD: [&str; 4] = ["wrk", "-t1", "-c16", "-d3s"];
+/// One thread with sixteen connections, for a second.
+const LOAD: [&str; 4] = ["wrk", "-t1", "-c16", "-d1s"];
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Of what empty programs cost: with any, the two processes may take turns more often.
 const LIMIT: f64 = 1.08;
 
 pub(super) fn run(setup: &Setup) -> Result<Vec<Figure>> {
     let address = free_port(0)?;
     let server = serve(address)?;
-    let names = ["without", "monitor"];
-    let [without, monitor] = interleave(setup.rounds, (names, "us a request"), |variant| {
-        let daemon = if variant == 1 { Some(Daemon::start(&setup.daemon, &[])?) } else { None };
-        let time_us = load(address)?;
+    let names = ["without", "empty programs", "monitor"];
+    let [without, empty, monitor] = interleave(setup.rounds, (names, "us a request"), |variant| {
+        let empty = (variant == 1).then(|| pingpong::empty_programs(setup)).transpose()?;
+        let daemon = (variant == 2).then(|| Daemon::start(&setup.daemon, &[])).transpose()?;
+        let time_us = several(|| load(address))?;
+        empty.map_or(Ok(()), Service::stop)?;
         daemon.map_or(Ok(()), Daemon::stop)?;
         Ok(time_us)
     })?;
     server.stop()?;
     let command = format!("`{} {}` and nginx on one CPU", ON_ONE_CPU.join(" "), LOAD.join(" "));
-    let what = "Time for a web request with monitor / without";
-    Ok(vec![Figure::new(what, ratio(&monitor, &without), Unit::Ratio, command).at_most(LIMIT)])
+    let figure = |what: &str, values: &[f64], reference: &[f64]| {
+        let what = format!("Time for a web request with {what}");
+        Figure::new(what, ratio(values, reference), Unit::Ratio, command.clone())
+    };
+    Ok(vec![
+        figure("monitor / with empty programs on the same hooks", &monitor, &empty).at_most(LIMIT),
+        figure("monitor / without", &monitor, &without),
+        figure("empty programs / without", &empty, &without),
+    ])
 }
 
 /// Starts a server of one file.
