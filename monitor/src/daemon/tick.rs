@@ -305,19 +305,20 @@ impl Ticker {
 /// How long `monitor check` measures at most.
 const LONGEST_AUDIT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Measures for `span`, as the daemon does, and compares what was counted with the kernel's counters.
+/// Measures for `span` and until the tick under way then is over, as the daemon does, and compares what was
+/// counted with the kernel's counters.
 pub fn audit(config: &Config, span: Duration) -> View {
     let mut ticker = Ticker::new(config, Records::new());
+    ticker.tick();
     let end = Instant::now() + span.min(LONGEST_AUDIT);
-    let mut view = ticker.tick();
     ticker.audit.end_round_at(end);
     loop {
-        let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() {
+        thread::sleep(end.saturating_duration_since(Instant::now()).min(config.interval));
+        let is_last = Instant::now() >= end;
+        let view = ticker.tick();
+        if is_last {
             return view;
         }
-        thread::sleep(left.min(config.interval));
-        view = ticker.tick();
     }
 }
 

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::{
     btf::Types,
-    program::{Directory, Ended, run},
+    program::{Directory, Ended, monitor, run},
 };
 
 /// Requests to a disk of its own, a thousand a second, until dropped.
@@ -120,6 +120,16 @@ fn counts_agree_with_those_of_the_kernel() {
     }
     assert!(rows.iter().all(|row| row["result"] != "deviates"), "{rows:?}");
     assert_eq!(ended.code, Some(0));
+}
+
+#[test]
+fn a_tick_that_takes_longer_than_the_audit_ends_it_nevertheless() {
+    let _serial = serial();
+    let ended = monitor(["check", "--audit", "1ms", "--format", "json"]);
+    let json: Value =
+        serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {ended:?}"));
+    let rows = json["audit"].as_array().unwrap_or_else(|| panic!("no audit in {json}"));
+    assert_eq!(row(rows, "context_switches", None)["source"], "/proc/stat");
 }
 
 #[test]
