@@ -120,8 +120,7 @@ fn read_kernel(config: &Config, mount: Option<&CgroupMount>) -> Result<Kernel, L
     Ok(kernel)
 }
 
-/// Turns probes on and off that are to run now and did not, or the other way. Returns those whose
-/// measurements have ended.
+/// Turns probes on and off that are to run now and did not, or the other way. Returns which those are.
 pub(super) fn switch_probes(
     probes: &mut [Loaded],
     config: &Config,
@@ -139,11 +138,7 @@ pub(super) fn switch_probes(
     }
     drop(kernel);
     heap::give_back();
-    changed
-        .into_iter()
-        .filter(|loaded| !loaded.is_enabled())
-        .map(|loaded| loaded.desc.name)
-        .collect()
+    changed.into_iter().map(|loaded| loaded.desc.name).collect()
 }
 
 fn load_probe(desc: &'static ProbeDesc, runs: bool, kernel: &Result<Kernel, LoadError>) -> Loaded {

@@ -51,7 +51,7 @@ pub(super) struct Ticker {
     /// Where cgroups tell processes apart.
     mount: Option<CgroupMount>,
     tick: u64,
-    /// When the last snapshots were taken.
+    /// When the last new snapshots were taken.
     last: Instant,
     /// How long the last tick took.
     took: Duration,
@@ -92,6 +92,8 @@ impl Ticker {
             runtime: Handle::try_current().ok(),
         };
         ticker.read_names();
+        // What was counted while one probe after the other was attached is of no interval.
+        ticker.tick();
         ticker
     }
 
@@ -131,26 +133,33 @@ impl Ticker {
                 // Late by more than an interval: the ticks in between are lost, not made up for.
                 due = now;
             }
+            let mut are_whole = true;
             match configs.recv_timeout(due - now) {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
                 Ok(config) => {
-                    self.reload(configs.try_iter().last().unwrap_or(config));
+                    are_whole = !self.reload(configs.try_iter().last().unwrap_or(config));
                     // Ticks at once, so that all can see what has changed.
                     due = Instant::now();
                 }
             }
-            let view = self.tick();
+            let mut view = self.tick();
+            if !are_whole {
+                // The probe that they are of may not have run for all of the interval.
+                view.processes.clear();
+            }
             if views.send(Arc::new(view)).is_err() {
                 return;
             }
         }
     }
 
-    /// Changes to another configuration. What has been counted stays.
-    fn reload(&mut self, config: Config) {
+    /// Changes to another configuration. What has been counted stays. Returns whether probes were turned on
+    /// or off.
+    fn reload(&mut self, config: Config) -> bool {
         let old = std::mem::replace(&mut self.config, config);
-        for probe in switch_probes(&mut self.probes, &self.config, self.mount.as_ref()) {
+        let switched = switch_probes(&mut self.probes, &self.config, self.mount.as_ref());
+        for probe in &switched {
             self.aggregate.forget(probe);
             self.audit.forget(probe);
         }
@@ -161,13 +170,16 @@ impl Ticker {
             self.aggregate.regroup();
         }
         self.aggregate.set_top(groups.top);
+        !switched.is_empty()
     }
 
     fn tick(&mut self) -> View {
         let begin = Instant::now();
         let (taken, is_new) = self.take_snapshots();
         let (now, elapsed) = (SystemTime::now(), taken - self.last);
-        self.last = taken;
+        if is_new {
+            self.last = taken;
+        }
         if self.aggregate.begin(now, elapsed, host::booted(now)) {
             tracing::warn!(
                 "the wall clock stepped back to before the start of some series; all series are reset"
@@ -309,7 +321,6 @@ const LONGEST_AUDIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// counted with the kernel's counters.
 pub fn audit(config: &Config, span: Duration) -> View {
     let mut ticker = Ticker::new(config, Records::new());
-    ticker.tick();
     let end = Instant::now() + span.min(LONGEST_AUDIT);
     ticker.audit.end_round_at(end);
     loop {

@@ -171,6 +171,26 @@ fn a_hog_is_shown_with_its_pid_and_its_share_of_a_cpu() {
 }
 
 #[test]
+fn the_first_table_holds_one_interval_and_nothing_from_before() {
+    let _serial = serial();
+    let hog = Workload::start("mt-always", ["hog", "-", "-", "60000"]);
+    let daemon = Daemon::start([]);
+    let share = |what| {
+        let of_cpu = daemon.wait(what, || Some(row(&daemon, &hog).2?["cpu"].as_f64()?));
+        println!("{what}: {of_cpu} of a CPU");
+        // It has one thread, which always wants to run.
+        assert!((0.25..1.02).contains(&of_cpu), "{what}: {of_cpu} of a CPU");
+    };
+    // What is counted while the other probes are attached is not of this interval.
+    share("the first table");
+    daemon.reload("probes.sched = false\n");
+    daemon.wait("the probe's end", || row(&daemon, &hog).2.is_none().then_some(()));
+    daemon.reload("");
+    // It was not counted yet for most of the tick that ends with the reload.
+    share("the first table after the probe was off");
+}
+
+#[test]
 fn the_catalogue_is_what_is_exposed() {
     let _serial = serial();
     // Nobody listens there, which is exposed as well.
