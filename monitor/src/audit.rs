@@ -176,6 +176,8 @@ impl Audit {
                     measured,
                     reference,
                     source: comparison.counter.file.path(),
+                    at_least: comparison.bounds.0,
+                    at_most: comparison.bounds.1,
                     result,
                     deviating_rounds: 0,
                 };

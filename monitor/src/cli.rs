@@ -43,7 +43,8 @@ enum Command {
     Check {
         #[command(flatten)]
         settings: Settings,
-        /// Measure for a while, such as 10s, and compare what was counted with the kernel's counters
+        /// Measure for a while, 10s if it is not said how long, and compare what was counted with the kernel's
+        /// counters
         #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "10s",
               value_parser = humantime::parse_duration)]
         audit: Option<Duration>,

@@ -211,7 +211,7 @@ pub struct Argv {
 pub enum ArgvPolicy {
     /// Nothing.
     Off,
-    /// All but what looks like a secret, see [`Argv::mask`].
+    /// All but what looks like a secret.
     #[default]
     Masked,
     /// All.

@@ -63,6 +63,16 @@ impl View {
             Point::Number(_) => None,
         })
     }
+
+    /// Why there are no processes, where the probe that measures them does not run.
+    pub fn no_processes(&self) -> Option<String> {
+        let status = self.probes.iter().find(|status| status.probe == "sched")?;
+        match status.state {
+            ProbeState::Active | ProbeState::Degraded => None,
+            ProbeState::Disabled => Some("the sched probe is off".to_owned()),
+            ProbeState::Failed => status.reason.clone(),
+        }
+    }
 }
 
 /// One time series.
@@ -241,6 +251,10 @@ pub struct AuditRow {
     pub reference: u64,
     /// The kernel's file.
     pub source: &'static str,
+    /// The least that may be measured, in parts of what the kernel counts.
+    pub at_least: f64,
+    /// The most, if that is bounded.
+    pub at_most: Option<f64>,
     /// Whether both agree.
     pub result: AuditResult,
     /// Rounds in a row that deviated.

@@ -56,6 +56,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// Runs the daemon and the table beside it, and ends both in turn whatever happens.
 fn supervise(program: &Path, arguments: &[String]) -> Result<()> {
+    daemon::address_is_free()?;
     signals::catch();
     let log = workspace::root().join("target/monitor.log");
     let mut daemon = Daemon::start(program, arguments, log)?;

@@ -31,8 +31,9 @@ pub(super) struct Comparison {
     subject: Option<&'static str>,
     /// The kernel's counter.
     pub(super) counter: Counter,
-    /// What may be measured, in parts of what the kernel counts. (1, 1) where both count the same.
-    pub(super) bounds: (f64, f64),
+    /// The least and the most that may be measured, in parts of what the kernel counts; 1 where both count the
+    /// same.
+    pub(super) bounds: (f64, Option<f64>),
     /// By how much both may differ whatever the rest: what is under way when the banks are flipped.
     pub(super) slack: u64,
 }
@@ -78,7 +79,7 @@ const fn host(
         hooks: &[],
         subject: None,
         counter: counter(source),
-        bounds: (1.0, 1.0),
+        bounds: (1.0, Some(1.0)),
         slack,
     }
 }
@@ -110,7 +111,7 @@ const DATAGRAMS: (File, &[&str]) = (File::Network, &["UdpOutDatagrams", "Udp6Out
 const RECEIVED: (File, &[&str]) = (File::Network, &["UdpInDatagrams", "Udp6InDatagrams"]);
 const OPENED: (File, &[&str]) = (File::Network, &["TcpPassiveOpens"]);
 /// Network namespaces without a process are not found, nor are those that ended in the round.
-const AT_LEAST: (f64, f64) = (1.0, f64::INFINITY);
+const AT_LEAST: (f64, Option<f64>) = (1.0, None);
 const FAULTS: (File, &[&str]) = (File::Vmstat, &["pgfault"]);
 const MAJOR_FAULTS: (File, &[&str]) = (File::Vmstat, &["pgmajfault"]);
 const STALLED: (File, &[&str]) = (
@@ -124,7 +125,7 @@ pub(super) const COMPARISONS: &[Comparison] = &[
     Comparison {
         // Idle tasks are no process. A CPU switches to its idle task as often as away from it, give or
         // take one, so at least half of all switches are away from processes.
-        bounds: (0.5, 1.0),
+        bounds: (0.5, Some(1.0)),
         ..host("sched", "process_context_switches", &PROCESS_CONTEXT_SWITCHES, SWITCHED, SWITCHES)
     },
     host("sched", "runs", &SCHED_RUNQUEUE_LATENCY, (File::Schedstat, &["runs"]), SWITCHES),
@@ -135,7 +136,7 @@ pub(super) const COMPARISONS: &[Comparison] = &[
     Comparison {
         // Before Linux 6.4 a fault that the kernel tries again counts twice there, and so does every major
         // one; later only faults that fail count for the kernel alone.
-        bounds: (0.5, 1.0),
+        bounds: (0.5, Some(1.0)),
         ..host("sched", "page_faults", &PROCESS_MEMORY_FAULTS, FAULTS, FAULTED)
     },
     Comparison {
@@ -181,7 +182,7 @@ pub(super) const COMPARISONS: &[Comparison] = &[
     Comparison {
         only: Some(("monitor.reclaim.type", &["direct"])),
         // A reclaim that the kernel repeats counts twice there.
-        bounds: (0.5, 1.0),
+        bounds: (0.5, Some(1.0)),
         ..host("memory", "direct_reclaims", &MEMORY_RECLAIM_LATENCY, STALLED, 32)
     },
 ];

@@ -58,6 +58,7 @@ pub(super) fn judge(
     let least = end.before.saturating_sub(begin.after) as f64;
     let most = end.after.saturating_sub(begin.before) as f64;
     let (low, high) = comparison.bounds;
+    let high = high.unwrap_or(f64::INFINITY);
     let slack = comparison.slack as f64;
     let growth = measured as f64;
     let result = if growth.max(low * most) <= slack {

@@ -119,9 +119,23 @@ fn table(report: &Report) -> Result<String, std::fmt::Error> {
             AuditResult::TooLittle => "too little",
         };
         let (measured, reference) = (row.measured.to_string(), row.reference.to_string());
-        let device = &row.device;
-        let columns =
-            [row.probe, row.counter, device, &measured, &reference, &ratio, result, row.source];
+        let expected = match (row.at_least, row.at_most) {
+            (least, None) => format!(">= {least}"),
+            (least, Some(most)) if least == most => least.to_string(),
+            (least, Some(most)) => format!("{least} to {most}"),
+        };
+        let (device, source) = (&row.device, row.source);
+        let columns = [
+            row.probe,
+            row.counter,
+            device,
+            &measured,
+            &reference,
+            &ratio,
+            &expected,
+            result,
+            source,
+        ];
         writeln!(text, "{}", audit_line(&columns))?;
     }
     for problem in &report.problems {
@@ -130,14 +144,14 @@ fn table(report: &Report) -> Result<String, std::fmt::Error> {
     Ok(text)
 }
 
-const AUDIT_HEAD: [&str; 8] =
-    ["PROBE", "COUNTER", "DEVICE", "MEASURED", "KERNEL", "RATIO", "RESULT", "SOURCE"];
+const AUDIT_HEAD: [&str; 9] =
+    ["PROBE", "COUNTER", "DEVICE", "MEASURED", "KERNEL", "RATIO", "EXPECTED", "RESULT", "SOURCE"];
 
 /// A line of the audit's table.
-fn audit_line(columns: &[&str; 8]) -> String {
-    let [probe, counter, device, measured, reference, ratio, result, source] = columns;
+fn audit_line(columns: &[&str; 9]) -> String {
+    let [probe, counter, device, measured, reference, ratio, expected, result, source] = columns;
     format!(
-        "{probe:7} {counter:24} {device:10} {measured:>14} {reference:>14} {ratio:>7}  {result:10} \
-         {source}"
+        "{probe:7} {counter:24} {device:10} {measured:>14} {reference:>14} {ratio:>7} {expected:>9}  \
+         {result:10} {source}"
     )
 }

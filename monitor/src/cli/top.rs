@@ -35,6 +35,9 @@ pub(super) struct TopArgs {
 #[derive(Deserialize)]
 struct Processes {
     processes: Vec<Row>,
+    /// Why there are none.
+    #[serde(default)]
+    not_measured: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -55,7 +58,8 @@ struct Row {
     switches: u64,
 }
 
-/// Prints tables until interrupted, or as many as were asked for.
+/// Prints tables until interrupted, or as many as were asked for. Fails when the last has no processes, as
+/// they are not measured.
 pub(super) fn run(args: &TopArgs) -> Result<ExitCode> {
     let client = Client::new(&args.daemon)?;
     let mut shown = 0;
@@ -68,12 +72,16 @@ pub(super) fn run(args: &TopArgs) -> Result<ExitCode> {
             // To the top left, and clear what is below.
             write!(out, "\x1b[H\x1b[J")?;
         }
-        writeln!(out, "{}", table(&answer.processes))?;
+        match &answer.not_measured {
+            Some(reason) => writeln!(out, "processes are not measured: {}", printable(reason))?,
+            None => writeln!(out, "{}", table(&answer.processes))?,
+        }
         writeln!(out, "metrics: {}", client.url("/metrics"))?;
         out.flush()?;
         shown += 1;
         if args.count.is_some_and(|count| shown >= count) {
-            return Ok(ExitCode::SUCCESS);
+            let is_measured = answer.not_measured.is_none();
+            return Ok(if is_measured { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         thread::sleep(args.interval);
     }

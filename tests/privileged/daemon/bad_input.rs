@@ -148,6 +148,12 @@ fn degraded(start: &dyn Fn() -> Command, says: &[&str]) {
     // What needs no rights is measured all the same.
     assert!(metrics.text().contains("\nsystem_cpu_time_seconds_total{"), "no gauges");
 
+    let processes = daemon.get("/api/v1/processes").json();
+    let not_measured = processes["not_measured"].as_str().expect("nothing says why there are none");
+    let address = daemon.address.to_string();
+    let top = monitor(["top", "--address", &address, "--count", "1"]);
+    assert_eq!(top.code, Some(1), "{top:?}");
+
     let [table, json] = ["table", "json"].map(|format| {
         let mut check = start();
         check.args(["check", "--format", format]);
@@ -158,7 +164,7 @@ fn degraded(start: &dyn Fn() -> Command, says: &[&str]) {
     assert_eq!(checked["probes"][0]["state"], "failed");
     let reason = probe["reason"].as_str().expect("there is a reason");
     let checked = checked["probes"][0]["reason"].as_str().expect("there is a reason");
-    for said in [reason, checked, &log, &table.stdout] {
+    for said in [reason, checked, &log, &table.stdout, not_measured, &top.stdout] {
         for words in says {
             assert!(said.contains(words), "nothing of {words:?} in: {said}");
         }

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io::{self, Read, Write},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -20,6 +20,13 @@ pub(crate) const ADDRESS: &str = "127.0.0.1:9464";
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// How many lines of the log tell what went wrong.
 const LAST_WORDS: usize = 10;
+
+/// Fails when something listens there already: it would answer in the daemon's place.
+pub(crate) fn address_is_free() -> Result<()> {
+    TcpListener::bind(ADDRESS).map(drop).with_context(|| {
+        format!("cannot listen on {ADDRESS}; stop what does, such as another monitor")
+    })
+}
 
 pub(crate) struct Daemon {
     process: Child,

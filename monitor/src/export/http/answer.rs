@@ -197,6 +197,9 @@ struct Processes<'a> {
     /// How many there are, whatever the limit.
     total: usize,
     processes: &'a [ProcessRow],
+    /// Why there are none, where they are not measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_measured: Option<String>,
 }
 
 async fn processes(
@@ -219,6 +222,7 @@ async fn processes(
         interval_seconds: view.interval.as_secs_f64(),
         total: view.processes.len(),
         processes: &view.processes[..shown],
+        not_measured: view.no_processes(),
     })
     .into_response()
 }
