@@ -84,9 +84,13 @@ impl<T, const TYPE: usize, const FLAGS: usize> LocalStorage<T, TYPE, FLAGS> {
 
     /// The owner's value, made of zeros when there is none. It allocates, so it must never be called
     /// where a run-queue lock may be held.
+    ///
+    /// Where CPUs create it at the same time, the kernel fails all but one: with `EAGAIN` those that would have
+    /// made the owner's first value in any map, then with `EEXIST` those that would have made this one.
     #[inline(always)]
-    pub fn get_or_create(&self, owner: impl Owner<TYPE>) -> Option<NonNull<T>> {
-        self.lookup(owner, BPF_LOCAL_STORAGE_GET_F_CREATE.into())
+    pub fn get_or_create(&self, owner: impl Owner<TYPE> + Copy) -> Option<NonNull<T>> {
+        let create = || self.lookup(owner, BPF_LOCAL_STORAGE_GET_F_CREATE.into());
+        create().or_else(create).or_else(create)
     }
 
     #[inline(always)]

@@ -218,7 +218,7 @@ fast() {
 }
 part fast-caller fast
 # Processes whose threads end all at once.
-part ends ends exits-threads 90 </dev/null
+part ends ends exits-threads 900 </dev/null
 # Units that exist for less than a tick. Their processes end in them.
 short() {
     for n in 0 1 2 3 4 5 6 7 8 9; do
