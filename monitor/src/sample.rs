@@ -135,6 +135,8 @@ pub struct Durations<'a> {
     pub sum_ns: u128,
     /// Slots that are not 0, as `(slot, count)`.
     pub slots: &'a [(u16, u32)],
+    /// Whether threads that have ended left them behind: the host may have measured them in an earlier tick.
+    pub left_behind: bool,
 }
 
 /// An immutable, shared set of attributes, in the order given.

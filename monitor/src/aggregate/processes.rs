@@ -105,7 +105,8 @@ mod tests {
         let (mut processes, group) = (Processes::default(), Arc::default());
         let attributes = &Attributes::default();
         let mut add = |metric: &'static MetricDesc, sum_ns| {
-            let durations = Durations { shift: COARSE_SHIFT, sum_ns, slots: &[(60, 2)] };
+            let durations =
+                Durations { shift: COARSE_SHIFT, sum_ns, slots: &[(60, 2)], left_behind: false };
             let (owner, value) = (Owner::from(&ProcessKey::default()), Value::Histogram(durations));
             processes.add(7, &group, &Sample { metric, owner, attributes, value });
         };

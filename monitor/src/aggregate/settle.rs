@@ -4,9 +4,9 @@
 //! the host counted it. Until then the host's histogram holds back as many durations of the same
 //! coarse bucket, so that in every view the groups add up to the host, bucket by bucket. All that is
 //! published was measured. What no group was ever given, as the end of a thread was not seen, stays
-//! held back, and is counted as lost.
+//! held back, and is counted as lost once it cannot be with threads that were about to end.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{iter, sync::Arc, time::SystemTime};
 
 use monitor_common::hist::{COARSE_SHIFT, coarse};
 
@@ -29,7 +29,12 @@ pub(super) struct Settled {
     sum_ns: u128,
     /// What groups were given and could not be published yet, by coarse slot.
     owed: Vec<u64>,
-    /// The least that was held back at the end of a tick, in this round of [`PATIENCE`] ticks.
+    /// What was held back at the end of the tick before, by coarse slot.
+    before: Vec<u64>,
+    /// What ended threads left behind in this tick, by coarse slot.
+    left_behind: Vec<u64>,
+    /// The least of `before` that no ended thread can have left behind since, in this round of [`PATIENCE`]
+    /// ticks.
     least: Option<u64>,
     ticks: u32,
     /// Durations that no group was given.
@@ -52,6 +57,8 @@ impl Settled {
             published: Vec::new(),
             sum_ns: 0,
             owed: Vec::new(),
+            before: Vec::new(),
+            left_behind: Vec::new(),
             least: None,
             ticks: 0,
             lost: 0,
@@ -71,6 +78,9 @@ impl Settled {
         debug_assert_eq!(durations.shift, COARSE_SHIFT, "groups have the scale of threads");
         self.sum_ns += durations.sum_ns;
         add_slots(&mut self.owed, durations);
+        if durations.left_behind {
+            add_slots(&mut self.left_behind, durations);
+        }
     }
 
     /// Shows an example of what it counts.
@@ -88,8 +98,17 @@ impl Settled {
             *owed -= moved;
             *published += moved;
         }
-        let held = self.held.iter().sum();
-        self.least = Some(self.least.map_or(held, |least| least.min(held)));
+        // Where threads end all the time something is always with one of them, and is nevertheless not lost.
+        let left_behind = self.left_behind.drain(..).chain(iter::repeat(0));
+        let missing = self.before.drain(..).zip(left_behind);
+        let missing = missing.map(|(held, left)| held.saturating_sub(left)).sum();
+        if self.ticks > 0 {
+            self.least = Some(self.least.map_or(missing, |least| least.min(missing)));
+        }
+        self.before.resize(coarse(self.held.len()) + 1, 0);
+        for (slot, held) in self.held.iter().enumerate() {
+            self.before[coarse(slot)] += held;
+        }
         self.ticks += 1;
         if self.ticks == PATIENCE {
             self.ticks = 0;

@@ -45,14 +45,21 @@ impl Feed {
 
     fn host(&mut self, ns: u64) {
         let slots = [(slot(ns) as u16, 1)];
-        let value = Value::Histogram(Durations { shift: 0, sum_ns: ns.into(), slots: &slots });
+        let durations =
+            Durations { shift: 0, sum_ns: ns.into(), slots: &slots, left_behind: false };
+        let value = Value::Histogram(durations);
         let none = Attributes::default();
         self.0.add(&sample(&SCHED_RUNQUEUE_LATENCY, None, &none, value), || unreachable!());
     }
 
     fn process(&mut self, name: &str, ns: u64) {
+        self.thread(name, ns, false);
+    }
+
+    fn thread(&mut self, name: &str, ns: u64, left_behind: bool) {
         let slots = [(coarse(slot(ns)) as u16, 1)];
-        let durations = Durations { shift: COARSE_SHIFT, sum_ns: ns.into(), slots: &slots };
+        let durations =
+            Durations { shift: COARSE_SHIFT, sum_ns: ns.into(), slots: &slots, left_behind };
         let none = Attributes::default();
         let value = Value::Histogram(durations);
         self.0.add(&sample(&PROCESS_RUNQUEUE_LATENCY, Some(7), &none, value), || group(name));
@@ -146,6 +153,25 @@ fn what_no_group_is_ever_given_is_counted_as_lost() {
     let series = feed.finish(60);
     assert_adds_up(&series);
     assert_eq!(value(&series, &AGENT_LOST, "unattributed"), Some(1.0));
+}
+
+#[test]
+fn what_is_always_with_some_thread_that_ends_is_not_lost() {
+    let mut feed = Feed::new(10);
+    for second in 1..=200 {
+        // It ends after the banks were flipped.
+        feed.host(3_000);
+        let series = feed.finish(second);
+        assert_adds_up(&series);
+        assert_eq!(value(&series, &AGENT_LOST, "unattributed"), Some(0.0), "tick {second}");
+        feed.thread("short", 3_000, true);
+    }
+    // From now on one is missing.
+    feed.host(3_000);
+    for second in 201..=320 {
+        feed.finish(second);
+    }
+    assert_eq!(value(&feed.finish(321), &AGENT_LOST, "unattributed"), Some(1.0));
 }
 
 #[test]

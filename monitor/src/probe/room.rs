@@ -15,7 +15,7 @@ impl Room {
     /// What was counted in slots of the scale that `shift` says.
     pub(super) fn durations(&mut self, shift: u32, sum_ns: u64, counts: &[u32]) -> Durations<'_> {
         self.take(0, counts.iter().copied());
-        Durations { shift, sum_ns: unwrapped(sum_ns, shift, &self.0), slots: &self.0 }
+        self.filled(shift, sum_ns)
     }
 
     /// What was counted in slots of scale 3, at the scale that `shift` says.
@@ -26,7 +26,12 @@ impl Room {
         counts: impl IntoIterator<Item = u32>,
     ) -> Durations<'_> {
         self.take(shift, counts);
-        Durations { shift, sum_ns: unwrapped(sum_ns, shift, &self.0), slots: &self.0 }
+        self.filled(shift, sum_ns)
+    }
+
+    fn filled(&self, shift: u32, sum_ns: u64) -> Durations<'_> {
+        let sum_ns = unwrapped(sum_ns, shift, &self.0);
+        Durations { shift, sum_ns, slots: &self.0, left_behind: false }
     }
 
     fn take(&mut self, shift: u32, counts: impl IntoIterator<Item = u32>) {

@@ -93,21 +93,15 @@ impl Decoder {
     pub(super) fn decode(&mut self, snapshot: &Snapshot, sink: &mut dyn FnMut(Sample<'_>)) {
         for bytes in snapshot.records.chunks_exact(RECORD) {
             let (TaskRecord { key, usage, summaries }, slots) = split(bytes);
-            self.process(&key, &usage, (&summaries, &slots), sink);
+            self.process(&key, &usage, (&summaries, &slots), false, sink);
         }
         for (key, exited) in &snapshot.exited {
-            self.process(key, &exited.usage, (&exited.summaries, &exited.slots), sink);
+            self.process(key, &exited.usage, (&exited.summaries, &exited.slots), true, sink);
         }
         for (key, throttled) in &snapshot.throttled {
-            let (sum, slots) = (throttled.sums[0], &throttled.slots[0]);
-            self.histogram(
-                PROCESS_LATENCIES[THROTTLED],
-                key.into(),
-                COARSE_SHIFT,
-                sum,
-                slots,
-                sink,
-            );
+            let durations =
+                self.room.durations(COARSE_SHIFT, throttled.sums[0], &throttled.slots[0]);
+            histogram(PROCESS_LATENCIES[THROTTLED], key.into(), &self.none, durations, sink);
         }
         self.host(&snapshot.cpus, sink);
     }
@@ -123,6 +117,7 @@ impl Decoder {
         key: &ProcessKey,
         usage: &Usage,
         (summaries, slots): (&[Summary; LATENCIES], &TaskSlots),
+        left_behind: bool,
         sink: &mut dyn FnMut(Sample<'_>),
     ) {
         let owner = Owner::from(key);
@@ -141,7 +136,9 @@ impl Decoder {
             PROCESS_LATENCIES.into_iter().zip(summaries.iter().zip(slots))
         {
             if summary.mask != 0 {
-                self.histogram(metric, owner, COARSE_SHIFT, summary.sum, slots, sink);
+                let durations = self.room.durations(COARSE_SHIFT, summary.sum, slots);
+                let durations = Durations { left_behind, ..durations };
+                histogram(metric, owner, &self.none, durations, sink);
             }
         }
     }
@@ -162,32 +159,30 @@ impl Decoder {
         self.ledger.decode(&lost, sink);
         for bank in cpus {
             for (metric, (sum, slots)) in HOST.into_iter().zip(bank.sums.iter().zip(&bank.slots)) {
-                self.histogram(metric, Owner::Host, 0, *sum, slots, sink);
+                let durations = self.room.durations(0, *sum, slots);
+                histogram(metric, Owner::Host, &self.none, durations, sink);
             }
         }
         if self.has_throttled {
             // Zero where no thread is throttled: measured, none.
-            let value = Value::Histogram(Durations { shift: 0, sum_ns: 0, slots: &[] });
+            let none = Durations { shift: 0, sum_ns: 0, slots: &[], left_behind: false };
+            let value = Value::Histogram(none);
             let (metric, attributes) = (HOST[THROTTLED], &self.none);
             sink(Sample { metric, owner: Owner::Host, attributes, value });
         }
     }
+}
 
-    fn histogram(
-        &mut self,
-        metric: &'static MetricDesc,
-        owner: Owner,
-        shift: u32,
-        sum_ns: u64,
-        slots: &[u32],
-        sink: &mut dyn FnMut(Sample<'_>),
-    ) {
-        let durations = self.room.durations(shift, sum_ns, slots);
-        if durations.slots.is_empty() {
-            return;
-        }
-        let value = Value::Histogram(durations);
-        sink(Sample { metric, owner, attributes: &self.none, value });
+/// Passes on durations, if there are any.
+fn histogram(
+    metric: &'static MetricDesc,
+    owner: Owner,
+    attributes: &Attributes,
+    durations: Durations<'_>,
+    sink: &mut dyn FnMut(Sample<'_>),
+) {
+    if !durations.slots.is_empty() {
+        sink(Sample { metric, owner, attributes, value: Value::Histogram(durations) });
     }
 }
 

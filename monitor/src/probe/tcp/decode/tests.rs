@@ -68,7 +68,8 @@ fn everything_has_its_metric_and_attributes() {
     let mut snapshot = Snapshot::default();
     snapshot.processes.push((key("web", 1), traffic));
     snapshot.services.push((service([10, 0, 0, 1], 80, CLIENT, 1), traffic));
-    let histogram = "Histogram(Durations { shift: 2, sum_ns: 8, slots: [(9, 10)] })";
+    let histogram =
+        "Histogram(Durations { shift: 2, sum_ns: 8, slots: [(9, 10)], left_behind: false })";
     assert_eq!(
         decode(&mut decoder(), &snapshot),
         [

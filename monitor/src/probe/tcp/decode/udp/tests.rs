@@ -31,8 +31,9 @@ fn snapshot() -> Snapshot {
 
 #[test]
 fn everything_has_its_metric_and_attributes() {
-    let histogram = "Histogram(Durations { shift: 2, sum_ns: 8, slots: [(9, 1)] })";
-    let empty = "Histogram(Durations { shift: 2, sum_ns: 0, slots: [] })";
+    let histogram =
+        "Histogram(Durations { shift: 2, sum_ns: 8, slots: [(9, 1)], left_behind: false })";
+    let empty = "Histogram(Durations { shift: 2, sum_ns: 0, slots: [], left_behind: false })";
     assert_eq!(
         decode(&mut Decoder::new([true; DIRECTIONS]), &snapshot()),
         [
