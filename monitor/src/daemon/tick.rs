@@ -92,8 +92,6 @@ impl Ticker {
             runtime: Handle::try_current().ok(),
         };
         ticker.read_names();
-        // What was counted while one probe after the other was attached is of no interval.
-        ticker.tick();
         ticker
     }
 
@@ -125,6 +123,8 @@ impl Ticker {
 
     /// Ticks until the other end of `configs` is dropped; takes the configurations that come.
     pub(super) fn run(mut self, views: &watch::Sender<Arc<View>>, configs: &Receiver<Config>) {
+        // What was counted while one probe after the other was attached is of no interval.
+        self.tick();
         let mut due = Instant::now();
         loop {
             due += self.config.interval;
@@ -321,6 +321,7 @@ const LONGEST_AUDIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// counted with the kernel's counters.
 pub fn audit(config: &Config, span: Duration) -> View {
     let mut ticker = Ticker::new(config, Records::new());
+    ticker.tick();
     let end = Instant::now() + span.min(LONGEST_AUDIT);
     ticker.audit.end_round_at(end);
     loop {
