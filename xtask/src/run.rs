@@ -38,6 +38,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     const PURPOSE: &str = "loading BPF programs";
     privilege::require(PURPOSE)?;
+    // Before the build, which takes minutes.
+    daemon::address_is_free()?;
     let program = if args.no_build {
         workspace::daemon(Profile::Release)?
     } else {
@@ -56,7 +58,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// Runs the daemon and the table beside it, and ends both in turn whatever happens.
 fn supervise(program: &Path, arguments: &[String]) -> Result<()> {
-    daemon::address_is_free()?;
     signals::catch();
     let log = workspace::root().join("target/monitor.log");
     let mut daemon = Daemon::start(program, arguments, log)?;

@@ -98,17 +98,21 @@ impl Settled {
             *owed -= moved;
             *published += moved;
         }
-        // Where threads end all the time something is always with one of them, and is nevertheless not lost.
+        self.look_for_losses();
+    }
+
+    /// Notes what is held back for longer than threads take to be reaped. Where threads end all the time
+    /// something is always with one of them, and is nevertheless not lost.
+    fn look_for_losses(&mut self) {
         let left_behind = self.left_behind.drain(..).chain(iter::repeat(0));
         let missing = self.before.drain(..).zip(left_behind);
         let missing = missing.map(|(held, left)| held.saturating_sub(left)).sum();
+        // What was held back at the end of a round belongs to that round; before the first there is nothing.
         if self.ticks > 0 {
             self.least = Some(self.least.map_or(missing, |least| least.min(missing)));
         }
-        self.before.resize(coarse(self.held.len()) + 1, 0);
-        for (slot, held) in self.held.iter().enumerate() {
-            self.before[coarse(slot)] += held;
-        }
+        let by_coarse_slot = self.held.chunks(1 << COARSE_SHIFT);
+        self.before.extend(by_coarse_slot.map(|slots| slots.iter().sum::<u64>()));
         self.ticks += 1;
         if self.ticks == PATIENCE {
             self.ticks = 0;

@@ -263,10 +263,10 @@ fn refusal(error: &ProgramError, target: Target) -> HookState {
     if matches!(target, Target::FEntry(_) | Target::FExit(_))
         && let Some(cause) = without_trampolines(error)
     {
-        // Whoever has come this far has the rights: the programs of other hooks are loaded first.
         let reason = format!(
             "fentry/fexit not supported by this kernel ({cause}), as without \
-             CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS; more privileges do not help"
+             CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS; where other hooks are attached, more privileges do \
+             not help"
         );
         return HookState::Unavailable { reason };
     }
