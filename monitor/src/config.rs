@@ -15,6 +15,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 pub use self::error::ConfigError;
+pub(crate) use self::otlp::without_query;
 pub use self::otlp::{Compression, OtlpConfig, OtlpTlsConfig, Protocol, Secret, Signal, Target};
 
 use crate::{

@@ -53,6 +53,15 @@ pub enum ConfigError {
         /// What was given.
         endpoint: String,
     },
+    /// An endpoint has a query where there is no place for one.
+    #[error(
+        "otlp.endpoint: `{endpoint}` has a query, which gRPC cannot send; leave it out, or set \
+         otlp.protocol to http/protobuf"
+    )]
+    EndpointQuery {
+        /// What was given, without the query.
+        endpoint: String,
+    },
     /// An endpoint has a secret in it.
     #[error(
         "otlp.endpoint must not have a user or a password in it, as it is logged; give them as \

@@ -27,7 +27,7 @@ const MAX_INTERVAL: Duration = Duration::from_secs(3600);
 #[serde(default, deny_unknown_fields)]
 pub struct OtlpConfig {
     /// The receiver, such as `http://localhost:4317`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "show_address")]
     pub endpoint: Option<String>,
     /// How it is spoken to.
     pub protocol: Protocol,
@@ -97,6 +97,10 @@ pub enum Compression {
     Gzip,
     /// Not at all.
     None,
+}
+
+fn show_address<S: serde::Serializer>(address: &Option<String>, to: S) -> Result<S::Ok, S::Error> {
+    address.as_deref().map(without_query).serialize(to)
 }
 
 /// A value that is not printed.
@@ -174,6 +178,13 @@ pub struct Target {
     pub tls: OtlpTlsConfig,
 }
 
+impl Target {
+    /// The address for logs and `/health`.
+    pub fn shown(&self) -> String {
+        without_query(&self.endpoint.to_string())
+    }
+}
+
 impl OtlpConfig {
     /// Where a signal is sent, after the variables for that signal alone; `None` for nowhere.
     pub fn target(
@@ -248,21 +259,42 @@ fn headers(
     pairs.collect()
 }
 
-/// The address of an endpoint; over HTTP, each signal has a path of its own below it.
+/// The address of an endpoint as it was given; over HTTP, each signal has a path of its own below it.
 fn address(endpoint: &str, protocol: Protocol, signal: Option<Signal>) -> Result<Uri, ConfigError> {
     let host = endpoint.split_once("://").map_or(endpoint, |(_, host)| host);
     if host.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@')) {
         return Err(ConfigError::EndpointSecret);
     }
-    let path = match (protocol, signal) {
-        (Protocol::HttpProtobuf, Some(signal)) => format!("/v1/{}", signal.name()),
-        _ => String::new(),
+    let (base, query) = match endpoint.split_once('?') {
+        Some((base, query)) => (base, Some(query)),
+        None => (endpoint, None),
     };
-    let parsed = format!("{}{path}", endpoint.trim_end_matches('/')).parse::<Uri>();
+    if protocol == Protocol::Grpc && query.is_some() {
+        return Err(ConfigError::EndpointQuery { endpoint: without_query(endpoint) });
+    }
+    let path = match (protocol, signal) {
+        (Protocol::HttpProtobuf, Some(signal)) => {
+            format!("{}/v1/{}", base.trim_end_matches('/'), signal.name())
+        }
+        _ => base.to_owned(),
+    };
+    let parsed = match query {
+        Some(query) => format!("{path}?{query}"),
+        None => path,
+    }
+    .parse::<Uri>();
     match parsed {
         Ok(uri) if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() => {
             Ok(uri)
         }
-        _ => Err(ConfigError::Endpoint { endpoint: endpoint.to_owned() }),
+        _ => Err(ConfigError::Endpoint { endpoint: without_query(endpoint) }),
+    }
+}
+
+/// An address for people. A query may be a key, and is left out.
+pub(crate) fn without_query(address: &str) -> String {
+    match address.split_once('?') {
+        Some((base, _)) => format!("{base}?***"),
+        None => address.to_owned(),
     }
 }

@@ -127,12 +127,12 @@ impl Otlp {
             if route.is_overheard() {
                 tracing::warn!(
                     "otlp.headers go to {} through the network in the clear; use https",
-                    route.target.endpoint
+                    route.target.shown()
                 );
             }
             let Route { signal, target, tls } = route.clone();
             let protocol = target.protocol.name();
-            tracing::info!("sending {} to {} by {protocol}", signal.name(), target.endpoint);
+            tracing::info!("sending {} to {} by {protocol}", signal.name(), target.shown());
             let (sender, order) = watch::channel(Order::Run);
             orders.push((signal, sender));
             let mut resource = resource_known.clone();

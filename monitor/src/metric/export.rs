@@ -29,7 +29,7 @@ pub static EXPORT_FAILURES: MetricDesc = MetricDesc {
     kind: Kind::Counter,
     attributes: &["monitor.signal", "error.type"],
     help: "Requests by OTLP that failed: by the gRPC code or HTTP status of the answer, or timeout, \
-           connection or malformed_response without a good one",
+           connection, redirect (one that is not followed) or malformed_response (a web page)",
     source: "counted where requests are sent",
 };
 

@@ -5,5 +5,6 @@ mod failures;
 mod logs;
 mod metrics;
 mod receiver;
+mod responses;
 mod setup;
 mod tls;

@@ -2,8 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    convert::Infallible,
-    io::Read,
+    io::{self, Read},
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -52,6 +51,10 @@ pub(crate) enum Answer {
     Status(Status),
     /// By HTTP.
     Http(StatusCode, Vec<(&'static str, String)>),
+    /// By HTTP, with a body.
+    Body(StatusCode, Vec<(&'static str, String)>, Bytes),
+    /// By HTTP, nothing: the connection is closed.
+    Closed,
     /// What is no message.
     Garbage,
     /// Taken, after this time.
@@ -150,7 +153,11 @@ impl Inbox {
             Answer::Partly(rejected, why) => return Ok(Some((rejected, why.to_owned()))),
             Answer::Status(status) => return Err(status),
             Answer::Late(time) => time::sleep(time).await,
-            Answer::Taken | Answer::Http(..) | Answer::Garbage => {}
+            Answer::Taken
+            | Answer::Http(..)
+            | Answer::Body(..)
+            | Answer::Closed
+            | Answer::Garbage => {}
         }
         Ok(None)
     }
@@ -176,7 +183,7 @@ async fn accept(listener: TcpListener, inbox: Inbox, tls: Option<TlsAcceptor>) {
     }
 }
 
-async fn respond(inbox: Inbox, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+async fn respond(inbox: Inbox, request: Request<Incoming>) -> io::Result<Response<Body>> {
     let path = request.uri().path().to_owned();
     let is_garbage = matches!(inbox.answers.lock().unwrap().front(), Some(Answer::Garbage));
     if is_garbage {
@@ -191,7 +198,7 @@ async fn respond(inbox: Inbox, request: Request<Incoming>) -> Result<Response<Bo
         let kind = request.headers()["content-type"].clone();
         return Ok(Response::builder().header("content-type", kind).body(body).unwrap());
     }
-    match path.as_str() {
+    let response = match path.as_str() {
         "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export" => {
             let server = MetricsServiceServer::new(inbox);
             server.accept_compressed(CompressionEncoding::Gzip).call(request).await
@@ -200,11 +207,12 @@ async fn respond(inbox: Inbox, request: Request<Incoming>) -> Result<Response<Bo
             let server = LogsServiceServer::new(inbox);
             server.accept_compressed(CompressionEncoding::Gzip).call(request).await
         }
-        _ => Ok(http(inbox, &path, request).await),
-    }
+        _ => return http(inbox, &path, request).await,
+    };
+    response.map_err(|never| match never {})
 }
 
-async fn http(inbox: Inbox, path: &str, request: Request<Incoming>) -> Response<Body> {
+async fn http(inbox: Inbox, path: &str, request: Request<Incoming>) -> io::Result<Response<Body>> {
     let (head, body) = request.into_parts();
     let mut body = body.collect().await.unwrap().to_bytes().to_vec();
     if head.headers.get("content-encoding").is_some_and(|it| it == "gzip") {
@@ -216,7 +224,7 @@ async fn http(inbox: Inbox, path: &str, request: Request<Incoming>) -> Response<
     let payload = match path {
         "/v1/metrics" => Payload::Metrics(Message::decode(body.as_slice()).unwrap()),
         "/v1/logs" => Payload::Logs(Message::decode(body.as_slice()).unwrap()),
-        _ => return Response::builder().status(404).body(Body::default()).unwrap(),
+        _ => return Ok(Response::builder().status(404).body(Body::default()).unwrap()),
     };
     inbox.add(&head.headers, payload);
     let mut partial_success = None;
@@ -226,19 +234,28 @@ async fn http(inbox: Inbox, path: &str, request: Request<Incoming>) -> Response<
             partial_success =
                 Some(ExportMetricsPartialSuccess { rejected_data_points, error_message });
         }
-        Answer::Http(status, headers) => {
-            let mut response = Response::builder().status(status);
-            for (name, value) in headers {
-                response = response.header(name, value);
-            }
-            return response.body(Body::default()).unwrap();
-        }
+        Answer::Http(status, headers) => return Ok(plain(status, headers, Bytes::new())),
+        Answer::Body(status, headers, body) => return Ok(plain(status, headers, body)),
+        Answer::Closed => return Err(io::Error::other("closed without a response")),
         Answer::Late(time) => time::sleep(time).await,
         Answer::Taken | Answer::Status(_) | Answer::Garbage => {}
     }
     let answer = ExportMetricsServiceResponse { partial_success }.encode_to_vec();
     let body = Body::new(Full::new(Bytes::from(answer)));
-    Response::builder().header("content-type", "application/x-protobuf").body(body).unwrap()
+    let response = Response::builder().header("content-type", "application/x-protobuf");
+    Ok(response.body(body).unwrap())
+}
+
+fn plain(
+    status: StatusCode,
+    headers: Vec<(&'static str, String)>,
+    body: Bytes,
+) -> Response<Body> {
+    let mut response = Response::builder().status(status);
+    for (name, value) in headers {
+        response = response.header(name, value);
+    }
+    response.body(Body::new(Full::new(body))).unwrap()
 }
 
 #[tonic::async_trait]

@@ -46,7 +46,19 @@ fn endpoints_are_what_the_specification_makes_of_them() {
         endpoints(http, &[]),
         both("http://c:4318/base/v1/metrics", "http://c:4318/base/v1/logs")
     );
+    // A query stays behind the path.
+    assert_eq!(
+        endpoints("protocol = 'http/protobuf'\nendpoint = 'http://c:4318/base/?key=1'", &[]),
+        both("http://c:4318/base/v1/metrics?key=1", "http://c:4318/base/v1/logs?key=1")
+    );
     // A signal's own is taken as it is.
+    let own = [("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "https://p/otlp/?key=1/")];
+    assert_eq!(
+        endpoints(http, &own),
+        both("http://c:4318/base/v1/metrics", "https://p/otlp/?key=1/")
+    );
+    let own = [("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "https://p/otlp/")];
+    assert_eq!(endpoints(http, &own), both("http://c:4318/base/v1/metrics", "https://p/otlp/"));
     assert_eq!(
         endpoints(http, &[("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "https://p/api/v1/otlp")]),
         both("https://p/api/v1/otlp", "http://c:4318/base/v1/logs")
@@ -124,6 +136,8 @@ fn what_cannot_be_is_named() {
     for (config, expected) in [
         ("endpoint = 'localhost'", "http://"),
         ("endpoint = 'me:s3cr3t@collector:4317'", "otlp.headers"),
+        ("endpoint = 'http://c:4317?key=s3cr3t'", "otlp.protocol"),
+        ("endpoint = 'c:4318?key=s3cr3t'\nprotocol = 'http/protobuf'", "http://"),
         ("headers = { 'a b' = 'x' }", "`a b`"),
         ("headers = { a = \"x\\ny\" }", "`a`"),
         ("interval = '1ms'", "otlp.interval"),
@@ -135,9 +149,11 @@ fn what_cannot_be_is_named() {
 }
 
 #[test]
-fn headers_are_not_printed() {
-    let config: OtlpConfig = toml::from_str("headers = { authorization = 's3cr3t' }").unwrap();
-    for printed in [toml::to_string(&config).unwrap(), format!("{config:?}")] {
-        assert!(printed.contains("authorization") && !printed.contains("s3cr3t"), "{printed}");
-    }
+fn headers_and_queries_are_not_printed() {
+    let config: OtlpConfig = toml::from_str(
+        "endpoint = 'http://c/?key=s3cr3t'\nheaders = { authorization = 's3cr3t' }",
+    )
+    .unwrap();
+    let printed = toml::to_string(&config).unwrap();
+    assert!(printed.contains("authorization") && !printed.contains("s3cr3t"), "{printed}");
 }

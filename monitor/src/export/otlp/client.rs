@@ -63,8 +63,7 @@ impl Failure {
         Self::new("connection", &crate::error::chain(error), Some(Retry::Later))
     }
 
-    /// The answer is none of the protocol. What was sent may have been taken, so that sending it
-    /// again would tell it twice.
+    /// Something else than a receiver responded. The data may have been taken, so it is not sent again.
     fn malformed(what: &str) -> Self {
         Self::new("malformed_response", what, None)
     }
@@ -96,7 +95,7 @@ impl Client {
         let limit = self.target.timeout;
         let answer = async {
             match &mut self.transport {
-                Transport::Grpc(grpc) => grpc.send(request).await,
+                Transport::Grpc(grpc) => grpc.send(request).await.map(|answer| accepted(&answer)),
                 Transport::Http(http) => http.send(request).await,
             }
         };
@@ -106,7 +105,7 @@ impl Client {
             let reason = format!("no answer in {limit:?}");
             return Err(Failure::new("timeout", &reason, Some(Retry::Later)));
         };
-        accepted(&answer?)
+        answer
     }
 }
 
@@ -114,16 +113,20 @@ impl Transport {
     fn new(target: &Target, signal: Signal, connector: Connector) -> Self {
         match target.protocol {
             Protocol::Grpc => Self::Grpc(Grpc::new(target, signal, connector)),
-            Protocol::HttpProtobuf => Self::Http(Http::new(target, connector)),
+            Protocol::HttpProtobuf => Self::Http(Http::new(target, signal, connector)),
         }
     }
 }
 
-/// The meaning of an answer. Those to metrics and to logs are the same on the wire.
-fn accepted(answer: &[u8]) -> Result<Accepted, Failure> {
-    let answer = ExportMetricsServiceResponse::decode(answer)
-        .map_err(|error| Failure::malformed(&error.to_string()))?;
-    let partial = answer.partial_success.unwrap_or_default();
-    let rejected = partial.rejected_data_points.try_into().unwrap_or(0);
-    Ok(Accepted { rejected, message: partial.error_message })
+/// The content of a response to a request that was taken, the same for metrics and for logs. One that
+/// cannot be decoded changes nothing about that.
+fn accepted(response: &[u8]) -> Accepted {
+    match ExportMetricsServiceResponse::decode(response) {
+        Ok(response) => {
+            let partial = response.partial_success.unwrap_or_default();
+            let rejected = partial.rejected_data_points.try_into().unwrap_or(0);
+            Accepted { rejected, message: partial.error_message }
+        }
+        Err(error) => Accepted { rejected: 0, message: format!("invalid response: {error}") },
+    }
 }

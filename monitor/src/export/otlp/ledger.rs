@@ -126,7 +126,7 @@ impl Ledger {
         let mut accounts = self.lock();
         if target.is_some() || accounts.contains_key(&signal) {
             let account = accounts.entry(signal).or_default();
-            account.endpoint = target.map(|it| it.endpoint.to_string()).unwrap_or_default();
+            account.endpoint = target.map(Target::shown).unwrap_or_default();
             account.problems.clear();
             account.last_success = None;
             // What may be lost at any time, so that none is told from unknown.
@@ -253,6 +253,7 @@ fn remedy(kind: &str) -> &'static str {
         "Unimplemented" | "404" | "405" | "415" | "malformed_response" => {
             "check that otlp.endpoint is an OTLP receiver that speaks otlp.protocol"
         }
+        "redirect" => "set otlp.endpoint to the address of the receiver",
         "timeout" | "connection" => {
             "it is tried again until it is there; check otlp.endpoint and otlp.tls"
         }

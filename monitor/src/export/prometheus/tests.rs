@@ -17,6 +17,9 @@ use crate::{
 const PROTOBUF: &str = "application/vnd.google.protobuf;\
                         proto=io.prometheus.client.MetricFamily;encoding=delimited";
 
+/// The start of the series of these tests.
+const CREATED: wire::Timestamp = wire::Timestamp { seconds: 1_700_000_000, nanos: 5 };
+
 fn text(prometheus: &Prometheus) -> String {
     let (content_type, body) = prometheus.render("").unwrap();
     assert_eq!(content_type, "text/plain; version=0.0.4; charset=utf-8");
@@ -127,8 +130,7 @@ fn both_forms_of_a_histogram_say_what_the_durations_say() {
         let sum = durations.iter().map(|ns| u128::from(*ns)).sum::<u128>() as f64 / 1e9;
         assert_eq!(histogram.sample_sum, sum);
         assert!(text.contains(&format!("\n{name}_sum {sum}\n{name}_count {count}\n")));
-        let created = wire::Timestamp { seconds: 1_700_000_000, nanos: 5 };
-        assert_eq!(histogram.created_timestamp, Some(created));
+        assert_eq!(histogram.created_timestamp, Some(CREATED));
     }
 }
 
@@ -188,7 +190,8 @@ fn labels_are_the_same_for_all_kinds_and_forms() {
     let histogram = &families["monitor_process_offcpu_latency_seconds"].metric[0];
     assert_eq!(counter.label, histogram.label);
     assert_eq!(counter.label[1].value, attributes[0].1);
-    assert_eq!(counter.counter, Some(wire::Value { value: 1.5 }));
+    let created_timestamp = Some(CREATED);
+    assert_eq!(counter.counter, Some(wire::Counter { value: 1.5, created_timestamp }));
 }
 
 #[test]

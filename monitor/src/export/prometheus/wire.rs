@@ -1,5 +1,6 @@
 //! The protobuf exposition: the messages of `io.prometheus.client` that are needed, with the field
-//! numbers of Prometheus' metrics.proto. The `prometheus` crate knows no native histograms.
+//! numbers of Prometheus' metrics.proto. The `prometheus` crate has neither native histograms nor created
+//! timestamps.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -11,9 +12,9 @@ use super::{
     histogram,
 };
 use crate::{
-    metric::MetricDesc,
+    metric::{Kind, MetricDesc, catalogue},
     sample::Attributes,
-    view::{self, Series},
+    view::{self, Point, Series},
 };
 
 /// How wide the zero bucket is: as in Prometheus' own client libraries. All that is shorter than a
@@ -46,9 +47,9 @@ pub(super) struct Metric {
     #[prost(message, repeated, tag = "1")]
     pub(super) label: Vec<LabelPair>,
     #[prost(message, optional, tag = "2")]
-    pub(super) gauge: Option<Value>,
+    pub(super) gauge: Option<Gauge>,
     #[prost(message, optional, tag = "3")]
-    pub(super) counter: Option<Value>,
+    pub(super) counter: Option<Counter>,
     #[prost(message, optional, tag = "7")]
     pub(super) histogram: Option<Histogram>,
 }
@@ -61,11 +62,18 @@ pub(super) struct LabelPair {
     pub(super) value: String,
 }
 
-/// `Counter` and `Gauge`, which are alike in what is used of them.
 #[derive(Clone, Copy, PartialEq, Message)]
-pub(super) struct Value {
+pub(super) struct Gauge {
     #[prost(double, tag = "1")]
     pub(super) value: f64,
+}
+
+#[derive(Clone, Copy, PartialEq, Message)]
+pub(super) struct Counter {
+    #[prost(double, tag = "1")]
+    pub(super) value: f64,
+    #[prost(message, optional, tag = "3")]
+    pub(super) created_timestamp: Option<Timestamp>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -130,54 +138,62 @@ pub(super) struct Timestamp {
     pub(super) nanos: i32,
 }
 
-/// The exposition: the counters and gauges that were gathered, and the histograms of the view with
-/// all their buckets. Of exemplars, those that `newest` admits.
-pub(super) fn encode(gathered: &[proto::MetricFamily], view: &Pinned, newest: Newest) -> Vec<u8> {
-    let numbers = gathered
-        .iter()
-        .filter(|family| family.get_field_type() != proto::MetricType::HISTOGRAM)
-        .map(number_family);
-    let histograms = histogram::metrics().map(|metric| histogram_family(metric, view, newest));
-    let mut body = Vec::new();
-    for family in numbers.chain(histograms).filter(|family| !family.metric.is_empty()) {
-        body.extend(family.encode_length_delimited_to_vec());
+/// The exposition of a view: `target_info`, encoded already, then each metric that has series. Of exemplars, those that
+/// `newest` admits.
+pub(super) fn encode(target_info: &[u8], view: &Pinned, newest: Newest) -> Vec<u8> {
+    let mut body = target_info.to_vec();
+    for metric in catalogue() {
+        let series = view.series(metric);
+        if !series.is_empty() {
+            body.extend(family(metric, series, newest).encode_length_delimited_to_vec());
+        }
     }
     body
 }
 
-fn number_family(family: &proto::MetricFamily) -> MetricFamily {
-    let counts = family.get_field_type() == proto::MetricType::COUNTER;
+/// A family of gauges that the registry holds, encoded.
+pub(super) fn encode_gauges(family: &proto::MetricFamily) -> Vec<u8> {
     let metric = family.get_metric().iter().map(|metric| {
         let label = metric.get_label().iter().map(|label| LabelPair {
             name: label.name().to_owned(),
             value: label.value().to_owned(),
         });
-        let (gauge, counter) = if counts {
-            (None, Some(Value { value: metric.get_counter().get_value() }))
-        } else {
-            (Some(Value { value: metric.get_gauge().get_value() }), None)
-        };
-        Metric { label: label.collect(), gauge, counter, histogram: None }
+        let gauge = Some(Gauge { value: metric.get_gauge().get_value() });
+        Metric { label: label.collect(), gauge, ..Metric::default() }
     });
     MetricFamily {
         name: family.name().to_owned(),
         help: family.help().to_owned(),
-        r#type: if counts { MetricType::Counter } else { MetricType::Gauge }.into(),
+        r#type: MetricType::Gauge.into(),
         metric: metric.collect(),
     }
+    .encode_length_delimited_to_vec()
 }
 
-fn histogram_family(metric: &MetricDesc, view: &Pinned, newest: Newest) -> MetricFamily {
-    let points = histogram::series(metric, view).map(|(series, histogram)| Metric {
-        label: labels(&series.attributes),
-        gauge: None,
-        counter: None,
-        histogram: Some(both_forms(series, histogram, newest)),
+fn family(metric: &MetricDesc, series: &[Series], newest: Newest) -> MetricFamily {
+    let r#type = match metric.kind {
+        Kind::Counter => MetricType::Counter,
+        Kind::UpDownCounter | Kind::Gauge => MetricType::Gauge,
+        Kind::Histogram => MetricType::Histogram,
+    };
+    let points = series.iter().map(|series| {
+        let mut point = Metric { label: labels(&series.attributes), ..Metric::default() };
+        match (&series.value, r#type) {
+            (Point::Histogram(value), _) => {
+                point.histogram = Some(both_forms(series, value, newest));
+            }
+            (Point::Number(value), MetricType::Counter) => {
+                let created_timestamp = timestamp(series.start);
+                point.counter = Some(Counter { value: *value, created_timestamp });
+            }
+            (Point::Number(value), _) => point.gauge = Some(Gauge { value: *value }),
+        }
+        point
     });
     MetricFamily {
         name: metric_name(metric),
         help: metric.help.to_owned(),
-        r#type: MetricType::Histogram.into(),
+        r#type: r#type.into(),
         metric: points.collect(),
     }
 }

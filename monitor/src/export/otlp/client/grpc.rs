@@ -11,10 +11,7 @@ use tonic::{
 use tonic_types::StatusExt;
 
 use super::{Connector, Failure, Retry, USER_AGENT};
-use crate::{
-    config::{Compression, Signal, Target},
-    error::chain,
-};
+use crate::config::{Compression, Signal, Target};
 
 /// A way to a receiver by gRPC.
 pub(super) struct Grpc {
@@ -72,7 +69,8 @@ fn failure(status: &Status) -> Failure {
     let wanted = retry_info.and_then(|info| info.retry_delay).map_or(Retry::Later, Retry::After);
     let retry = (is_transient || is_recovering).then_some(wanted);
     let name = format!("{:?}", status.code());
-    Failure::new(name.clone(), &format!("{name}: {}", chain(status)), retry)
+    let reason = [name.as_str(), status.message()].join(": ");
+    Failure::new(name.clone(), reason.trim_end_matches(": "), retry)
 }
 
 /// Messages that are encoded already.

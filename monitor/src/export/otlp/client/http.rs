@@ -1,41 +1,45 @@
 //! OTLP over HTTP/1.1, as protobuf.
 
-use std::{
-    io::Write,
-    time::{Duration, SystemTime},
-};
+mod redirect;
+mod response;
+
+use std::{error::Error, io, io::Write};
 
 use bytes::Bytes;
 use flate2::write::GzEncoder;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::{
-    HeaderMap, Request, StatusCode, Uri,
-    header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER, USER_AGENT},
+    HeaderMap, Request, Response, Uri,
+    body::Incoming,
+    header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, USER_AGENT},
 };
 use hyper_util::{client::legacy, rt::TokioExecutor};
-use prost::Message;
-use tonic_types::Status;
 
-use super::{Connector, Failure, Retry};
-use crate::config::{Compression, Target};
+use super::{Accepted, Connector, Failure};
+use crate::config::{Compression, Signal, Target, without_query};
 
-/// How much of an answer is read.
-const MAX_ANSWER: usize = 64 << 10;
-
-/// The type of requests and answers.
+/// The media type of requests and responses.
 const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
 
-/// A way to a receiver by HTTP.
+/// Maximum number of redirects that one request follows.
+const MAX_REDIRECTS: usize = 5;
+
+/// A client of a receiver by HTTP.
 pub(super) struct Http {
     client: legacy::Client<Connector, Full<Bytes>>,
     endpoint: Uri,
+    /// The headers of a request, without those of the configuration.
     headers: HeaderMap,
+    /// Those of the configuration, which may be credentials.
+    configured: HeaderMap,
     compression: Compression,
+    /// Whether a request may arrive twice without harm: cumulative metrics do.
+    is_idempotent: bool,
 }
 
 impl Http {
-    pub(super) fn new(target: &Target, connector: Connector) -> Self {
-        let mut headers: HeaderMap = target.headers.iter().cloned().collect();
+    pub(super) fn new(target: &Target, signal: Signal, connector: Connector) -> Self {
+        let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, PROTOBUF);
         headers.insert(USER_AGENT, HeaderValue::from_static(super::USER_AGENT));
         if target.compression == Compression::Gzip {
@@ -45,38 +49,67 @@ impl Http {
             client: legacy::Client::builder(TokioExecutor::new()).build(connector),
             endpoint: target.endpoint.clone(),
             headers,
+            configured: target.headers.iter().cloned().collect(),
             compression: target.compression,
+            is_idempotent: signal == Signal::Metrics,
         }
     }
 
-    /// Sends a request, and returns the answer.
-    pub(super) async fn send(&self, request: Bytes) -> Result<Bytes, Failure> {
+    /// Sends a request and follows redirects.
+    pub(super) async fn send(&self, request: Bytes) -> Result<Accepted, Failure> {
         let body = match self.compression {
             Compression::None => request,
             Compression::Gzip => gzip(&request),
         };
-        let mut request = Request::post(self.endpoint.clone())
-            .body(Full::new(body))
-            .map_err(|error| Failure::new("request", &error.to_string(), None))?;
-        *request.headers_mut() = self.headers.clone();
-        let answer =
-            self.client.request(request).await.map_err(|error| Failure::connection(&error))?;
-        let (head, body) = answer.into_parts();
-        let body = Limited::new(body, MAX_ANSWER).collect().await;
-        if !head.status.is_success() {
-            let body = body.map(|body| body.to_bytes()).unwrap_or_default();
-            return Err(failure(head.status, &head.headers, &body));
+        let mut to = self.endpoint.clone();
+        for _ in 0..=MAX_REDIRECTS {
+            let response = self.exchange(&to, &body).await?;
+            match redirect::location(&to, &response)? {
+                Some(location) => to = location,
+                None => return response::outcome(response).await,
+            }
         }
-        let is_protobuf = head
-            .headers
-            .get(CONTENT_TYPE)
-            .is_none_or(|it| it.as_bytes().starts_with(PROTOBUF.as_bytes()));
-        match body {
-            Ok(body) if is_protobuf => Ok(body.to_bytes()),
-            Ok(_) => Err(Failure::malformed("the answer is no protobuf message")),
-            Err(error) => Err(Failure::malformed(&error.to_string())),
-        }
+        let last = without_query(&to.to_string());
+        Err(redirect::failure(&format!("more than {MAX_REDIRECTS} redirects, the last to {last}")))
     }
+
+    async fn exchange(&self, to: &Uri, body: &Bytes) -> Result<Response<Incoming>, Failure> {
+        let response = match self.client.request(self.request(to, body)?).await {
+            // The receiver closed an idle connection just as the request began.
+            Err(error) if self.is_idempotent && is_closed(&error) => {
+                self.client.request(self.request(to, body)?).await
+            }
+            response => response,
+        };
+        response.map_err(|error| Failure::connection(&error))
+    }
+
+    fn request(&self, to: &Uri, body: &Bytes) -> Result<Request<Full<Bytes>>, Failure> {
+        let mut request = Request::post(to.clone())
+            .body(Full::new(body.clone()))
+            .map_err(|error| Failure::new("request", &error.to_string(), None))?;
+        *request.headers_mut() = match redirect::is_same_host(to, &self.endpoint) {
+            true => self.configured.clone(),
+            false => HeaderMap::new(),
+        };
+        request.headers_mut().extend(self.headers.clone());
+        Ok(request)
+    }
+}
+
+/// Whether the other end closed an established connection before it responded.
+fn is_closed(error: &legacy::Error) -> bool {
+    let mut causes = std::iter::successors(error.source(), |&cause| cause.source());
+    !error.is_connect()
+        && causes.any(|cause| {
+            let by_http = cause.downcast_ref::<hyper::Error>();
+            let by_socket = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+            by_http.is_some_and(|error| error.is_incomplete_message() || error.is_canceled())
+                || matches!(
+                    by_socket,
+                    Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
+                )
+        })
 }
 
 fn gzip(request: &[u8]) -> Bytes {
@@ -84,34 +117,4 @@ fn gzip(request: &[u8]) -> Bytes {
     // Writing to memory does not fail.
     let _ = encoder.write_all(request);
     encoder.finish().unwrap_or_default().into()
-}
-
-/// The meaning of a status that is none of success. Which ones may be tried again is the
-/// specification's.
-fn failure(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {
-    let retry = match status {
-        StatusCode::TOO_MANY_REQUESTS
-        | StatusCode::BAD_GATEWAY
-        | StatusCode::SERVICE_UNAVAILABLE
-        | StatusCode::GATEWAY_TIMEOUT => {
-            let wait = headers.get(RETRY_AFTER).and_then(|value| delay(value.to_str().ok()?));
-            Some(wait.map_or(Retry::Later, Retry::After))
-        }
-        _ => None,
-    };
-    let said = match Status::decode(body) {
-        Ok(status) if !status.message.is_empty() => status.message,
-        _ => String::from_utf8_lossy(body).trim().to_owned(),
-    };
-    let reason = [status.to_string(), said].join(": ");
-    Failure::new(status.as_str(), reason.trim_end_matches(": "), retry)
-}
-
-/// How long to wait: so many seconds, or until a date.
-fn delay(value: &str) -> Option<Duration> {
-    let seconds = value.trim().parse().map(Duration::from_secs).ok();
-    seconds.or_else(|| {
-        let date = httpdate::parse_http_date(value).ok()?;
-        Some(date.duration_since(SystemTime::now()).unwrap_or_default())
-    })
 }
