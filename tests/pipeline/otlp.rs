@@ -11,6 +11,14 @@ use serde_json::{Value, json};
 /// The host that it is of.
 pub(crate) const HOST: &str = "i-0123456789abcdef0";
 
+/// The resource that it is of.
+const RESOURCE: [(&str, &str); 4] = [
+    ("service.name", "monitor"),
+    ("service.instance.id", "made"),
+    ("host.id", HOST),
+    ("host.name", "made-host"),
+];
+
 /// An exponential histogram.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Histogram {
@@ -127,15 +135,21 @@ pub(crate) fn event(
 
 /// Sends metrics to a Collector.
 pub(crate) fn send_metrics(collector: SocketAddr, metrics: &[Value]) {
+    send_metrics_of(collector, &RESOURCE, metrics);
+}
+
+/// Sends metrics of another resource to a Collector.
+pub(crate) fn send_metrics_of(collector: SocketAddr, resource: &[(&str, &str)], metrics: &[Value]) {
     let scope = json!({"scope": {"name": "monitor"}, "metrics": metrics});
-    let body = json!({"resourceMetrics": [{"resource": resource(), "scopeMetrics": [scope]}]});
+    let resource = json!({"attributes": attributes(resource)});
+    let body = json!({"resourceMetrics": [{"resource": resource, "scopeMetrics": [scope]}]});
     send(collector, "/v1/metrics", &body);
 }
 
 /// Sends records to a Collector.
 pub(crate) fn send_logs(collector: SocketAddr, records: &[Value]) {
     let scope = json!({"scope": {"name": "monitor"}, "logRecords": records});
-    let body = json!({"resourceLogs": [{"resource": resource(), "scopeLogs": [scope]}]});
+    let body = json!({"resourceLogs": [{"resource": {"attributes": attributes(&RESOURCE)}, "scopeLogs": [scope]}]});
     send(collector, "/v1/logs", &body);
 }
 
@@ -153,14 +167,4 @@ fn send(collector: SocketAddr, path: &str, body: &Value) {
     let answer = answer.unwrap_or_else(|error| panic!("{error:#}"));
     let answer: Value = serde_json::from_str(&answer).expect("the answer is JSON");
     assert_eq!(answer, json!({"partialSuccess": {}}));
-}
-
-fn resource() -> Value {
-    let pairs = [
-        ("service.name", "monitor"),
-        ("service.instance.id", "made"),
-        ("host.id", HOST),
-        ("host.name", "made-host"),
-    ];
-    json!({"attributes": attributes(&pairs)})
 }

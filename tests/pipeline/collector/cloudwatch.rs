@@ -96,6 +96,68 @@ fn a_sample_that_grows_too_old_in_the_queue_is_left_out() {
     assert_eq!(metrics(pipeline.addresses.moto), BTreeSet::from([NEW.to_owned()]));
 }
 
+/// Counters of groups begin when the group is first seen, and again when it comes back.
+#[test]
+fn counters_with_different_starts_add_up() {
+    const NAME: &str = "monitor.process.oom_kills";
+    let setup = Setup::new(&[("CLOUDWATCH_INTERVAL", "4s")]);
+    let pipeline = &setup.pipeline;
+    let _moto = up(pipeline.start_moto());
+    let _collector = up(pipeline.start_collector());
+    let send = |series: &[(&str, u64, u64)]| {
+        let time_ns = now_ns();
+        let counter = |(program, start_ns, value): &(&str, u64, u64)| {
+            let attributes = [("process.executable.name", *program)];
+            otlp::counter(NAME, "{kill}", (*start_ns, time_ns), &[(&attributes, *value)])
+        };
+        let metrics: Vec<Value> = series.iter().map(counter).collect();
+        otlp::send_metrics(pipeline.addresses.collector.http, &metrics);
+    };
+    let arrives = |total: f64| {
+        wait(&format!("a total of {total}"), || {
+            let documents = aws::documents(pipeline.addresses.moto, METRICS);
+            let found: f64 = documents.iter().filter_map(|it| it[NAME].as_f64()).sum();
+            assert!(found <= total, "{found} of {total} in {documents:?}");
+            (found == total).then_some(())
+        });
+    };
+    let start = || {
+        thread::sleep(Duration::from_millis(10));
+        now_ns()
+    };
+    let [a, b, c, d] = [start(), start(), start(), start()];
+    send(&[("a", a, 1), ("b", b, 1), ("c", c, 1), ("d", d, 1)]);
+    arrives(4.0);
+    // Two go on, one comes back with more than it had, one begins and ends and begins within an interval.
+    let (back, first, second) = (start(), start(), start());
+    send(&[("a", a, 3), ("b", b, 1), ("c", back, 5), ("e", first, 7)]);
+    send(&[("a", a, 4), ("b", b, 1), ("c", back, 5), ("e", second, 1)]);
+    arrives(4.0 + 3.0 + 5.0 + 7.0 + 1.0);
+}
+
+#[test]
+fn a_host_without_an_id_is_known_by_its_name() {
+    const NAME: &str = "monitor.sched.runqueue.latency";
+    for (attributes, id) in [
+        (&[("host.name", "golden")][..], "golden"),
+        (&[("host.name", "golden"), ("host.id", "")], "golden"),
+        (&[], "unknown"),
+    ] {
+        let setup = Setup::new(&[("CLOUDWATCH_INTERVAL", "2s")]);
+        let pipeline = &setup.pipeline;
+        let _moto = up(pipeline.start_moto());
+        let _collector = up(pipeline.start_collector());
+        let metric = one(NAME, now_ns(), now_ns());
+        otlp::send_metrics_of(pipeline.addresses.collector.http, attributes, &[metric]);
+        let documents = wait(NAME, || {
+            let documents = aws::documents(pipeline.addresses.moto, METRICS);
+            (!documents.is_empty()).then_some(documents)
+        });
+        let headlines = aws::headlines(&documents, id);
+        assert_eq!(headlines.iter().map(|it| it.0).collect::<Vec<_>>(), [NAME]);
+    }
+}
+
 /// A metric with one value.
 fn one(name: &str, start_ns: u64, time_ns: u64) -> Value {
     let made = Histogram { scale: 3, zeros: 0, offset: -160, buckets: vec![1], sum: 1.0 };
