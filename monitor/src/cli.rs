@@ -2,8 +2,10 @@
 
 mod check;
 mod top;
+mod variables;
 
 use std::{
+    env,
     io::{ErrorKind, Write as _},
     net::SocketAddr,
     path::PathBuf,
@@ -12,13 +14,13 @@ use std::{
 };
 
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 use tokio::sync::mpsc;
 
 use crate::{
     attribution::GroupBy,
     catalogue,
-    config::{self, Config, ConfigError, LogFormat, Protocol},
+    config::{Config, ConfigError, LogFormat, Origins, Protocol},
     daemon::{self, Plan},
     error::chain,
     event::{self, ArgvPolicy},
@@ -60,7 +62,7 @@ enum Command {
         #[arg(long, default_value = "table")]
         format: catalogue::Format,
     },
-    /// Print the configuration that is in force, as TOML
+    /// Print the effective configuration as TOML, with the origin of each value
     Config(Settings),
 }
 
@@ -76,6 +78,9 @@ enum Format {
 /// What the configuration file says can be said again here, and this counts.
 #[derive(Args, Clone)]
 struct Settings {
+    /// Where these values come from.
+    #[arg(skip)]
+    origins: Origins,
     /// Configuration file [default: /etc/monitor/monitor.toml, if it is there]
     #[arg(long, env = "MONITOR_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -139,6 +144,7 @@ impl Settings {
     /// The configuration in force.
     fn resolve(self) -> Result<Config, ConfigError> {
         let mut config = Config::read(self.config.as_deref())?;
+        config.origins.extend(self.origins);
         set(&mut config.listen, self.listen);
         set(&mut config.interval, self.interval);
         let or = |file: &mut Option<PathBuf>, said: Option<PathBuf>| *file = said.or(file.take());
@@ -153,7 +159,6 @@ impl Settings {
         set(&mut config.groups.top, self.top);
         set(&mut config.events.argv, self.events_argv);
         set(&mut config.events.export, self.events_export);
-        config.otlp = config.otlp.with_environment(&config::variable)?;
         config.otlp.endpoint = self.otlp_endpoint.or(config.otlp.endpoint);
         set(&mut config.otlp.protocol, self.otlp_protocol);
         set(&mut config.log.level, self.log_level);
@@ -169,6 +174,30 @@ fn set<T>(value: &mut T, said: Option<T>) {
     }
 }
 
+impl Cli {
+    /// Reads the command line and the variables of the process. Ends it where they are wrong.
+    pub fn read() -> Self {
+        let line: Vec<_> = env::args_os().collect();
+        let cli = variables::parse(&line, variables::of_process).and_then(|matches| {
+            let mut cli = Self::from_arg_matches(&matches)?;
+            if let Some(settings) = cli.settings() {
+                settings.origins = variables::origins(&matches, &line);
+            }
+            Ok(cli)
+        });
+        cli.unwrap_or_else(|error| error.exit())
+    }
+
+    fn settings(&mut self) -> Option<&mut Settings> {
+        match &mut self.command {
+            Command::Run(settings)
+            | Command::Check { settings, .. }
+            | Command::Config(settings) => Some(settings),
+            Command::Top(_) | Command::Metrics { .. } => None,
+        }
+    }
+}
+
 /// Does what the command line asks for.
 pub fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
@@ -176,6 +205,9 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
             let config = settings.clone().resolve()?;
             let records = Records::new();
             let logs = Logs::init(&config.log, records.clone())?;
+            for (name, nearest) in variables::misspelt(names_of_variables()) {
+                tracing::warn!("{name} is not a variable of monitor; did you mean {nearest}?");
+            }
             let plan = Plan::new(config)?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
@@ -196,8 +228,12 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         }
         Command::Top(args) => top::run(&args),
         Command::Metrics { format } => print(&catalogue::render(format)),
-        Command::Config(settings) => print(&toml::to_string(&settings.resolve()?)?),
+        Command::Config(settings) => print(&settings.resolve()?.annotated()?),
     }
+}
+
+fn names_of_variables() -> impl Iterator<Item = String> {
+    env::vars_os().filter_map(|(name, _)| name.into_string().ok())
 }
 
 /// Prints what was asked for. Who reads it may have seen enough before the end.

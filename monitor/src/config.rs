@@ -1,12 +1,14 @@
-//! Configuration: a TOML file, then `MONITOR_*` variables, then flags; the last word counts.
+//! Configuration: flags override `MONITOR_*` variables, which override a TOML file.
 
 mod by_probe;
 mod error;
+mod file;
+mod origin;
 mod otlp;
 
 use std::{
     collections::BTreeMap,
-    env, fs, io,
+    env,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -15,6 +17,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 pub use self::error::ConfigError;
+pub use self::origin::{Origin, Origins};
 pub(crate) use self::otlp::without_query;
 pub use self::otlp::{Compression, OtlpConfig, OtlpTlsConfig, Protocol, Secret, Signal, Target};
 
@@ -24,9 +27,6 @@ use crate::{
     host::HostPaths,
     kernel::loader::BpfLevel,
 };
-
-/// Where the file is looked for when none is named.
-pub const DEFAULT_PATH: &str = "/etc/monitor/monitor.toml";
 
 /// The shortest time between ticks. A tick waits for the kernel for some milliseconds.
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
@@ -60,6 +60,9 @@ pub struct Config {
     /// Which probes run, by name; of those not named the ones that do by default.
     #[serde(deserialize_with = "by_probe::read_switches")]
     pub probes: BTreeMap<String, bool>,
+    /// Where these values come from.
+    #[serde(skip)]
+    pub origins: Origins,
 }
 
 /// Encryption of HTTP: with both of these files.
@@ -164,6 +167,7 @@ impl Default for Config {
             log: LogConfig::default(),
             otlp: OtlpConfig::default(),
             probes: by_probe::switches(),
+            origins: Origins::default(),
         }
     }
 }
@@ -213,30 +217,18 @@ impl Default for LogConfig {
 impl Config {
     /// Reads the file that was named, or the usual one if it is there.
     pub fn read(named: Option<&Path>) -> Result<Self, ConfigError> {
-        let path = named.unwrap_or(Path::new(DEFAULT_PATH));
-        match fs::read_to_string(path) {
-            Ok(text) => Self::parse(&text, path),
-            Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => {
-                Ok(Self::default())
-            }
-            Err(source) => Err(ConfigError::Read { path: path.to_owned(), source }),
+        file::read(named)
+    }
+
+    /// Checks what types cannot say. An error names where the value comes from.
+    pub fn validate(self) -> Result<Self, ConfigError> {
+        match self.check() {
+            Ok(()) => Ok(self),
+            Err(error) => Err(error.set_by(&self.origins)),
         }
     }
 
-    fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let at = |offset: usize, message| ConfigError::Parse {
-            path: path.to_owned(),
-            line: text[..offset].lines().count().max(1),
-            message,
-        };
-        toml::from_str(text).map_err(|error| {
-            // The end of what is wrong lies in its line; its start may be the end of the line above.
-            at(error.span().map_or(0, |span| span.end), explain(&error))
-        })
-    }
-
-    /// Checks what types cannot say.
-    pub fn validate(self) -> Result<Self, ConfigError> {
+    fn check(&self) -> Result<(), ConfigError> {
         if !(MIN_INTERVAL..=MAX_INTERVAL).contains(&self.interval) {
             return Err(ConfigError::Range {
                 key: "interval",
@@ -249,13 +241,36 @@ impl Config {
         match (&self.tls.certificate, &self.tls.key) {
             (Some(_), None) => half("tls.certificate", "tls.key"),
             (None, Some(_)) => half("tls.key", "tls.certificate"),
-            _ => Ok(self),
+            _ => Ok(()),
         }
     }
 
-    /// Where a signal is sent, with the variables for it; `None` for nowhere.
+    /// Where a signal is sent, with the standard variables; `None` for nowhere. Fails where one of
+    /// them cannot be used.
     pub fn target(&self, signal: Signal) -> Result<Option<Target>, ConfigError> {
-        self.otlp.target(signal, &variable)
+        self.otlp.target(signal, &variable, &self.origins)
+    }
+
+    /// The configuration as TOML, with the standard variables for all signals, and with the origin of
+    /// each value in a comment.
+    pub fn annotated(&self) -> Result<String, toml::ser::Error> {
+        let mut config = self.clone();
+        if let Ok((otlp, origins)) = self.otlp.effective(None, &variable, &self.origins) {
+            (config.otlp, config.origins) = (otlp, origins);
+        }
+        let mut text = config.origins.annotate(&toml::to_string(&config)?);
+        for signal in Signal::ALL {
+            let name = signal.name();
+            match self.otlp.effective(Some(signal), &variable, &self.origins) {
+                Err(error) => text.push_str(&format!("# {name} are not exported: {error}\n")),
+                Ok((_, own)) => {
+                    for (key, origin) in own.beside(&config.origins) {
+                        text.push_str(&format!("# {key} of {name}: {origin}\n"));
+                    }
+                }
+            }
+        }
+        Ok(text)
     }
 
     /// Whether a probe runs.
@@ -265,50 +280,8 @@ impl Config {
 }
 
 /// A variable of the process.
-pub fn variable(name: &str) -> Option<String> {
+fn variable(name: &str) -> Option<String> {
     env::var(name).ok()
-}
-
-/// What is wrong, in our words where the library's are of little help.
-fn explain(error: &toml::de::Error) -> String {
-    let message = error.message();
-    let Some(rest) = message.strip_prefix("unknown field `") else {
-        let message = message.trim_end_matches('\n').replace('\n', ": ");
-        return match message.rsplit_once(", expected ") {
-            Some((what, expected)) => format!("{what}, expected {}", in_words(expected)),
-            None => message,
-        };
-    };
-    let mut names = rest.split('`').step_by(2);
-    let key = names.next().unwrap_or_default();
-    let known = rest.split('`').skip(2).step_by(2);
-    unknown("key", key, known)
-}
-
-/// What a value should be: the library calls it by its type in our sources.
-fn in_words(expected: &str) -> &str {
-    match expected {
-        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number",
-        "a boolean" => "true or false",
-        "a string" => "text in quotes",
-        "a map" => "a table of keys",
-        expected if expected.starts_with("struct ") => "a table of keys",
-        expected => expected,
-    }
-}
-
-fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let known: Vec<_> = known.collect();
-    let nearest = known
-        .iter()
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
-        .max_by(|(a, _), (b, _)| a.total_cmp(b));
-    match nearest {
-        Some((likeness, candidate)) if likeness > 0.7 => {
-            format!("unknown {what} `{name}`; did you mean `{candidate}`?")
-        }
-        _ => format!("unknown {what} `{name}`; there are: {}", known.join(", ")),
-    }
 }
 
 /// Durations as people write them: `1s`, `500ms`.
@@ -335,7 +308,7 @@ mod tests {
 
     fn error(text: &str) -> String {
         let path = Path::new("monitor.toml");
-        Config::parse(text, path).and_then(Config::validate).unwrap_err().to_string()
+        file::parse(text, path).and_then(Config::validate).unwrap_err().to_string()
     }
 
     #[test]
@@ -384,10 +357,14 @@ mod tests {
         assert!(
             error("interval = \"fast\"\n").starts_with("monitor.toml:1: `fast` is no duration")
         );
-        assert!(error("interval = \"1ms\"\n").contains("at least 100ms"));
+        let short = error("\ninterval = \"1ms\"\n");
+        assert!(short.starts_with("monitor.toml:2: interval") && short.contains("at least 100ms"));
         assert!(error("interval = \"1h\"\n").contains("at most 300s"));
         let half = error("tls.key = \"key.pem\"\n");
-        assert_eq!(half, "tls.key is set and tls.certificate is not; set both, or neither");
+        assert_eq!(
+            half,
+            "monitor.toml:1: tls.key is set and tls.certificate is not; set both, or neither"
+        );
         assert!(error("listen = \"nowhere\"\n").starts_with("monitor.toml:1: "));
         assert!(error("listen = \n").starts_with("monitor.toml:1: "));
     }
@@ -401,7 +378,7 @@ mod tests {
     #[test]
     fn what_is_printed_can_be_read() {
         let printed = toml::to_string(&Config::default()).unwrap();
-        let read = Config::parse(&printed, Path::new("printed")).unwrap();
+        let read = file::parse(&printed, Path::new("printed")).unwrap();
         assert_eq!(toml::to_string(&read).unwrap(), printed);
     }
 }

@@ -26,7 +26,7 @@ pub use self::{
     tick::audit,
 };
 use crate::{
-    config::{Config, ConfigError, LogConfig, Signal},
+    config::{Config, LogConfig, Signal},
     export::{
         ExportError,
         http::{self, Security, SecurityError},
@@ -64,9 +64,6 @@ pub enum DaemonError {
     /// What is to be sent cannot be.
     #[error(transparent)]
     Otlp(#[from] OtlpError),
-    /// A variable cannot be used.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
     /// What the configuration names for HTTP cannot be used.
     #[error(transparent)]
     Security(#[from] SecurityError),
@@ -88,9 +85,7 @@ impl Plan {
         let security = Security::read(&config.tls, &config.auth)?;
         let mut routes = Vec::new();
         for signal in Signal::ALL {
-            if let Some(target) = config.target(signal)? {
-                routes.push(Route::new(signal, target)?);
-            }
+            routes.extend(route(&config, signal)?);
         }
         Ok(Self { config, security, routes })
     }
@@ -98,6 +93,22 @@ impl Plan {
     /// What is logged, and how.
     pub fn logs(&self) -> &LogConfig {
         &self.config.log
+    }
+}
+
+/// Where a signal goes, if anywhere. What a standard variable says is meant for all programs of a
+/// host: where it cannot be used, the signal is not exported, and everything else goes on.
+fn route(config: &Config, signal: Signal) -> Result<Option<Route>, OtlpError> {
+    let unusable = |reason: String| Ok(Some(Route::unusable(signal, reason)));
+    let target = match config.target(signal) {
+        Err(error) => return unusable(error.to_string()),
+        Ok(None) => return Ok(None),
+        Ok(Some(target)) => target,
+    };
+    let is_by_variable = target.tls != config.otlp.tls;
+    match Route::new(signal, target) {
+        Err(error) if is_by_variable => unusable(error.to_string()),
+        route => route.map(Some),
     }
 }
 

@@ -11,7 +11,7 @@ use serde::{
     de::{DeserializeSeed, Error, MapAccess, Visitor},
 };
 
-use super::{Threshold, unknown};
+use super::{Threshold, file::unknown};
 use crate::probe::{PROBES, ProbeDesc};
 
 /// Which probes run by default.

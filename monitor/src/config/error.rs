@@ -2,6 +2,8 @@
 
 use std::{io, path::PathBuf};
 
+use super::{Origin, Origins};
+
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -30,6 +32,14 @@ pub enum ConfigError {
         is: &'static str,
         /// The key that is not.
         is_not: &'static str,
+    },
+    /// A value cannot be used.
+    #[error("{origin}: {error}")]
+    At {
+        /// Where the value comes from.
+        origin: Origin,
+        /// What is wrong with it.
+        error: Box<Self>,
     },
     /// A variable cannot be used.
     #[error("{name} cannot be used: {reason}")]
@@ -78,4 +88,28 @@ pub enum ConfigError {
         /// What it may be.
         range: String,
     },
+}
+
+impl ConfigError {
+    /// The same with the origin of the value, where that is known.
+    pub(super) fn set_by(self, origins: &Origins) -> Self {
+        match self.key().and_then(|key| origins.get(&key)).cloned() {
+            Some(origin) => Self::At { origin, error: Box::new(self) },
+            None => self,
+        }
+    }
+
+    /// The key of the value that is wrong.
+    fn key(&self) -> Option<String> {
+        match self {
+            Self::Half { is: key, .. } | Self::Range { key, .. } => Some((*key).to_owned()),
+            Self::Endpoint { .. } | Self::EndpointQuery { .. } | Self::EndpointSecret => {
+                Some("otlp.endpoint".to_owned())
+            }
+            Self::Header { name } => Some(format!("otlp.headers.{name}")),
+            Self::Read { .. } | Self::Parse { .. } | Self::At { .. } | Self::Variable { .. } => {
+                None
+            }
+        }
+    }
 }

@@ -13,8 +13,8 @@ use hyper::{
 };
 use serde::{Deserialize, Serialize};
 
-use self::environment::{Environment, PREFIX, get};
-use super::{ConfigError, duration};
+use self::environment::{Environment, Variables};
+use super::{ConfigError, Origins, duration};
 
 /// The shortest time between two exports.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
@@ -186,25 +186,23 @@ impl Target {
 }
 
 impl OtlpConfig {
-    /// Where a signal is sent, after the variables for that signal alone; `None` for nowhere.
+    /// Where a signal is sent, after the standard variables; `None` for nowhere. An error is one of a
+    /// variable, as the file and the flags were checked before.
     pub fn target(
         &self,
         signal: Signal,
         environment: Environment<'_>,
+        origins: &Origins,
     ) -> Result<Option<Target>, ConfigError> {
-        let is_on = match signal {
-            Signal::Metrics => self.metrics,
-            Signal::Logs => self.logs,
+        let (own, _) = self.effective(Some(signal), environment, origins)?;
+        let (Some(endpoint), true) = (&own.endpoint, own.is_on(Some(signal))) else {
+            return Ok(None);
         };
-        let prefix = format!("{PREFIX}{}_", signal.name().to_uppercase());
-        let mut own = self.clone();
-        own.apply(environment, &prefix)?;
-        let (Some(endpoint), true) = (&own.endpoint, is_on) else { return Ok(None) };
+        let variables = Variables::new(environment, Some(signal), origins);
         // The address for a signal alone is taken as it is.
-        let has_path = get(environment, &format!("{prefix}ENDPOINT")).is_some();
-        own.validate()?;
+        let below = (!variables.has_own_endpoint()).then_some(signal);
         Ok(Some(Target {
-            endpoint: address(endpoint, own.protocol, (!has_path).then_some(signal))?,
+            endpoint: address(endpoint, own.protocol, below)?,
             protocol: own.protocol,
             headers: headers(&own.headers)?,
             compression: own.compression,
@@ -212,6 +210,35 @@ impl OtlpConfig {
             interval: own.interval,
             tls: own.tls,
         }))
+    }
+
+    /// The configuration of all signals, or of one, after the standard variables, and the origins of its
+    /// values. Where nothing is sent, only the variables that switch it off are read.
+    pub fn effective(
+        &self,
+        signal: Option<Signal>,
+        environment: Environment<'_>,
+        origins: &Origins,
+    ) -> Result<(Self, Origins), ConfigError> {
+        let mut variables = Variables::new(environment, signal, origins);
+        let mut own = self.clone();
+        variables.switch(&mut own);
+        if !own.is_on(signal) || (own.endpoint.is_none() && !variables.name_an_endpoint()) {
+            return Ok((own, variables.into_origins()));
+        }
+        variables.apply(&mut own)?;
+        let origins = variables.into_origins();
+        own.validate().map_err(|error| error.set_by(&origins))?;
+        Ok((own, origins))
+    }
+
+    /// Whether a signal, or any of them, is to be sent.
+    fn is_on(&self, signal: Option<Signal>) -> bool {
+        match signal {
+            Some(Signal::Metrics) => self.metrics,
+            Some(Signal::Logs) => self.logs,
+            None => self.metrics || self.logs,
+        }
     }
 
     /// Checks what types cannot say.

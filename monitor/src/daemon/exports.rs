@@ -109,7 +109,7 @@ mod tests {
     use super::*;
     use crate::{
         attribution::Group,
-        config::{OtlpConfig, Signal},
+        config::{Origins, OtlpConfig, Signal},
         event::{Event, What},
         metric::AGENT_TICK_DURATION,
         sample::{Attributes, Process},
@@ -118,7 +118,7 @@ mod tests {
 
     fn route(signal: Signal, endpoint: &str) -> Route {
         let config = OtlpConfig { endpoint: Some(endpoint.to_owned()), ..OtlpConfig::default() };
-        let target = config.target(signal, &|_| None).unwrap().unwrap();
+        let target = config.target(signal, &|_| None, &Origins::default()).unwrap().unwrap();
         Route::new(signal, target).unwrap()
     }
 

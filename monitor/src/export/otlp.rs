@@ -60,30 +60,53 @@ pub enum OtlpError {
 #[derive(Clone)]
 pub struct Route {
     signal: Signal,
+    way: Result<Way, Unusable>,
+}
+
+/// A receiver, and how to reach it.
+#[derive(Clone)]
+struct Way {
     target: Target,
     tls: Option<TlsConnector>,
 }
+
+/// Why a signal that is to be sent is not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Unusable(String);
 
 impl Route {
     /// Reads what a target names.
     pub fn new(signal: Signal, target: Target) -> Result<Self, OtlpError> {
         let is_encrypted = target.endpoint.scheme_str() == Some("https");
         let tls = is_encrypted.then(|| client::tls(&target.tls, target.protocol)).transpose()?;
-        Ok(Self { signal, target, tls })
+        Ok(Self { signal, way: Ok(Way { target, tls }) })
     }
 
-    /// Whether others can listen in on secrets.
-    fn is_overheard(&self) -> bool {
-        let Target { headers, endpoint, .. } = &self.target;
-        self.tls.is_none() && !headers.is_empty() && !is_here(endpoint)
+    /// A signal that is to be sent and cannot be, with the reason.
+    pub fn unusable(signal: Signal, reason: String) -> Self {
+        Self { signal, way: Err(Unusable(reason)) }
     }
 }
 
 impl PartialEq for Route {
     /// What is read from files may have changed with them.
     fn eq(&self, other: &Self) -> bool {
-        let is_plain = self.tls.is_none() && other.tls.is_none();
-        is_plain && (self.signal, &self.target) == (other.signal, &other.target)
+        self.signal == other.signal
+            && match (&self.way, &other.way) {
+                (Ok(one), Ok(other)) => {
+                    one.tls.is_none() && other.tls.is_none() && one.target == other.target
+                }
+                (Err(one), Err(other)) => one == other,
+                _ => false,
+            }
+    }
+}
+
+impl Way {
+    /// Whether others can listen in on secrets.
+    fn is_overheard(&self) -> bool {
+        let Target { headers, endpoint, .. } = &self.target;
+        self.tls.is_none() && !headers.is_empty() && !is_here(endpoint)
     }
 }
 
@@ -111,11 +134,22 @@ impl Otlp {
         let ledger = records.ledger();
         for signal in Signal::ALL {
             let route = routes.iter().find(|route| route.signal == signal);
-            ledger.open(signal, route.map(|route| &route.target));
+            match route.map(|route| &route.way) {
+                Some(Ok(way)) => ledger.open(signal, Some(&way.target)),
+                None => ledger.open(signal, None),
+                Some(Err(Unusable(reason))) => {
+                    tracing::warn!("{} are not exported: {reason}", signal.name());
+                    ledger.refuse(signal, reason);
+                }
+            }
         }
-        records.open(routes.iter().any(|route| route.signal == Signal::Logs));
+        let usable = || {
+            let ways = routes.iter().map(|route| (route.signal, route.way.as_ref()));
+            ways.filter_map(|(signal, way)| Some((signal, way.ok()?)))
+        };
+        records.open(usable().any(|(signal, _)| signal == Signal::Logs));
         let (mut senders, mut orders) = (JoinSet::new(), Vec::new());
-        if routes.is_empty() {
+        if usable().next().is_none() {
             return Self { senders, orders };
         }
         let (known, resource_known) = watch::channel(None);
@@ -123,14 +157,14 @@ impl Otlp {
             let resource = value::resource(&resource.await);
             known.send_replace(Some(resource));
         });
-        for route in routes {
-            if route.is_overheard() {
+        for (signal, way) in usable() {
+            if way.is_overheard() {
                 tracing::warn!(
                     "otlp.headers go to {} through the network in the clear; use https",
-                    route.target.shown()
+                    way.target.shown()
                 );
             }
-            let Route { signal, target, tls } = route.clone();
+            let Way { target, tls } = way.clone();
             let protocol = target.protocol.name();
             tracing::info!("sending {} to {} by {protocol}", signal.name(), target.shown());
             let (sender, order) = watch::channel(Order::Run);
@@ -163,7 +197,8 @@ impl Otlp {
     /// Leaves what is left to those who send on these routes next, sends what nobody will, and ends by
     /// then.
     pub async fn hand_over(&mut self, routes: &[Route], deadline: Instant) {
-        let goes_on = |signal| routes.iter().any(|route| route.signal == signal);
+        let goes_on =
+            |signal| routes.iter().any(|route| route.signal == signal && route.way.is_ok());
         let order = |signal| if goes_on(signal) { Order::HandOver } else { Order::Finish };
         self.end(order, deadline).await;
     }
@@ -183,7 +218,7 @@ impl Otlp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{OtlpConfig, Secret};
+    use crate::config::{Origins, OtlpConfig, Secret};
 
     #[test]
     fn secrets_in_the_clear_are_noticed() {
@@ -194,8 +229,8 @@ mod tests {
                 headers: header.map(secret).into_iter().collect(),
                 ..OtlpConfig::default()
             };
-            let target = config.target(Signal::Logs, &|_| None).unwrap().unwrap();
-            Route { signal: Signal::Logs, target, tls: None }.is_overheard()
+            let target = config.target(Signal::Logs, &|_| None, &Origins::default());
+            Way { target: target.unwrap().unwrap(), tls: None }.is_overheard()
         };
         for here in ["http://localhost:4317", "http://127.0.0.9:4317", "http://[::1]:4317"] {
             assert!(!is_overheard(here, Some("authorization")), "{here}");

@@ -246,11 +246,7 @@ async fn http(inbox: Inbox, path: &str, request: Request<Incoming>) -> io::Resul
     Ok(response.body(body).unwrap())
 }
 
-fn plain(
-    status: StatusCode,
-    headers: Vec<(&'static str, String)>,
-    body: Bytes,
-) -> Response<Body> {
+fn plain(status: StatusCode, headers: Vec<(&'static str, String)>, body: Bytes) -> Response<Body> {
     let mut response = Response::builder().status(status);
     for (name, value) in headers {
         response = response.header(name, value);

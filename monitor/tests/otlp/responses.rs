@@ -144,11 +144,9 @@ async fn redirects_that_keep_the_request_are_followed() {
 
 #[tokio::test]
 async fn other_redirects_name_their_location_and_keep_the_records() {
-    for (status, location) in [
-        (302, "/login"),
-        (301, "http://127.0.0.1:1/v1/logs"),
-        (307, "https://127.0.0.1:1/v1/logs"),
-    ] {
+    for (status, location) in
+        [(302, "/login"), (301, "http://127.0.0.1:1/v1/logs"), (307, "https://127.0.0.1:1/v1/logs")]
+    {
         let (log, _guard) = Log::listen();
         let headers = vec![("location", location.to_owned())];
         let redirect = Answer::Http(StatusCode::from_u16(status).unwrap(), headers);

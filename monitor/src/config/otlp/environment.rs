@@ -1,52 +1,79 @@
-//! The standard `OTEL_*` variables.
+//! The standard `OTEL_*` variables. Only those are read that something depends on.
 
 use std::{path::PathBuf, time::Duration};
 
 use percent_encoding::percent_decode_str;
 
-use super::{OtlpConfig, Secret};
+use super::{
+    super::{Origin, Origins},
+    OtlpConfig, Secret, Signal,
+};
 use crate::config::ConfigError;
 
-/// What begins the names of the variables for all signals.
-pub(super) const PREFIX: &str = "OTEL_EXPORTER_OTLP_";
+/// Prefix of the variables for all signals.
+const PREFIX: &str = "OTEL_EXPORTER_OTLP_";
 
 /// Looks a variable up.
 pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-impl OtlpConfig {
-    /// The same after the standard variables that are for all signals.
-    pub fn with_environment(mut self, environment: Environment<'_>) -> Result<Self, ConfigError> {
-        self.apply(environment, PREFIX)?;
-        let milliseconds = "OTEL_METRIC_EXPORT_INTERVAL";
-        read(environment, milliseconds, &mut self.interval, parse_milliseconds)?;
-        for (name, on) in
-            [("OTEL_METRICS_EXPORTER", &mut self.metrics), ("OTEL_LOGS_EXPORTER", &mut self.logs)]
-        {
-            // Others that may be named there, such as `prometheus`, are nobody else's concern.
-            *on = *on && environment(name).is_none_or(|value| value != "none");
-        }
-        if environment("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"))
-        {
-            (self.metrics, self.logs) = (false, false);
-        }
-        Ok(self)
+/// The variables for all signals, or for one; its own override those for all.
+pub(super) struct Variables<'a> {
+    environment: Environment<'a>,
+    signal: Option<Signal>,
+    /// Where the values come from, before and after the variables.
+    origins: Origins,
+}
+
+impl<'a> Variables<'a> {
+    pub(super) fn new(
+        environment: Environment<'a>,
+        signal: Option<Signal>,
+        origins: &Origins,
+    ) -> Self {
+        Self { environment, signal, origins: origins.clone() }
     }
 
-    /// Takes the variables whose names begin so.
-    pub(super) fn apply(
-        &mut self,
-        environment: Environment<'_>,
-        prefix: &str,
-    ) -> Result<(), ConfigError> {
-        let variable = |name: &str| format!("{prefix}{name}");
+    /// Where the values come from by now.
+    pub(super) fn into_origins(self) -> Origins {
+        self.origins
+    }
+
+    /// Switches off what the variables switch off.
+    pub(super) fn switch(&mut self, to: &mut OtlpConfig) {
+        let switches = [
+            (&mut to.metrics, "otlp.metrics", "OTEL_METRICS_EXPORTER"),
+            (&mut to.logs, "otlp.logs", "OTEL_LOGS_EXPORTER"),
+        ];
+        for (is_on, key, exporter) in switches {
+            // Other exporters that may be named there, such as `prometheus`, are not for us.
+            for (name, off) in [(exporter, "none"), ("OTEL_SDK_DISABLED", "true")] {
+                if self.get(name).is_some_and(|value| value.eq_ignore_ascii_case(off)) {
+                    *is_on = false;
+                    self.origins.set(key, Origin::Variable(name.to_owned()));
+                }
+            }
+        }
+    }
+
+    /// Whether the endpoint is the signal's own.
+    pub(super) fn has_own_endpoint(&self) -> bool {
+        self.own("ENDPOINT").is_some()
+    }
+
+    /// Whether one of the variables names an endpoint.
+    pub(super) fn name_an_endpoint(&self) -> bool {
+        self.has_own_endpoint() || self.get(&format!("{PREFIX}ENDPOINT")).is_some()
+    }
+
+    /// Changes what the variables say.
+    pub(super) fn apply(&mut self, to: &mut OtlpConfig) -> Result<(), ConfigError> {
         let path = |value: &str| Ok(Some(PathBuf::from(value)));
-        read(environment, &variable("PROTOCOL"), &mut self.protocol, |value| {
+        self.read("protocol", "PROTOCOL", &mut to.protocol, |value| {
             choice(value, "grpc or http/protobuf")
         })?;
-        let is_plain = get(environment, &variable("INSECURE"))
-            .or_else(|| get(environment, &format!("{PREFIX}INSECURE")))
-            .is_some_and(|value| value.eq_ignore_ascii_case("true"));
-        read(environment, &variable("ENDPOINT"), &mut self.endpoint, |value| {
+        let insecure = self.find("otlp.insecure", "INSECURE");
+        let is_plain = insecure.is_some_and(|(_, value)| value.eq_ignore_ascii_case("true"));
+        self.read("endpoint", "ENDPOINT", &mut to.endpoint, |value| {
             // gRPC's own form has no scheme.
             let scheme = if is_plain { "http" } else { "https" };
             Ok(Some(match value.contains("://") {
@@ -54,44 +81,95 @@ impl OtlpConfig {
                 false => format!("{scheme}://{value}"),
             }))
         })?;
-        read(environment, &variable("COMPRESSION"), &mut self.compression, |value| {
+        self.read("compression", "COMPRESSION", &mut to.compression, |value| {
             choice(value, "gzip or none")
         })?;
-        read(environment, &variable("TIMEOUT"), &mut self.timeout, parse_milliseconds)?;
-        read(environment, &variable("CERTIFICATE"), &mut self.tls.ca, path)?;
-        read(environment, &variable("CLIENT_CERTIFICATE"), &mut self.tls.certificate, path)?;
-        read(environment, &variable("CLIENT_KEY"), &mut self.tls.key, path)?;
-        let name = variable("HEADERS");
-        let Some(value) = get(environment, &name) else { return Ok(()) };
-        let added = parse_headers(&value).ok_or_else(|| ConfigError::Variable {
-            // They are secret, and not repeated.
-            name,
-            reason: "it must be like name=value,name=value, with % for special signs".to_owned(),
-        })?;
-        self.headers.extend(added);
+        self.read("timeout", "TIMEOUT", &mut to.timeout, parse_milliseconds)?;
+        self.read("tls.ca", "CERTIFICATE", &mut to.tls.ca, path)?;
+        self.read("tls.certificate", "CLIENT_CERTIFICATE", &mut to.tls.certificate, path)?;
+        self.read("tls.key", "CLIENT_KEY", &mut to.tls.key, path)?;
+        if self.signal != Some(Signal::Logs)
+            && let Some(value) = self.get("OTEL_METRIC_EXPORT_INTERVAL")
+        {
+            let name = "OTEL_METRIC_EXPORT_INTERVAL".to_owned();
+            self.set("interval", name, &value, &mut to.interval, parse_milliseconds)?;
+        }
+        self.read_headers(to)
+    }
+
+    /// Those of a signal are added to those of all.
+    fn read_headers(&mut self, to: &mut OtlpConfig) -> Result<(), ConfigError> {
+        let of_all = format!("{PREFIX}HEADERS");
+        for name in [Some(of_all), self.own("HEADERS").map(|(name, _)| name)].into_iter().flatten()
+        {
+            let Some(value) = self.get(&name) else { continue };
+            let added = parse_headers(&value).ok_or_else(|| ConfigError::Variable {
+                // They are secret, and not repeated.
+                name: name.clone(),
+                reason: "it must be like name=value,name=value, with % for special signs"
+                    .to_owned(),
+            })?;
+            for (header, value) in added {
+                let key = format!("otlp.headers.{header}");
+                self.origins.set(key, Origin::Variable(name.clone()));
+                to.headers.insert(header, value);
+            }
+        }
         Ok(())
     }
-}
 
-/// A variable that is set to something.
-pub(super) fn get(environment: Environment<'_>, name: &str) -> Option<String> {
-    environment(name).filter(|value| !value.is_empty())
-}
+    /// Changes a value if a variable says so.
+    fn read<T>(
+        &mut self,
+        key: &str,
+        variable: &str,
+        to: &mut T,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<(), ConfigError> {
+        match self.find(&format!("otlp.{key}"), variable) {
+            Some((name, value)) => self.set(key, name, &value, to, parse),
+            None => Ok(()),
+        }
+    }
 
-/// Sets what a variable says, if it says something.
-fn read<T>(
-    environment: Environment<'_>,
-    name: &str,
-    to: &mut T,
-    parse: impl FnOnce(&str) -> Result<T, String>,
-) -> Result<(), ConfigError> {
-    if let Some(value) = get(environment, name) {
-        *to = parse(&value).map_err(|expected| ConfigError::Variable {
-            name: name.to_owned(),
+    fn set<T>(
+        &mut self,
+        key: &str,
+        name: String,
+        value: &str,
+        to: &mut T,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<(), ConfigError> {
+        *to = parse(value).map_err(|expected| ConfigError::Variable {
+            name: name.clone(),
             reason: format!("`{value}` is not what it can be: {expected}"),
         })?;
+        self.origins.set(format!("otlp.{key}"), Origin::Variable(name));
+        Ok(())
     }
-    Ok(())
+
+    /// Name and value of the variable that counts: the signal's own, or the one for all where neither
+    /// a flag nor a variable of ours says something else.
+    fn find(&self, key: &str, variable: &str) -> Option<(String, String)> {
+        let is_ours = matches!(self.origins.get(key), Some(Origin::Variable(_) | Origin::Flag(_)));
+        self.own(variable).or_else(|| {
+            let name = format!("{PREFIX}{variable}");
+            let value = self.get(&name).filter(|_| !is_ours)?;
+            Some((name, value))
+        })
+    }
+
+    /// Name and value of a signal's own variable.
+    fn own(&self, variable: &str) -> Option<(String, String)> {
+        let name = format!("{PREFIX}{}_{variable}", self.signal?.name().to_uppercase());
+        let value = self.get(&name)?;
+        Some((name, value))
+    }
+
+    /// A variable that is set to something.
+    fn get(&self, name: &str) -> Option<String> {
+        (self.environment)(name).filter(|value| !value.is_empty())
+    }
 }
 
 fn choice<T: clap::ValueEnum>(value: &str, expected: &str) -> Result<T, String> {

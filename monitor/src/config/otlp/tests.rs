@@ -7,9 +7,9 @@ fn targets(config: &str, variables: &[(&str, &str)]) -> Result<[Option<Target>; 
         found.map(|(_, value)| (*value).to_owned())
     };
     let config: OtlpConfig = toml::from_str(config).unwrap();
-    let config = config.with_environment(&get)?;
     config.validate()?;
-    Ok([config.target(Signal::Metrics, &get)?, config.target(Signal::Logs, &get)?])
+    let target = |signal| config.target(signal, &get, &Origins::default());
+    Ok([target(Signal::Metrics)?, target(Signal::Logs)?])
 }
 
 fn endpoints(config: &str, variables: &[(&str, &str)]) -> [Option<String>; 2] {
@@ -95,7 +95,8 @@ fn variables_go_before_the_file_and_those_of_a_signal_before_those_of_all() {
     .unwrap()
     .map(Option::unwrap);
     let seconds = |target: &Target| [target.timeout, target.interval].map(|it| it.as_secs());
-    assert_eq!((seconds(&metrics), seconds(&logs)), ([2, 5], [3, 5]));
+    // Logs are sent as they come.
+    assert_eq!((seconds(&metrics), seconds(&logs)), ([2, 5], [3, 20]));
     assert_eq!((metrics.protocol, logs.protocol), (Protocol::Grpc, Protocol::HttpProtobuf));
     assert_eq!((metrics.compression, logs.compression), (Compression::None, Compression::Gzip));
     assert_eq!(logs.tls.ca.as_deref(), Some("/ca.pem".as_ref()));
@@ -124,15 +125,16 @@ fn what_cannot_be_is_named() {
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://me:s3cr3t@c/v1", "otlp.headers"),
         ("OTEL_EXPORTER_OTLP_CLIENT_KEY", "/key.pem", "otlp.tls.certificate"),
     ] {
-        let error = error("", &[(variable, value)]);
-        assert!(error.contains(expected), "{error}");
+        let error = error("endpoint = 'http://c:4317'", &[(variable, value)]);
+        assert!(error.contains(expected) && error.contains(variable), "{error}");
         assert!(!error.contains("s3cr3t"), "{error}");
     }
     let of_a_signal = [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4317"),
         ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "0"),
     ];
-    assert!(error("", &of_a_signal).contains("otlp.timeout"));
+    let of_a_signal = error("", &of_a_signal);
+    assert!(of_a_signal.starts_with("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT: otlp.timeout"));
     for (config, expected) in [
         ("endpoint = 'localhost'", "http://"),
         ("endpoint = 'me:s3cr3t@collector:4317'", "otlp.headers"),
@@ -150,10 +152,75 @@ fn what_cannot_be_is_named() {
 
 #[test]
 fn headers_and_queries_are_not_printed() {
-    let config: OtlpConfig = toml::from_str(
-        "endpoint = 'http://c/?key=s3cr3t'\nheaders = { authorization = 's3cr3t' }",
-    )
-    .unwrap();
+    let config: OtlpConfig =
+        toml::from_str("endpoint = 'http://c/?key=s3cr3t'\nheaders = { authorization = 's3cr3t' }")
+            .unwrap();
     let printed = toml::to_string(&config).unwrap();
     assert!(printed.contains("authorization") && !printed.contains("s3cr3t"), "{printed}");
+}
+
+/// The standard variables that are read, with a valid value and one that cannot be used, if there is one.
+const VARIABLES: [(&str, &str, &str); 13] = [
+    ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/ca.pem", ""),
+    ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "", "/c.pem"),
+    ("OTEL_EXPORTER_OTLP_CLIENT_KEY", "", "/k.pem"),
+    ("OTEL_EXPORTER_OTLP_COMPRESSION", "none", "zstd"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://other:4317", "unix:///run/otel.sock"),
+    ("OTEL_EXPORTER_OTLP_HEADERS", "a=b", "nonsense"),
+    ("OTEL_EXPORTER_OTLP_INSECURE", "true", ""),
+    ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", "http/json"),
+    ("OTEL_EXPORTER_OTLP_TIMEOUT", "2000", "10s"),
+    ("OTEL_LOGS_EXPORTER", "none", ""),
+    ("OTEL_METRICS_EXPORTER", "none", ""),
+    ("OTEL_METRIC_EXPORT_INTERVAL", "2000", "0"),
+    ("OTEL_SDK_DISABLED", "true", ""),
+];
+
+#[test]
+fn a_variable_that_cannot_be_used_matters_only_where_something_is_sent() {
+    let own = |name: &str, signal: &str| {
+        name.replace("OTEL_EXPORTER_OTLP_", &format!("OTEL_EXPORTER_OTLP_{signal}_"))
+    };
+    for (name, valid, nonsense) in VARIABLES {
+        let sent = "endpoint = 'http://c:4317'";
+        let is_endpoint = name.ends_with("ENDPOINT");
+        for config in ["", sent] {
+            let unset = targets(config, &[]).unwrap();
+            assert_eq!(targets(config, &[(name, "")]).unwrap(), unset, "{name}");
+            assert!(targets(config, &[(name, valid)]).is_ok(), "{name}");
+            let with_nonsense = targets(config, &[(name, nonsense)]);
+            if nonsense.is_empty() || (config.is_empty() && !is_endpoint) {
+                assert_eq!(with_nonsense.unwrap(), unset, "{name}");
+            } else {
+                assert!(with_nonsense.unwrap_err().to_string().contains(name));
+                let off = ("OTEL_SDK_DISABLED", "true");
+                assert_eq!(targets(config, &[(name, nonsense), off]).unwrap(), [None, None]);
+            }
+        }
+        // What is said for a signal alone overrides what is said for all, and is for that one alone.
+        let [metrics, logs] = ["METRICS", "LOGS"].map(|signal| own(name, signal));
+        if !nonsense.is_empty()
+            && !valid.is_empty()
+            && metrics != name
+            && !name.ends_with("HEADERS")
+        {
+            let overridden = [(&*metrics, valid), (&*logs, valid), (name, nonsense)];
+            assert!(targets(sent, &overridden).is_ok(), "{name}");
+            let error = targets(sent, &[(&*logs, nonsense)]).unwrap_err().to_string();
+            assert!(error.contains(&logs), "{error}");
+        }
+    }
+}
+
+#[test]
+fn flags_and_variables_of_ours_override_standard_variables() {
+    let config: OtlpConfig = toml::from_str("endpoint = 'http://flag:4317'").unwrap();
+    let mut origins = Origins::default();
+    origins.set("otlp.endpoint", crate::config::Origin::Flag("--otlp-endpoint".to_owned()));
+    let environment = |name: &str| {
+        let is_it = name == "OTEL_EXPORTER_OTLP_ENDPOINT";
+        is_it.then(|| "unix:///not/read".to_owned())
+    };
+    let target = config.target(Signal::Logs, &environment, &origins).unwrap().unwrap();
+    assert_eq!(target.endpoint, "http://flag:4317/");
 }

@@ -28,6 +28,8 @@ pub struct Ledger(Mutex<BTreeMap<Signal, Account>>);
 pub struct Account {
     /// Where it is sent; nowhere any more if that is empty.
     endpoint: String,
+    /// Why it is not sent, though it is to be.
+    refused: Option<String>,
     /// Requests that were sent.
     pub requests: u64,
     /// Items that the receiver took.
@@ -60,7 +62,8 @@ struct Problem {
 pub struct ExportStatus {
     /// What is sent.
     pub signal: Signal,
-    /// Where to.
+    /// Where to; nowhere if that cannot be told.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub endpoint: String,
     /// Whether it works.
     pub state: ExportState,
@@ -82,7 +85,7 @@ pub enum ExportState {
     Starting,
     /// All that was sent was taken.
     Active,
-    /// Something was not.
+    /// Something was not, or cannot be.
     Failing,
 }
 
@@ -95,7 +98,9 @@ impl Ledger {
     /// How each export does.
     pub fn statuses(&self) -> Vec<ExportStatus> {
         let accounts = self.lock();
-        let sent = accounts.iter().filter(|(_, account)| !account.endpoint.is_empty());
+        let sent = accounts
+            .iter()
+            .filter(|(_, account)| !account.endpoint.is_empty() || account.refused.is_some());
         sent.map(|(signal, account)| account.status(*signal)).collect()
     }
 
@@ -127,6 +132,7 @@ impl Ledger {
         if target.is_some() || accounts.contains_key(&signal) {
             let account = accounts.entry(signal).or_default();
             account.endpoint = target.map(Target::shown).unwrap_or_default();
+            account.refused = None;
             account.problems.clear();
             account.last_success = None;
             // What may be lost at any time, so that none is told from unknown.
@@ -138,6 +144,12 @@ impl Ledger {
                 account.dropped.entry((*reason).to_owned()).or_default();
             }
         }
+    }
+
+    /// Notes that a signal is not sent, though it is to be.
+    pub(super) fn refuse(&self, signal: Signal, reason: &str) {
+        self.open(signal, None);
+        self.lock().entry(signal).or_default().refused = Some(reason.to_owned());
     }
 
     /// Notes that a request was taken, with so many of its items.
@@ -235,13 +247,19 @@ impl Account {
             signal,
             endpoint: self.endpoint.clone(),
             state: match (&self.problems, self.last_success) {
+                _ if self.refused.is_some() => ExportState::Failing,
                 (problems, _) if !problems.is_empty() => ExportState::Failing,
                 (_, None) => ExportState::Starting,
                 _ => ExportState::Active,
             },
             last_success: self.last_success.map(|time| seconds(time).as_secs_f64()),
             dropped: self.dropped.values().sum(),
-            problems: self.problems.values().map(|problem| problem.reason.clone()).collect(),
+            problems: self
+                .refused
+                .iter()
+                .chain(self.problems.values().map(|problem| &problem.reason))
+                .cloned()
+                .collect(),
         }
     }
 }

@@ -82,9 +82,12 @@ mod tests {
 
     #[test]
     fn redirects_that_are_not_followed_name_their_location() {
-        for (status, location) in
-            [(301, "https://other/"), (302, "/login"), (303, "/done"), (307, "http://receiver:4318/")]
-        {
+        for (status, location) in [
+            (301, "https://other/"),
+            (302, "/login"),
+            (303, "/done"),
+            (307, "http://receiver:4318/"),
+        ] {
             let reason = to(status, location).unwrap_err();
             assert!(reason.contains(location), "{reason}");
         }

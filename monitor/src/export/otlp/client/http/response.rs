@@ -109,7 +109,11 @@ fn failure(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {
         _ => text(body),
     };
     let reason = [Some(status.to_string()), message];
-    Failure::new(status.as_str(), &reason.into_iter().flatten().collect::<Vec<_>>().join(": "), retry)
+    Failure::new(
+        status.as_str(),
+        &reason.into_iter().flatten().collect::<Vec<_>>().join(": "),
+        retry,
+    )
 }
 
 /// A body that is text; one that is cut off may end within a character.
