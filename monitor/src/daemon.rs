@@ -3,6 +3,7 @@
 mod events;
 mod exports;
 mod heap;
+mod identity;
 mod names;
 mod probes;
 mod reload;
@@ -13,14 +14,11 @@ use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     net::TcpListener,
-    sync::{OnceCell, mpsc, watch},
+    sync::{mpsc, watch},
     time::Instant,
 };
 
-use self::{
-    exports::{Exports, Identity},
-    tick::Ticker,
-};
+use self::{exports::Exports, identity::Identity, tick::Ticker};
 pub use self::{
     probes::{Loaded, load_probes},
     tick::audit,
@@ -33,7 +31,6 @@ use crate::{
         otlp::{OtlpError, Records, Route},
         prometheus::Prometheus,
     },
-    resource,
 };
 
 /// How long the tick under way may take to end when the daemon stops.
@@ -129,11 +126,10 @@ pub async fn run(
     warn_of_strangers(address, &security);
     let scheme = if security.is_encrypted() { "https" } else { "http" };
     let (security, in_force) = watch::channel(Arc::new(security));
-    let paths = config.host.paths();
-    let host = resource::of_host(&paths);
+    let identity = Identity::new(config.host.paths());
     let ticker = Ticker::new(&config, records.clone());
     let (sender, views) = watch::channel(Arc::new(ticker.first_view()));
-    let prometheus = Prometheus::new(views.clone(), resource::resource(host.clone()))?;
+    let prometheus = Prometheus::new(views.clone(), identity.exposed())?;
     // Its first reading took room for many series, and gave it back.
     heap::give_back();
     let (configs, orders) = std::sync::mpsc::channel();
@@ -143,15 +139,15 @@ pub async fn run(
         .map_err(DaemonError::Thread)?;
     tracing::info!("serving {scheme}://{address}/metrics");
     let ledger = records.ledger().clone();
-    let identity = Arc::new(Identity { host, paths, resource: OnceCell::new() });
-    let mut exports = Exports::start(routes, identity, views.clone(), records);
+    let mut exports = Exports::start(routes, identity.sent(), views.clone(), records);
     let mut last = views.clone();
     let tick_loop_ended = async { while last.changed().await.is_ok() {} };
     let shutdown = async {
         tokio::select! {
             () = shutdown => Ok(()),
             () = tick_loop_ended => Err(DaemonError::Stopped),
-            () = hand_on((address, config), reloads, &configs, &security, &mut exports) => Ok(()),
+            () = hand_on((address, config), reloads, &configs, &security, &mut exports, &identity) => Ok(()),
+            () = identity.follow() => Ok(()),
         }
     };
     let (ended, end) = tokio::sync::oneshot::channel();
@@ -197,8 +193,10 @@ async fn hand_on(
     configs: &std::sync::mpsc::Sender<Config>,
     security: &watch::Sender<Arc<Security>>,
     exports: &mut Exports,
+    identity: &Identity,
 ) {
     while let Some(new) = reloads.recv().await {
+        identity.reread();
         warn_of_strangers(address, &new.security);
         exports.change(new.routes).await;
         // Connections that come from now on.

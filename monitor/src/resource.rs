@@ -2,6 +2,7 @@
 //! OpenTelemetry's semantic conventions.
 
 mod ec2;
+mod id;
 #[cfg(test)]
 mod tests;
 
@@ -10,11 +11,8 @@ use std::{env, fs, path::Path};
 use opentelemetry::{KeyValue, Value};
 use opentelemetry_sdk::{Resource, resource::EnvResourceDetector};
 
-pub use self::ec2::ask_cloud;
+pub use self::ec2::{CloudError, ask_cloud};
 use crate::host::HostPaths;
-
-/// Where an id of the installation is that survives restarts.
-const MACHINE_ID: [&str; 2] = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
 
 /// Where the system says what it is.
 const OS_RELEASE: [&str; 2] = ["/etc/os-release", "/usr/lib/os-release"];
@@ -26,8 +24,8 @@ const OS_RELEASE: [&str; 2] = ["/etc/os-release", "/usr/lib/os-release"];
 /// daemon on a host.
 pub fn resource(host: Vec<KeyValue>) -> Resource {
     let value = |key| host.iter().rev().find(|pair| pair.key.as_str() == key);
-    let instance = value("host.id").or_else(|| value("host.name"));
-    let instance = instance.map(|pair| KeyValue::new("service.instance.id", pair.value.clone()));
+    let instance =
+        value("host.id").map(|pair| KeyValue::new("service.instance.id", pair.value.clone()));
     let builder = Resource::builder_empty()
         .with_service_name("monitor")
         .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
@@ -41,15 +39,25 @@ pub fn resource(host: Vec<KeyValue>) -> Resource {
     .build()
 }
 
-/// What the files of a host say of it. What cannot be read is left out.
-pub fn of_host(paths: &HostPaths) -> Vec<KeyValue> {
+/// What the files of a host say of it.
+pub struct Host {
+    /// Its attributes. What cannot be read is left out.
+    pub attributes: Vec<KeyValue>,
+    /// What its `host.id` is, such as "the machine id"; `None` without one.
+    pub id_source: Option<&'static str>,
+}
+
+/// Reads the files of a host.
+pub fn of_host(paths: &HostPaths) -> Host {
     let mut attributes =
         vec![KeyValue::new("host.arch", architecture()), KeyValue::new("os.type", env::consts::OS)];
     let mut add = |key: &'static str, value: Option<String>| {
         attributes.extend(value.map(|value| KeyValue::new(key, value)));
     };
-    add("host.id", MACHINE_ID.iter().find_map(|path| line(paths, path)));
-    add("host.name", name(paths));
+    let name = name(paths);
+    let id = id::find(paths, name.as_deref());
+    add("host.id", id.as_ref().map(|id| id.value.clone()));
+    add("host.name", name);
     let release = OS_RELEASE.iter().find_map(|path| fs::read_to_string(at(paths, path)).ok());
     let release = release.as_deref().unwrap_or_default();
     add("os.name", assigned(release, "NAME"));
@@ -59,7 +67,7 @@ pub fn of_host(paths: &HostPaths) -> Vec<KeyValue> {
     let described: Vec<_> = described.into_iter().flatten().collect();
     add("os.description", Some(described.join(", ")).filter(|text| !text.is_empty()));
     attributes.extend(ec2::known_by_firmware(paths));
-    attributes
+    Host { attributes, id_source: id.map(|id| id.source) }
 }
 
 /// The architecture as the conventions call it.

@@ -2,17 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use opentelemetry::KeyValue;
 use opentelemetry_sdk::Resource;
-use tokio::{
-    sync::{OnceCell, watch},
-    time::Instant,
-};
+use tokio::{sync::watch, time::Instant};
 
 use crate::{
     export::otlp::{Otlp, Records, Route},
-    host::HostPaths,
-    resource,
     view::View,
 };
 
@@ -26,42 +20,21 @@ pub(super) struct Exports {
     routes: Vec<Route>,
     /// Whether `otlp` has not started on `routes` yet.
     is_changing: bool,
-    identity: Arc<Identity>,
+    resources: watch::Receiver<Option<Resource>>,
     views: watch::Receiver<Arc<View>>,
     records: Arc<Records>,
-}
-
-/// What all that is sent belongs to.
-pub(super) struct Identity {
-    /// What the host's files say.
-    pub(super) host: Vec<KeyValue>,
-    /// Where they are.
-    pub(super) paths: HostPaths,
-    /// All that is known, once the cloud has been asked.
-    pub(super) resource: OnceCell<Resource>,
-}
-
-impl Identity {
-    /// Asks the cloud, the first time.
-    async fn resource(&self) -> Resource {
-        let ask = async || {
-            let cloud = resource::ask_cloud(&self.paths).await;
-            resource::resource([self.host.clone(), cloud].concat())
-        };
-        self.resource.get_or_init(ask).await.clone()
-    }
 }
 
 impl Exports {
     /// Sends on these routes from now on.
     pub(super) fn start(
         routes: Vec<Route>,
-        identity: Arc<Identity>,
+        resources: watch::Receiver<Option<Resource>>,
         views: watch::Receiver<Arc<View>>,
         records: Arc<Records>,
     ) -> Self {
-        let otlp = send(&routes, &identity, &views, &records);
-        Self { otlp, routes, is_changing: false, identity, views, records }
+        let otlp = Otlp::start(&routes, &resources, &views, &records);
+        Self { otlp, routes, is_changing: false, resources, views, records }
     }
 
     /// Sends on other routes, if they are others. Log records that wait are sent there.
@@ -84,20 +57,9 @@ impl Exports {
 
     async fn hand_over(&mut self, deadline: Instant) {
         self.otlp.hand_over(&self.routes, deadline).await;
-        self.otlp = send(&self.routes, &self.identity, &self.views, &self.records);
+        self.otlp = Otlp::start(&self.routes, &self.resources, &self.views, &self.records);
         self.is_changing = false;
     }
-}
-
-/// Sends on these routes from now on.
-fn send(
-    routes: &[Route],
-    identity: &Arc<Identity>,
-    views: &watch::Receiver<Arc<View>>,
-    records: &Arc<Records>,
-) -> Otlp {
-    let known = identity.clone();
-    Otlp::start(routes, async move { known.resource().await }, views, records)
 }
 
 #[cfg(test)]
@@ -112,6 +74,7 @@ mod tests {
         config::{Origins, OtlpConfig, Signal},
         event::{Event, What},
         metric::AGENT_TICK_DURATION,
+        resource,
         sample::{Attributes, Process},
         view::{Point, Series},
     };
@@ -137,11 +100,9 @@ mod tests {
         };
         let view = View { tick: 1, series: vec![series], ..View::empty(Duration::from_secs(1)) };
         let (_views, receiver) = watch::channel(Arc::new(view));
-        let resource = OnceCell::from(resource::resource(Vec::new()));
-        let identity = Identity { host: Vec::new(), paths: HostPaths::default(), resource };
+        let resources = watch::channel(Some(resource::resource(Vec::new()))).1;
         let records = Records::new();
-        let (identity, views) = (Arc::new(identity), receiver);
-        let mut exports = Exports::start(routes.into(), identity, views, records.clone());
+        let mut exports = Exports::start(routes.into(), resources, receiver, records.clone());
         let _metrics = silent.accept().await.unwrap();
         let change = exports.change(other.into());
         assert!(timeout(Duration::from_millis(100), change).await.is_err());

@@ -14,9 +14,10 @@ mod records;
 mod sender;
 mod value;
 
-use std::{future::Future, sync::Arc};
+use std::sync::Arc;
 
 use hyper::Uri;
+use opentelemetry_sdk::Resource;
 use tokio::{
     sync::watch,
     task::JoinSet,
@@ -124,10 +125,10 @@ pub struct Otlp {
 }
 
 impl Otlp {
-    /// Sends on these routes from now on, as part of `resource` as soon as that is known.
+    /// Sends on these routes from now on, as part of the resource as soon as that is known.
     pub fn start(
         routes: &[Route],
-        resource: impl Future<Output = opentelemetry_sdk::Resource> + Send + 'static,
+        resources: &watch::Receiver<Option<Resource>>,
         views: &watch::Receiver<Arc<View>>,
         records: &Arc<Records>,
     ) -> Self {
@@ -152,11 +153,6 @@ impl Otlp {
         if usable().next().is_none() {
             return Self { senders, orders };
         }
-        let (known, resource_known) = watch::channel(None);
-        senders.spawn(async move {
-            let resource = value::resource(&resource.await);
-            known.send_replace(Some(resource));
-        });
         for (signal, way) in usable() {
             if way.is_overheard() {
                 tracing::warn!(
@@ -169,17 +165,15 @@ impl Otlp {
             tracing::info!("sending {} to {} by {protocol}", signal.name(), target.shown());
             let (sender, order) = watch::channel(Order::Run);
             orders.push((signal, sender));
-            let mut resource = resource_known.clone();
+            let mut resources = resources.clone();
             let (views, records, ledger) = (views.clone(), records.clone(), ledger.clone());
             senders.spawn(async move {
-                let Ok(resource) = resource.wait_for(Option::is_some).await.map(|it| it.clone())
-                else {
+                if resources.wait_for(Option::is_some).await.is_err() {
                     return;
-                };
+                }
                 let interval = target.interval;
                 let client = Client::new(target, signal, tls);
-                let resource = resource.unwrap_or_default();
-                let sender = Sender { signal, client, ledger, resource };
+                let sender = Sender { signal, client, ledger, resources };
                 match signal {
                     Signal::Metrics => sender.metrics(views, interval, order).await,
                     Signal::Logs => sender.logs(records, order).await,

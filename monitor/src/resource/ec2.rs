@@ -26,43 +26,48 @@ const MAX_ANSWER: usize = 64 << 10;
 /// An error of a request, which nobody handles one by one.
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
+/// Why there are no attributes of the cloud.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "no response from the EC2 instance metadata service at {address}: {source}; in a container, raise \
+     its hop limit to 2"
+)]
+pub struct CloudError {
+    address: String,
+    source: Error,
+}
+
 /// The attributes that the firmware knows, on an instance of EC2.
 pub(super) fn known_by_firmware(paths: &HostPaths) -> Vec<KeyValue> {
     if !is_instance(paths) {
         return Vec::new();
     }
-    let id = line(paths, "/sys/devices/virtual/dmi/id/board_asset_tag");
-    attributes(Identity {
-        instance_id: id.filter(|id| id.starts_with("i-")),
-        ..Identity::default()
-    })
+    attributes(Identity { instance_id: instance_id(paths), ..Identity::default() })
 }
 
-/// The attributes that the instance metadata service tells; none but on EC2, or where
+/// The id that the firmware knows of an instance of EC2.
+pub(super) fn instance_id(paths: &HostPaths) -> Option<String> {
+    let id = line(paths, "/sys/devices/virtual/dmi/id/board_asset_tag")?;
+    (is_instance(paths) && id.starts_with("i-")).then_some(id)
+}
+
+/// The attributes that the instance metadata service has; none but on EC2, or where
 /// `AWS_EC2_METADATA_SERVICE_ENDPOINT` names a service. Takes two seconds at most.
-pub async fn ask_cloud(paths: &HostPaths) -> Vec<KeyValue> {
+pub async fn ask_cloud(paths: &HostPaths) -> Result<Vec<KeyValue>, CloudError> {
     let variable = |name| env::var(name).ok().filter(|value| !value.is_empty());
     let is_off = variable("AWS_EC2_METADATA_DISABLED").is_some_and(|off| off == "true");
     let address = variable("AWS_EC2_METADATA_SERVICE_ENDPOINT")
         .or_else(|| is_instance(paths).then(|| ADDRESS.to_owned()));
     match address {
         Some(address) if !is_off => ask(&address).await,
-        _ => Vec::new(),
+        _ => Ok(Vec::new()),
     }
 }
 
-/// The attributes that the service at an address tells.
-pub(super) async fn ask(address: &str) -> Vec<KeyValue> {
-    match identity(address.trim_end_matches('/')).await {
-        Ok(identity) => attributes(identity),
-        Err(error) => {
-            tracing::warn!(
-                "no cloud attributes: the EC2 instance metadata service at {address} does not tell \
-                 them: {error}; in a container, raise its limit of hops to 2"
-            );
-            Vec::new()
-        }
-    }
+/// The attributes that the service at an address has.
+pub(super) async fn ask(address: &str) -> Result<Vec<KeyValue>, CloudError> {
+    let identity = identity(address.trim_end_matches('/')).await;
+    identity.map(attributes).map_err(|source| CloudError { address: address.to_owned(), source })
 }
 
 /// Whether the firmware says that this is an instance: by Nitro's name, or by Xen's id.

@@ -55,7 +55,8 @@ impl Exporter {
 
     fn send(views: &watch::Sender<Arc<View>>, records: &Arc<Records>, routes: &[Route]) -> Otlp {
         let host = vec![KeyValue::new("host.id", "the-host")];
-        Otlp::start(routes, async { resource(host) }, &views.subscribe(), records)
+        let resources = watch::channel(Some(resource(host))).1;
+        Otlp::start(routes, &resources, &views.subscribe(), records)
     }
 
     /// Publishes a view.

@@ -24,7 +24,8 @@ const REMEDY: &str = "install the package prometheus, as in `apt-get install pro
 #[test]
 fn promtool_finds_nothing() {
     let (_sender, views) = watch::channel(view::of_everything());
-    let (_, text) = Prometheus::new(views, resource(Vec::new())).unwrap().render("").unwrap();
+    let (_, text) =
+        Prometheus::new(views, watch::channel(resource(Vec::new())).1).unwrap().render("").unwrap();
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
@@ -77,7 +78,8 @@ fn both_forms_give_the_same_quantiles() {
 /// Serves a view, and says where.
 fn serve(runtime: &Runtime, view: Arc<View>) -> String {
     let (sender, views) = watch::channel(view);
-    let prometheus = Prometheus::new(views.clone(), resource(Vec::new())).unwrap();
+    let prometheus =
+        Prometheus::new(views.clone(), watch::channel(resource(Vec::new())).1).unwrap();
     let state =
         http::State::new(prometheus, views, watch::channel(Arc::default()).1, Arc::default());
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();

@@ -42,8 +42,8 @@ fn values_of_the_wrong_type_are_named_with_their_line() {
     fails(&ended, &format!("{path}:3: invalid type: string \"many\", expected a whole number"));
     let (ended, path) = with_config("interval = 1\n");
     fails(&ended, &format!("{path}:1: invalid type: integer `1`, expected text in quotes"));
-    let (ended, _) = with_config("interval = \"1ms\"\n");
-    fails(&ended, "interval = 1ms is out of range: at least 100ms, at most 300s");
+    let (ended, path) = with_config("\ninterval = \"1ms\"\n");
+    fails(&ended, &format!("{path}:2: interval = 1ms is out of range: at least 100ms, at most 300s"));
 }
 
 #[test]

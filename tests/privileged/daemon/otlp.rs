@@ -19,7 +19,7 @@ use opentelemetry_proto::tonic::{
 };
 use prost::Message;
 
-use super::program::{Daemon, clean, eventually, executable};
+use super::program::{Daemon, Directory, clean, eventually, executable};
 
 /// How long an orderly end may take.
 const STOP: Duration = Duration::from_secs(2);
@@ -259,6 +259,70 @@ fn a_receiver_that_never_answers_holds_nothing_up() {
         let (took, status) = daemon.signal(libc::SIGTERM).expect("it ends");
         assert!(status.success() && took < STOP, "{status} after {took:?}");
     }
+}
+
+/// A fleet sets such variables for all programs of a host.
+#[test]
+fn standard_variables_that_cannot_be_used_cost_the_export_alone() {
+    let _serial = serial();
+    let receiver = Receiver::start();
+    for (name, value) in [
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "0"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "unix:///run/otel.sock"),
+        ("OTEL_EXPORTER_OTLP_CLIENT_KEY", "/nonexistent"),
+    ] {
+        // Where nothing is sent, nothing depends on them.
+        let is_endpoint = name.ends_with("ENDPOINT");
+        let mut alone = clean(executable());
+        alone.env(name, value);
+        let daemon = Daemon::launch(alone, ["--interval", "200ms"]);
+        daemon.wait_ready();
+        let exports = daemon.get("/health").json()["exports"].clone();
+        assert_eq!(exports.as_array().map(Vec::is_empty), Some(!is_endpoint), "{name}: {exports}");
+        drop(daemon);
+
+        let mut program = receiver.program();
+        program.env(name, value);
+        let daemon = Daemon::launch(program, ["--interval", "200ms"]);
+        daemon.wait_ready();
+        let health = daemon.get("/health").json();
+        assert_eq!(health["status"], "degraded", "{health}");
+        for export in health["exports"].as_array().expect("there are two") {
+            let problem = export["problems"][0].as_str().expect("it is text");
+            assert!(export["state"] == "failing" && problem.contains(name), "{health}");
+        }
+        assert!(daemon.log().contains(&format!("metrics are not exported: {name}")));
+        assert!(daemon.get("/metrics").text().contains("monitor_sched_runqueue_latency"));
+    }
+}
+
+/// As by cloud-init, which may run after the daemon has started.
+#[test]
+fn a_host_that_is_renamed_is_exported_by_its_new_name() {
+    let _serial = serial();
+    let receiver = Receiver::start();
+    let root = Directory::new();
+    let rename = |name: &str| {
+        let folder = root.path("etc");
+        std::fs::create_dir_all(&folder).expect("the directory is ours");
+        std::fs::write(folder.join("hostname"), name).expect("the directory is ours");
+    };
+    rename("localhost");
+    let path = root.path("");
+    let daemon = receiver.daemon(&["--host-root", path.to_str().expect("plain letters")]);
+    let is_called = |name: &str| {
+        eventually(|| receiver.metrics().filter(|(_, resource)| resource["host.name"] == name))
+            .unwrap_or_else(|| panic!("nothing is sent by {name}"));
+        let text = daemon.get("/metrics").text().to_owned();
+        assert!(text.contains(&format!("host_name=\"{name}\"")), "{text}");
+    };
+    is_called("localhost");
+    rename("web-1");
+    daemon.reload("");
+    is_called("web-1");
 }
 
 #[test]

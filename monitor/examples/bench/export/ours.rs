@@ -37,7 +37,8 @@ pub(crate) fn start(
     let ready: Vec<_> =
         ticks.map(|tick| Arc::new(View { tick, series: series.to_vec(), ..empty() })).collect();
     let views = watch::Sender::new(Arc::new(empty()));
-    let otlp = Otlp::start(&[route], async { resource() }, &views.subscribe(), &Records::new());
+    let resources = watch::channel(Some(resource())).1;
+    let otlp = Otlp::start(&[route], &resources, &views.subscribe(), &Records::new());
     let mut next = 0;
     Ok(Box::new(move || {
         let _runs = &otlp;

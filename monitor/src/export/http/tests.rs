@@ -34,7 +34,7 @@ impl Server {
         let runtime = Runtime::new().unwrap();
         let (sender, views) = testing::publish(view);
         let state = State::new(
-            Prometheus::new(views.clone(), resource(Vec::new())).unwrap(),
+            Prometheus::new(views.clone(), watch::channel(resource(Vec::new())).1).unwrap(),
             views,
             watch::channel(Arc::new(security)).1,
             Arc::default(),

@@ -78,8 +78,8 @@ pub(super) struct Client {
 }
 
 enum Transport {
-    Grpc(Grpc),
-    Http(Http),
+    Grpc(Box<Grpc>),
+    Http(Box<Http>),
 }
 
 impl Client {
@@ -112,8 +112,8 @@ impl Client {
 impl Transport {
     fn new(target: &Target, signal: Signal, connector: Connector) -> Self {
         match target.protocol {
-            Protocol::Grpc => Self::Grpc(Grpc::new(target, signal, connector)),
-            Protocol::HttpProtobuf => Self::Http(Http::new(target, signal, connector)),
+            Protocol::Grpc => Self::Grpc(Box::new(Grpc::new(target, signal, connector))),
+            Protocol::HttpProtobuf => Self::Http(Box::new(Http::new(target, signal, connector))),
         }
     }
 }

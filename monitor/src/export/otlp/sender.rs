@@ -3,7 +3,8 @@
 use std::{future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::resource::v1 as proto;
+use opentelemetry_sdk::Resource;
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
@@ -15,6 +16,7 @@ use super::{
     ledger::Ledger,
     metrics::{self, Sent},
     records::{Batch, Records},
+    value,
 };
 use crate::{config::Signal, view::View};
 
@@ -46,7 +48,8 @@ pub(super) struct Sender {
     pub(super) signal: Signal,
     pub(super) client: Client,
     pub(super) ledger: Arc<Ledger>,
-    pub(super) resource: Resource,
+    /// What the receiver is told that this is of; known before anything is sent.
+    pub(super) resources: watch::Receiver<Option<Resource>>,
 }
 
 impl Sender {
@@ -71,6 +74,11 @@ impl Sender {
                 Err(failure)
             }
         }
+    }
+
+    /// The resource as it is by now.
+    fn resource(&self) -> proto::Resource {
+        self.resources.borrow().as_ref().map(value::resource).unwrap_or_default()
     }
 
     /// Notes that items will not be sent again.
@@ -123,7 +131,7 @@ impl Sender {
     /// not is lost. Says whether none was.
     async fn view(&mut self, view: &View, sent: Sent) -> Result<bool, Retry> {
         let mut is_taken = true;
-        for request in metrics::requests(view, sent, self.resource.clone(), MAX_REQUEST) {
+        for request in metrics::requests(view, sent, self.resource(), MAX_REQUEST) {
             let points = request.points;
             let Err(failure) = self.send(request.message, points).await else { continue };
             match failure.retry {
@@ -148,7 +156,7 @@ impl Sender {
             }
             let order = *orders.borrow();
             while *orders.borrow() != Order::HandOver
-                && let Some(batch) = records.take(&self.resource, MAX_LOGS)
+                && let Some(batch) = records.take(&self.resource(), MAX_LOGS)
             {
                 self.deliver(batch, &records, &mut backoff, &mut orders).await;
             }

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use monitor_common::hist;
+use opentelemetry::KeyValue;
 use prost::Message;
 
 use super::{super::testing, *};
@@ -41,7 +42,7 @@ fn protobuf(prometheus: &Prometheus) -> BTreeMap<String, wire::MetricFamily> {
 /// What is exported of one view.
 fn exported(series: Vec<Series>) -> (String, BTreeMap<String, wire::MetricFamily>) {
     let (_sender, views) = testing::publish(testing::view(series));
-    let prometheus = Prometheus::new(views, resource(Vec::new())).unwrap();
+    let prometheus = Prometheus::new(views, watch::channel(resource(Vec::new())).1).unwrap();
     (text(&prometheus), protobuf(&prometheus))
 }
 
@@ -208,7 +209,7 @@ fn series_that_are_gone_vanish() {
     let mut first: Vec<_> = stays.iter().cloned().chain(goes).collect();
     first.sort_by_key(|series| series.metric.name);
     let (sender, views) = testing::publish(testing::view(first));
-    let prometheus = Prometheus::new(views, resource(Vec::new())).unwrap();
+    let prometheus = Prometheus::new(views, watch::channel(resource(Vec::new())).1).unwrap();
     let before = text(&prometheus);
     assert_eq!(text(&prometheus), before);
     assert!(before.contains("goes"));
@@ -247,4 +248,18 @@ fn a_scrape_sees_one_view() {
     assert_eq!(value(source.pinned()), "Number(1.0)");
     assert_eq!(value(source.pin()), "Number(2.0)");
     assert_eq!(value(source.pinned()), "Number(2.0)");
+}
+
+#[test]
+fn the_resource_is_followed() {
+    let named = |name: &'static str| resource(vec![KeyValue::new("host.name", name)]);
+    let (_sender, views) = testing::publish(testing::view(Vec::new()));
+    let (resources, known) = watch::channel(named("ip-10-0-0-1"));
+    let prometheus = Prometheus::new(views, known).unwrap();
+    assert!(text(&prometheus).contains("host_name=\"ip-10-0-0-1\""));
+    resources.send_replace(named("web-1"));
+    let text = text(&prometheus);
+    assert!(text.contains("host_name=\"web-1\"") && !text.contains("ip-10"), "{text}");
+    let label = &protobuf(&prometheus)["target_info"].metric[0].label;
+    assert!(label.iter().any(|label| label.name == "host_name" && label.value == "web-1"));
 }
