@@ -18,6 +18,7 @@ mod process;
 #[cfg(test)]
 pub(crate) mod scratch;
 mod temperature;
+mod topology;
 
 use std::fmt::{self, Display, Formatter};
 use std::io;
@@ -189,6 +190,7 @@ impl Host {
             Box::new(memory::Memory::new(paths)?),
             Box::new(paging::Paging::new(paths)),
             Box::new(disk::Disks::new(paths)),
+            Box::new(topology::Topology::new(paths)),
             Box::new(filesystem::Filesystems::new(paths)?),
             Box::new(network::Networks::new(paths)),
             Box::new(process::Processes::new(paths)),

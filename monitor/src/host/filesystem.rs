@@ -3,14 +3,16 @@
 
 mod space;
 
-use std::mem;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::Duration;
+use std::{fs, mem};
 
 use sysinfo::{Disk, DiskRefreshKind, Disks};
 
 use self::space::Space;
 use super::{Emit, Error, HostPaths, Part};
+use crate::kernel::disk;
 use crate::metric;
 use crate::sample::Attributes;
 
@@ -19,7 +21,7 @@ const INTERVAL: Duration = Duration::from_secs(15);
 
 pub(super) struct Filesystems {
     disks: Disks,
-    root: PathBuf,
+    paths: HostPaths,
     filesystems: Vec<Filesystem>,
 }
 
@@ -43,7 +45,7 @@ struct Identity {
 
 impl Filesystems {
     pub(super) fn new(paths: &HostPaths) -> Result<Self, Error> {
-        Ok(Self { disks: Disks::new()?, root: paths.root.clone(), filesystems: Vec::new() })
+        Ok(Self { disks: Disks::new()?, paths: paths.clone(), filesystems: Vec::new() })
     }
 }
 
@@ -59,7 +61,7 @@ impl Part for Filesystems {
     fn refresh(&mut self) -> Result<(), Error> {
         self.disks.refresh_specifics(true, DiskRefreshKind::nothing());
         let mut before = mem::take(&mut self.filesystems);
-        for disk in mounted_once(&self.disks, &self.root) {
+        for disk in mounted_once(&self.disks, &self.paths.root) {
             let space = match Space::at(disk.mount_point()) {
                 // What is made of nothing, like the file systems that are a window on the kernel.
                 Ok(space) if space.size() == 0 => continue,
@@ -67,7 +69,7 @@ impl Part for Filesystems {
                 // It was unmounted just now.
                 Err(_) => continue,
             };
-            let identity = Identity::new(disk, &space, &self.root);
+            let identity = Identity::new(disk, &space, &self.paths);
             let known = before.iter().position(|known| known.identity == identity);
             let filesystem = match known {
                 Some(known) => before.swap_remove(known),
@@ -76,7 +78,7 @@ impl Part for Filesystems {
             self.filesystems.push(Filesystem { space, ..filesystem });
         }
         match self.filesystems.is_empty() {
-            true => Err(Error::NoFilesystem { root: self.root.clone() }),
+            true => Err(Error::NoFilesystem { root: self.paths.root.clone() }),
             false => Ok(()),
         }
     }
@@ -119,16 +121,31 @@ fn mounted_once<'a>(disks: &'a [Disk], root: &Path) -> Vec<&'a Disk> {
 }
 
 impl Identity {
-    fn new(disk: &Disk, space: &Space, root: &Path) -> Self {
+    fn new(disk: &Disk, space: &Space, paths: &HostPaths) -> Self {
         // As the host calls it.
-        let below = disk.mount_point().strip_prefix(root).unwrap_or(disk.mount_point());
+        let below = disk.mount_point().strip_prefix(&paths.root).unwrap_or(disk.mount_point());
         Self {
-            device: disk.name().to_string_lossy().into_owned(),
+            device: device(disk, paths),
             kind: disk.file_system().to_string_lossy().into_owned(),
             mount_point: Path::new("/").join(below).to_string_lossy().into_owned(),
             read_only: space.read_only,
         }
     }
+}
+
+/// What a file system is on, by the name that its disk has in all metrics: `dm-0` for
+/// `/dev/mapper/vg-home`. What is on no block device is called as it was mounted.
+fn device(disk: &Disk, paths: &HostPaths) -> String {
+    let mounted = disk.name().to_string_lossy();
+    let Some(name) = mounted.strip_prefix("/dev/") else { return mounted.into_owned() };
+    let number = fs::metadata(disk.mount_point()).map(|it| it.dev()).unwrap_or_default();
+    disk::by_number(&paths.sys, (libc::major(number), libc::minor(number)))
+        // Some, such as btrfs, have numbers of their own.
+        .or_else(|| {
+            let target = fs::canonicalize(paths.locate(Path::new(&*mounted))).ok()?;
+            Some(target.file_name()?.to_str()?.to_owned())
+        })
+        .unwrap_or_else(|| name.to_owned())
 }
 
 impl Filesystem {

@@ -30,6 +30,7 @@ pub(super) const HOST_ALL: &[&MetricDesc] = &[
     &SYSTEM_DISK_OPERATION_TIME,
     &SYSTEM_DISK_MERGED,
     &DISK_IN_FLIGHT,
+    &DISK_INFO,
     &SYSTEM_FILESYSTEM_LIMIT,
     &SYSTEM_FILESYSTEM_USAGE,
     &SYSTEM_FILESYSTEM_UTILIZATION,
@@ -275,6 +276,17 @@ pub static DISK_IN_FLIGHT: MetricDesc = MetricDesc {
     attributes: &["system.device"],
     help: "Requests to a block device that were made and have not ended",
     source: "/proc/diskstats",
+};
+
+/// Disks of devices.
+pub static DISK_INFO: MetricDesc = MetricDesc {
+    name: "monitor.disk.info",
+    unit: "{device}",
+    kind: Kind::Gauge,
+    attributes: &["system.device", "monitor.disk", "monitor.device_mapper.name"],
+    help: "Disk that a block device is on, always 1: a partition or a stacked device (dm, md) leads to each disk \
+           below it. Read every 15 s",
+    source: "/sys/class/block",
 };
 
 /// Disk waiting.

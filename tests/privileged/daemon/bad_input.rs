@@ -43,7 +43,10 @@ fn values_of_the_wrong_type_are_named_with_their_line() {
     let (ended, path) = with_config("interval = 1\n");
     fails(&ended, &format!("{path}:1: invalid type: integer `1`, expected text in quotes"));
     let (ended, path) = with_config("\ninterval = \"1ms\"\n");
-    fails(&ended, &format!("{path}:2: interval = 1ms is out of range: at least 100ms, at most 300s"));
+    fails(
+        &ended,
+        &format!("{path}:2: interval = 1ms is out of range: at least 100ms, at most 300s"),
+    );
 }
 
 #[test]

@@ -18,8 +18,8 @@ const DISKS: &str = "/proc/diskstats";
 
 /// The names of devices by their numbers.
 pub(super) struct Devices {
-    /// Has a link for every device number that is not hidden.
-    directory: PathBuf,
+    /// The host's `/sys`.
+    sys: PathBuf,
     /// Has a line for every disk.
     disks: PathBuf,
     /// A device may be gone when what it did last is reported.
@@ -29,7 +29,7 @@ pub(super) struct Devices {
 impl Devices {
     /// Devices as the host's `/sys` tells.
     pub(super) fn new(sys: &Path) -> Self {
-        Self { directory: sys.join("dev/block"), disks: DISKS.into(), known: HashMap::new() }
+        Self { sys: sys.to_owned(), disks: DISKS.into(), known: HashMap::new() }
     }
 
     /// The present name of a device; of one that is gone the last; of one never seen its number. It is
@@ -37,12 +37,11 @@ impl Devices {
     /// called by the disk: it is hidden, and who uses the disk does not know it.
     pub(super) fn name(&mut self, device: u32) -> String {
         let (major, minor) = major_minor(device);
-        let number = format!("{major}:{minor}");
-        let target = fs::read_link(self.directory.join(&number));
-        let name = target.ok().and_then(|path| Some(path.file_name()?.to_str()?.replace('!', "/")));
+        let name = disk::by_number(&self.sys, (major, minor));
         let name = name.or_else(|| self.hidden(major, minor));
         let Some(name) = name else {
-            return self.known.get(&device).cloned().unwrap_or(number);
+            let number = || format!("{major}:{minor}");
+            return self.known.get(&device).cloned().unwrap_or_else(number);
         };
         if self.known.get(&device) != Some(&name) {
             if self.known.len() >= KNOWN {
