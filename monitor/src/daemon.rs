@@ -27,7 +27,7 @@ use crate::{
     config::{Config, LogConfig, Signal},
     export::{
         ExportError,
-        http::{self, Security, SecurityError},
+        http::{self, Aborted, Security, SecurityError},
         otlp::{OtlpError, Records, Route},
         prometheus::Prometheus,
     },
@@ -127,7 +127,8 @@ pub async fn run(
     let scheme = if security.is_encrypted() { "https" } else { "http" };
     let (security, in_force) = watch::channel(Arc::new(security));
     let identity = Identity::new(config.host.paths());
-    let ticker = Ticker::new(&config, records.clone());
+    let aborted = Arc::<Aborted>::default();
+    let ticker = Ticker::new(&config, records.clone(), aborted.clone());
     let (sender, views) = watch::channel(Arc::new(ticker.first_view()));
     let prometheus = Prometheus::new(views.clone(), identity.exposed())?;
     // Its first reading took room for many series, and gave it back.
@@ -155,7 +156,8 @@ pub async fn run(
         // The server is there to hear it, or has ended by itself.
         let _ = ended.send((shutdown.await, Instant::now()));
     };
-    http::serve(listener, http::State::new(prometheus, views, in_force, ledger), shutdown).await;
+    http::serve(listener, http::State::new(prometheus, views, in_force, ledger, aborted), shutdown)
+        .await;
     let (result, asked) = end.await.unwrap_or_else(|_| (Ok(()), Instant::now()));
     drop(configs);
     let deadline = Instant::now() + STOP;

@@ -27,7 +27,7 @@ use crate::{
     cgroup::Cgroups,
     config::Config,
     event::{Kind, What},
-    export::otlp::Records,
+    export::{http::Aborted, otlp::Records},
     host::{self, Host, Problem},
     kernel::{attach::Verdict, namespace},
     probe::{self, ProbeError},
@@ -47,6 +47,7 @@ pub(super) struct Ticker {
     audit: Audit,
     /// Where events go, and what became of all that was sent.
     records: Arc<Records>,
+    aborted: Arc<Aborted>,
     config: Config,
     /// Where cgroups tell processes apart.
     mount: Option<CgroupMount>,
@@ -63,7 +64,7 @@ pub(super) struct Ticker {
 
 impl Ticker {
     /// Loads everything. What does not work is reported in the view, and the rest goes on.
-    pub(super) fn new(config: &Config, records: Arc<Records>) -> Self {
+    pub(super) fn new(config: &Config, records: Arc<Records>, aborted: Arc<Aborted>) -> Self {
         let now = SystemTime::now();
         let paths = config.host.paths();
         let mut problems = Vec::new();
@@ -83,6 +84,7 @@ impl Ticker {
             agent: Agent::default(),
             audit: Audit::new(&paths),
             records,
+            aborted,
             config: config.clone(),
             mount,
             tick: 0,
@@ -290,6 +292,7 @@ impl Ticker {
             }
             self.agent.tick(self.took, sink);
             self.records.ledger().collect(sink);
+            self.aborted.collect(sink);
             self.agent.lost("attribution", "unresolved", self.attributor.unresolved(), sink);
             if let Some(age) = self.cgroups.age() {
                 self.agent.reading_age(age, sink);
@@ -320,7 +323,7 @@ const LONGEST_AUDIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Measures for `span` and until the tick under way then is over, as the daemon does, and compares what was
 /// counted with the kernel's counters.
 pub fn audit(config: &Config, span: Duration) -> View {
-    let mut ticker = Ticker::new(config, Records::new());
+    let mut ticker = Ticker::new(config, Records::new(), Arc::default());
     ticker.tick();
     let end = Instant::now() + span.min(LONGEST_AUDIT);
     ticker.audit.end_round_at(end);

@@ -1,10 +1,11 @@
 //! The HTTP server: `/metrics`, `/health`, `/ready`, the API and the live page.
 //!
-//! Each connection carries one request and has a deadline for all of it, so that whoever sends or
-//! reads slowly, or says nothing, holds one of few connections for a few seconds and no more.
+//! Each connection carries one request and has a deadline, so that whoever sends or reads slowly, or says
+//! nothing, holds one of few connections for a few seconds and no more: see [`pace`].
 
 mod answer;
 mod auth;
+mod pace;
 mod security;
 #[cfg(test)]
 mod tests;
@@ -16,7 +17,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hyper::server::conn::http1;
+use hyper::{
+    Request,
+    body::Incoming,
+    server::conn::http1,
+    service::{Service, service_fn},
+};
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -27,6 +33,8 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
+pub use self::pace::Aborted;
+use self::pace::{Metered, Progress, Slots};
 pub use self::security::{Security, SecurityError, authorization};
 use super::{otlp::Ledger, prometheus::Prometheus};
 use crate::view::View;
@@ -34,7 +42,7 @@ use crate::view::View;
 /// Connections at one time; more wait in the listener's queue.
 const MAX_CONNECTIONS: usize = 32;
 
-/// How long a connection may last.
+/// How long a connection may last on which no response is being sent.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Renderings of metrics at one time: each goes on to its end, also when the client has gone.
@@ -61,17 +69,19 @@ pub struct State {
     /// Of connections that come from now on.
     security: watch::Receiver<Arc<Security>>,
     exports: Arc<Ledger>,
+    aborted: Arc<Aborted>,
     started: Instant,
 }
 
 impl State {
     /// Serves the published views, their metrics as `prometheus` renders them, and how `exports` do, to
-    /// whom `security` allows it.
+    /// whom `security` allows it. Counts what was `aborted`.
     pub fn new(
         prometheus: Prometheus,
         views: watch::Receiver<Arc<View>>,
         security: watch::Receiver<Arc<Security>>,
         exports: Arc<Ledger>,
+        aborted: Arc<Aborted>,
     ) -> Self {
         Self {
             prometheus: Arc::new(prometheus),
@@ -79,6 +89,7 @@ impl State {
             views,
             security,
             exports,
+            aborted,
             started: Instant::now(),
         }
     }
@@ -86,7 +97,8 @@ impl State {
 
 /// Serves until `shutdown` is ready, and then returns within a second.
 pub async fn serve(listener: TcpListener, state: State, shutdown: impl Future<Output = ()>) {
-    let security = state.security.clone();
+    let (security, aborted) = (state.security.clone(), state.aborted.clone());
+    let slots = Arc::<Slots>::default();
     let service = TowerToHyperService::new(answer::router(state));
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
@@ -95,10 +107,19 @@ pub async fn serve(listener: TcpListener, state: State, shutdown: impl Future<Ou
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     let tls = security.borrow().tls.clone();
-                    let conversation = receive(stream, tls, service.clone());
-                    connections.spawn(time::timeout(DEADLINE, conversation));
+                    let (service, slots, aborted) =
+                        (service.clone(), slots.clone(), aborted.clone());
+                    connections.spawn(async move {
+                        let (peer, progress) = (peer.ip().to_canonical(), Progress::new());
+                        tokio::select! {
+                            () = receive(stream, tls, service, &progress) => {}
+                            reason = pace::expire(&progress, &slots, peer) => {
+                                aborted.count(peer, reason, &progress);
+                            }
+                        }
+                    });
                 }
                 Err(error) => {
                     tracing::warn!(%error, "HTTP connection not accepted");
@@ -119,15 +140,16 @@ async fn receive(
     stream: TcpStream,
     tls: Option<TlsAcceptor>,
     service: TowerToHyperService<axum::Router>,
+    progress: &Arc<Progress>,
 ) {
     // Without it, the end of an answer may wait for the client to acknowledge what came before.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY not set");
     }
     match tls {
-        None => converse(stream, service).await,
+        None => converse(stream, service, progress).await,
         Some(tls) => match tls.accept(stream).await {
-            Ok(stream) => converse(stream, service).await,
+            Ok(stream) => converse(stream, service, progress).await,
             Err(error) => tracing::debug!(%error, "TLS connection refused"),
         },
     }
@@ -137,7 +159,13 @@ async fn receive(
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     service: TowerToHyperService<axum::Router>,
+    progress: &Arc<Progress>,
 ) {
+    let stream = Metered { inner: stream, progress: progress.clone() };
+    let service = service_fn(|request: Request<Incoming>| {
+        progress.request(request.headers());
+        service.call(request)
+    });
     let connection = http1::Builder::new()
         .keep_alive(false)
         .header_read_timeout(None)

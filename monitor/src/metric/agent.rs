@@ -15,6 +15,7 @@ pub(super) const AGENT_ALL: &[&MetricDesc] = &[
     &AGENT_LOST,
     &AGENT_AUDIT_RATIO,
     &AGENT_CGROUP_READING_AGE,
+    &HTTP_ABORTED,
 ];
 
 /// Time in BPF programs.
@@ -128,4 +129,15 @@ pub static AGENT_CGROUP_READING_AGE: MetricDesc = MetricDesc {
     attributes: &[],
     help: "Age of the last reading of the CPU throttling and pressure files of cgroups",
     source: "the daemon's clock",
+};
+
+/// Aborted HTTP connections.
+pub static HTTP_ABORTED: MetricDesc = MetricDesc {
+    name: "monitor.agent.http.aborted",
+    unit: "{connection}",
+    kind: Kind::Counter,
+    attributes: &["error.type"],
+    help: "HTTP connections that the daemon closed before their end: without a request or response for 10 s (timeout), \
+           read below 8 KiB/s (slow), beyond the scraper's timeout (limit), or too many of these at once (slots)",
+    source: "counted where connections are served",
 };

@@ -80,8 +80,13 @@ fn serve(runtime: &Runtime, view: Arc<View>) -> String {
     let (sender, views) = watch::channel(view);
     let prometheus =
         Prometheus::new(views.clone(), watch::channel(resource(Vec::new())).1).unwrap();
-    let state =
-        http::State::new(prometheus, views, watch::channel(Arc::default()).1, Arc::default());
+    let state = http::State::new(
+        prometheus,
+        views,
+        watch::channel(Arc::default()).1,
+        Arc::default(),
+        Arc::default(),
+    );
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let address = listener.local_addr().unwrap().to_string();
     runtime.spawn(async move {

@@ -1,6 +1,7 @@
 use std::{
     io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
+    thread,
 };
 
 use serde_json::Value;
@@ -12,6 +13,7 @@ use crate::{
     host::scratch::Scratch,
     metric::{AGENT_TICK_DURATION, PROCESS_CPU_TIME},
     resource::resource,
+    sample,
     view::{ProbeState, ProbeStatus},
 };
 
@@ -21,6 +23,7 @@ struct Server {
     address: SocketAddr,
     views: watch::Sender<Arc<View>>,
     renderings: Arc<Semaphore>,
+    aborted: Arc<Aborted>,
     stop: oneshot::Sender<()>,
     served: JoinHandle<()>,
 }
@@ -38,13 +41,14 @@ impl Server {
             views,
             watch::channel(Arc::new(security)).1,
             Arc::default(),
+            Arc::default(),
         );
-        let renderings = state.renderings.clone();
+        let (renderings, aborted) = (state.renderings.clone(), state.aborted.clone());
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let served = runtime.spawn(serve(listener, state, async { drop(stopped.await) }));
-        Self { runtime, address, views: sender, renderings, stop, served }
+        Self { runtime, address, views: sender, renderings, aborted, stop, served }
     }
 
     fn connect(&self) -> TcpStream {
@@ -67,6 +71,21 @@ impl Server {
 
     fn get(&self, path: &str) -> Answer {
         self.ask(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+    }
+
+    /// The connections that were closed before their end, by reasons of which there were some.
+    fn aborted(&self) -> Vec<(String, f64)> {
+        let mut counts = Vec::new();
+        self.aborted.collect(&mut |sample| {
+            let reason = sample.attributes.iter().next().map(|(_, reason)| reason.to_owned());
+            if let sample::Value::Total(count) = sample.value
+                && count > 0.0
+            {
+                counts.push((reason.unwrap(), count));
+            }
+        });
+        counts.sort_by(|a, b| a.0.cmp(&b.0));
+        counts
     }
 
     /// Stops the server, and says how long that took.
@@ -249,6 +268,61 @@ fn clients_that_say_nothing_do_not_keep_others_out() {
     let silent: Vec<_> = (1..MAX_CONNECTIONS).map(|_| server.connect()).collect();
     assert_eq!(server.get("/ready").code, 200);
     drop(silent);
+}
+
+/// A response that no buffer takes whole.
+fn large() -> View {
+    let long = "x".repeat(4000);
+    let series = (0..2500).map(|number| {
+        let name = format!("{number}-{long}");
+        testing::number(&PROCESS_CPU_TIME, &[("process.executable.name", &name)], 1.0)
+    });
+    testing::view(series.collect())
+}
+
+#[test]
+fn a_response_that_is_read_slowly_is_sent_whole_within_the_scrapers_timeout() {
+    let server = Server::start(large());
+    let scrape = |timeout: &str| {
+        let mut stream = server.connect();
+        let header = "X-Prometheus-Scrape-Timeout-Seconds";
+        let request = format!("GET /metrics HTTP/1.1\r\nHost: here\r\n{header}: {timeout}\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        stream
+    };
+    let mut patient = scrape("60");
+    let mut impatient = scrape("11");
+    thread::sleep(DEADLINE + Duration::from_secs(3));
+    let mut whole = Vec::new();
+    patient.read_to_end(&mut whole).unwrap();
+    let whole = String::from_utf8(whole).unwrap();
+    let (head, body) = whole.split_once("\r\n\r\n").unwrap();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+    assert_eq!(body.len(), length.parse::<usize>().unwrap());
+    // What was cut off has less, or ends in an error.
+    let mut part = Vec::new();
+    let _ = impatient.read_to_end(&mut part);
+    assert!(part.len() < body.len(), "{} of {}", part.len(), body.len());
+    assert_eq!(server.aborted(), [("limit".to_owned(), 1.0)]);
+}
+
+#[test]
+fn a_peer_has_few_connections_that_are_read_slowly() {
+    let server = Server::start(large());
+    let slow: Vec<_> = (0..6)
+        .map(|_| {
+            let mut stream = server.connect();
+            stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: here\r\n\r\n").unwrap();
+            // The next one waits for no turn to be rendered.
+            stream.read_exact(&mut [0]).unwrap();
+            stream
+        })
+        .collect();
+    let silent = server.connect();
+    thread::sleep(DEADLINE + Duration::from_secs(3));
+    assert_eq!(server.aborted(), [("slots".to_owned(), 2.0), ("timeout".to_owned(), 1.0)]);
+    assert_eq!(server.get("/ready").code, 200);
+    drop((slow, silent));
 }
 
 #[test]
