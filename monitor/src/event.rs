@@ -10,6 +10,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    kernel::clock,
     metric::MetricDesc,
     sample::{Attributes, Process},
 };
@@ -268,14 +269,7 @@ pub struct Clock {
 impl Clock {
     /// The present.
     pub fn now() -> Self {
-        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        #[expect(unsafe_code, reason = "the standard library does not tell the kernel's time")]
-        // SAFETY: the pointer is valid, and the clock always exists.
-        unsafe {
-            libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time);
-        }
-        let monotonic_ns = time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64;
-        Self { wall: SystemTime::now(), monotonic_ns }
+        Self { wall: SystemTime::now(), monotonic_ns: clock::monotonic_ns() }
     }
 
     /// When it was that much of the kernel's clock.

@@ -29,6 +29,7 @@ use thiserror::Error;
 
 pub(crate) use self::file::ProcFile;
 pub use self::paths::HostPaths;
+use crate::kernel::clock;
 use crate::metric::MetricDesc;
 use crate::sample::{Attributes, Owner, Sample, Value};
 
@@ -136,14 +137,7 @@ impl Emit<'_> {
 
 /// When the host was booted, by a wall clock that says `now`.
 pub fn booted(now: SystemTime) -> SystemTime {
-    let mut since = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    #[expect(unsafe_code, reason = "the standard library does not know the time since boot")]
-    // SAFETY: the pointer is valid, and the clock always exists.
-    unsafe {
-        libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut since);
-    }
-    let since = Duration::new(since.tv_sec.cast_unsigned(), since.tv_nsec as u32);
-    now.checked_sub(since).unwrap_or(now)
+    now.checked_sub(clock::since_boot()).unwrap_or(now)
 }
 
 /// The host's gauges.

@@ -3,6 +3,7 @@
 pub mod attach;
 mod bpf;
 pub mod btf;
+pub mod clock;
 pub mod disk;
 pub mod grace;
 pub mod iter;

@@ -4,6 +4,7 @@ use sysinfo::{LoadAvg, System};
 
 use super::file::{ProcFile, not_overlaid};
 use super::{Emit, Error, HostPaths, Part};
+use crate::kernel::clock;
 use crate::metric;
 use crate::sample::Attributes;
 
@@ -55,7 +56,8 @@ impl Part for Uptime {
 
     fn refresh(&mut self) -> Result<(), Error> {
         let first = self.file.read()?.split(' ').next().and_then(|seconds| seconds.parse().ok());
-        self.seconds = first.ok_or_else(|| self.file.lacks("number of seconds"))?;
+        let seconds: f64 = first.ok_or_else(|| self.file.lacks("number of seconds"))?;
+        self.seconds = seconds - clock::uptime_offset();
         Ok(())
     }
 

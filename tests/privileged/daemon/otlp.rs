@@ -325,6 +325,49 @@ fn a_host_that_is_renamed_is_exported_by_its_new_name() {
     is_called("web-1");
 }
 
+/// Its clocks are 30 hours ahead of the kernel's.
+#[test]
+fn times_are_the_hosts_in_a_time_namespace() {
+    let _serial = serial();
+    let receiver = Receiver::start();
+    let plain = receiver.program();
+    let mut program = Command::new("unshare");
+    program.args(["--time", "--monotonic", "108000", "--boottime", "108000"]);
+    program.arg(plain.get_program());
+    program.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let daemon = Daemon::launch(program, ["--interval", "200ms"]);
+    daemon.wait_ready();
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later").as_secs_f64();
+    let begin = now();
+    let workload = Workload::start("mt-timed", ["nothing"]);
+    let pid = workload.pid();
+    workload.end();
+    receiver.event("process.exec", pid);
+    let (record, _) = receiver
+        .records()
+        .into_iter()
+        .find(|(record, attributes)| {
+            record.event_name == "process.exec" && attributes["process.pid"] == pid.to_string()
+        })
+        .expect("it came");
+    let time = record.time_unix_nano as f64 / 1e9;
+    assert!((begin - 1.0..now() + 1.0).contains(&time), "{time} at {begin}");
+
+    let uptime = std::fs::read_to_string("/proc/uptime").expect("the kernel has it");
+    let uptime: f64 = uptime.split(' ').next().and_then(|it| it.parse().ok()).expect("a number");
+    let (metrics, _) = eventually(|| receiver.metrics()).expect("metrics come");
+    let Some(Data::Sum(cpu)) = &metrics["system.cpu.time"].data else { panic!("it is a sum") };
+    let start = cpu.data_points[0].start_time_unix_nano as f64 / 1e9;
+    assert!((start - (now() - uptime)).abs() < 2.0, "counts since {start}, up for {uptime}");
+    let text = daemon.get("/metrics").text().to_owned();
+    let told = text
+        .lines()
+        .find_map(|line| line.strip_prefix("system_uptime_seconds "))
+        .expect("it is there");
+    let told: f64 = told.parse().expect("a number");
+    assert!((told - uptime).abs() < 10.0, "{told} of {uptime}");
+}
+
 #[test]
 fn a_reload_turns_sending_on_and_off() {
     let _serial = serial();
