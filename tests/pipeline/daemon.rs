@@ -236,3 +236,29 @@ fn headlines_are_in_cloudwatch(moto: SocketAddr) {
         size_bytes / intervals.len()
     );
 }
+
+/// What a group counted before the first scrape of its series is in their increase.
+#[test]
+fn counters_begin_at_their_start_and_not_at_their_first_scrape() {
+    const EARLY: &str = "mt-early";
+    const SLEEPS: f64 = 200.0;
+    let _serial = serial();
+    let daemon = Daemon::start([]);
+    let sleeper = Workload::start(EARLY, ["sleep", "-", "200", "1000"]);
+    sleeper.done();
+    sleeper.end();
+    daemon.wait_ticks(1);
+    let setup = Setup::new(&[]);
+    let pipeline = &setup.pipeline;
+    let _prometheus = up(pipeline.start_scraper(daemon.address));
+    let selector =
+        format!("monitor_process_context_switches_total{{process_executable_name=\"{EARLY}\"}}");
+    let increase = wait("the increase of a counter", || {
+        let query = format!("sum(increase({selector}[5m]))");
+        let result = prometheus::query(pipeline.addresses.prometheus, &query);
+        let increase: f64 = result.first()?["value"][1].as_str()?.parse().ok()?;
+        (increase > 0.0).then_some(increase)
+    });
+    // The range is longer than the series, up to whose ends the increase is extrapolated.
+    assert!((SLEEPS..SLEEPS * 2.0).contains(&increase), "{increase} of {SLEEPS}");
+}

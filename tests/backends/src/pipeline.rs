@@ -68,6 +68,11 @@ impl Pipeline {
         stores::prometheus(&self.programs, &self.folder, self.addresses.prometheus)
     }
 
+    /// Starts Prometheus to scrape a daemon, in place of taking what is sent.
+    pub fn start_scraper(&self, daemon: SocketAddr) -> Result<Service> {
+        stores::scraper(&self.programs, &self.folder, self.addresses.prometheus, daemon)
+    }
+
     pub fn start_logs(&self) -> Result<Service> {
         stores::victoria_logs(&self.programs, &self.folder, self.addresses.logs)
     }

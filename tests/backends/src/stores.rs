@@ -16,12 +16,40 @@ pub(crate) fn prometheus(
     address: SocketAddr,
 ) -> Result<Service> {
     let config = repository().join("tests/backends/prometheus/prometheus.yml");
+    let arguments = ["--web.enable-otlp-receiver", "--enable-feature=exemplar-storage"];
+    start_prometheus(programs, folder, address, &config, &arguments)
+}
+
+/// Prometheus that scrapes a daemon each second and takes the start of its counters for zero.
+pub(crate) fn scraper(
+    programs: &Programs,
+    folder: &Path,
+    address: SocketAddr,
+    daemon: SocketAddr,
+) -> Result<Service> {
+    let config = folder.join("scraper.yml");
+    let text = format!(
+        "scrape_configs:\n  - job_name: monitor\n    scrape_interval: 1s\n    \
+         static_configs: [{{targets: [\"{daemon}\"]}}]\n"
+    );
+    fs::write(&config, text).with_context(|| format!("cannot write {}", config.display()))?;
+    let arguments = ["--enable-feature=created-timestamp-zero-ingestion,native-histograms"];
+    start_prometheus(programs, folder, address, &config, &arguments)
+}
+
+fn start_prometheus(
+    programs: &Programs,
+    folder: &Path,
+    address: SocketAddr,
+    config: &Path,
+    arguments: &[&str],
+) -> Result<Service> {
     let mut command = Command::new(programs.prometheus());
     command
         .arg(format!("--config.file={}", config.display()))
         .arg(format!("--storage.tsdb.path={}", data(folder, "prometheus")?))
         .arg(format!("--web.listen-address={address}"))
-        .args(["--web.enable-otlp-receiver", "--enable-feature=exemplar-storage"]);
+        .args(arguments);
     Service::start("prometheus", command, folder, address, (address, "/-/ready"))
 }
 
