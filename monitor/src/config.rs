@@ -236,7 +236,11 @@ impl Config {
                 range: format!("at least {MIN_INTERVAL:?}, at most {MAX_INTERVAL:?}"),
             });
         }
-        self.otlp.validate()?;
+        if let Err(error) = self.otlp.validate()
+            && !(error.is_of_several_values() && self.is_completed_by_variables())
+        {
+            return Err(error);
+        }
         let half = |is, is_not| Err(ConfigError::Half { is, is_not });
         match (&self.tls.certificate, &self.tls.key) {
             (Some(_), None) => half("tls.certificate", "tls.key"),
@@ -245,10 +249,25 @@ impl Config {
         }
     }
 
+    /// Whether what is sent is as it should be with the standard variables.
+    fn is_completed_by_variables(&self) -> bool {
+        Signal::ALL.into_iter().all(|signal| {
+            let effective = self.otlp.effective(Some(signal), &variable, &self.origins);
+            effective.is_ok_and(|(own, _)| own.validate().is_ok())
+        })
+    }
+
     /// Where a signal is sent, with the standard variables; `None` for nowhere. Fails where one of
     /// them cannot be used.
     pub fn target(&self, signal: Signal) -> Result<Option<Target>, ConfigError> {
         self.otlp.target(signal, &variable, &self.origins)
+    }
+
+    /// The standard variables that a signal depends on.
+    pub fn standard_variables(&self, signal: Signal) -> Vec<String> {
+        let effective = self.otlp.effective(Some(signal), &variable, &self.origins);
+        let own = effective.map(|(_, origins)| origins).unwrap_or_default();
+        own.beside(&self.origins).map(|(_, origin)| origin.to_string()).collect()
     }
 
     /// The configuration as TOML, with the standard variables for all signals, and with the origin of

@@ -102,11 +102,18 @@ fn route(config: &Config, signal: Signal) -> Result<Option<Route>, OtlpError> {
         Ok(None) => return Ok(None),
         Ok(Some(target)) => target,
     };
-    let is_by_variable = target.tls != config.otlp.tls;
     match Route::new(signal, target) {
-        Err(error) if is_by_variable => unusable(error.to_string()),
+        Err(error) if !fails_without_variables(config, signal) => {
+            unusable(format!("{error} (set by {})", config.standard_variables(signal).join(", ")))
+        }
         route => route.map(Some),
     }
+}
+
+/// Whether a signal cannot be sent either where no standard variable is set.
+fn fails_without_variables(config: &Config, signal: Signal) -> bool {
+    let target = config.otlp.target(signal, &|_| None, &config.origins);
+    target.ok().flatten().is_some_and(|target| Route::new(signal, target).is_err())
 }
 
 /// Runs until `shutdown` completes; `reloads` are plans to change to. What is put into `records` is

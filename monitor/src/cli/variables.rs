@@ -48,14 +48,20 @@ pub(super) fn parse(
     });
     let said = command.clone().try_get_matches_from(line)?;
     let mut whole = line.to_vec();
+    // Right behind the command: what follows may end in `--`.
+    let place = line.iter().position(|word| word.to_str() == said.subcommand_name());
     for (subcommand, Variable { id, flag, name }) in variables {
         let Some(said) = said.subcommand_matches(&subcommand) else { continue };
         let value = environment(&name).filter(|value| !value.is_empty());
         let (Some(value), false) = (value, is_said(said, &id)) else { continue };
         let argument: OsString = [OsStr::new(&flag), OsStr::new("="), &value].into_iter().collect();
-        let alone = line.iter().chain([&argument]);
+        let with = |mut line: Vec<OsString>| {
+            line.insert(place.map_or(line.len(), |place| place + 1), argument.clone());
+            line
+        };
+        let alone = with(line.to_vec());
         command.clone().try_get_matches_from(alone).map_err(|error| blame(error, &name))?;
-        whole.push(argument);
+        whole = with(whole);
     }
     command.try_get_matches_from(whole)
 }
@@ -216,6 +222,12 @@ mod tests {
                 assert!(error.contains(named) && !error.contains("--log"), "{error}");
             }
         }
+    }
+
+    #[test]
+    fn variables_do_not_stand_behind_what_ends_the_flags() {
+        let printed = config(&["config", "--"], &[("MONITOR_TOP", "7")]).unwrap();
+        assert!(printed.contains("top = 7"), "{printed}");
     }
 
     #[test]

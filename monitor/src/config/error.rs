@@ -99,6 +99,11 @@ impl ConfigError {
         }
     }
 
+    /// Whether another value may make good what is wrong.
+    pub(super) fn is_of_several_values(&self) -> bool {
+        matches!(self, Self::Half { .. } | Self::EndpointQuery { .. })
+    }
+
     /// The key of the value that is wrong.
     fn key(&self) -> Option<String> {
         match self {

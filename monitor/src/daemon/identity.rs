@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use opentelemetry::KeyValue;
+use opentelemetry::{Key, KeyValue};
 use opentelemetry_sdk::Resource;
 use tokio::{
     sync::{Notify, watch},
@@ -51,20 +51,24 @@ impl Identity {
     /// Reads again at each interval, and asks the cloud until it responds. Never completes.
     pub(super) async fn follow(&self) {
         let (mut cloud, mut known_id) = (None, None);
-        loop {
+        for round in 1u64.. {
             let paths = self.paths.clone();
             // A file of the host may be slow to read.
-            let Ok(host) = task::spawn_blocking(move || resource::of_host(&paths)).await else {
-                continue;
-            };
-            if cloud.is_none() {
+            let host = task::spawn_blocking(move || resource::of_host(&paths)).await;
+            // Less and less often: it may never respond.
+            if cloud.is_none() && round.is_power_of_two() {
                 cloud = self.ask().await;
             }
+            let Ok(host) = host else {
+                time::sleep(INTERVAL).await;
+                continue;
+            };
             let attributes = [&*host.attributes, cloud.as_deref().unwrap_or_default()].concat();
             let is_by_cloud = cloud.iter().flatten().any(|pair| pair.key.as_str() == "host.id");
             let source = if is_by_cloud { Some("the EC2 instance id") } else { host.id_source };
-            report(&mut known_id, &attributes, source.unwrap_or_default());
-            self.publish(&resource::resource(attributes));
+            let resource = resource::resource(attributes);
+            report(&mut known_id, &resource, source.unwrap_or_default());
+            self.publish(&resource);
             let _ = time::timeout(INTERVAL, self.reread.notified()).await;
         }
     }
@@ -96,18 +100,18 @@ impl Identity {
 }
 
 /// Logs what the `host.id` is, once, and whenever it is another.
-fn report(known: &mut Option<String>, attributes: &[KeyValue], source: &str) {
-    let id = attributes.iter().rev().find(|pair| pair.key.as_str() == "host.id");
-    let id = id.map(|pair| pair.value.to_string());
-    match (&*known, &id) {
-        (None, None) => tracing::warn!("host.id is empty: this host has no id and no name"),
-        (None, Some(id)) => tracing::info!("host.id is {id} ({source})"),
-        (Some(old), Some(new)) if old != new => {
-            tracing::warn!("host.id changes from {old} to {new}")
+fn report(known: &mut Option<String>, resource: &Resource, source: &str) {
+    let id = resource.get(&Key::from_static_str("host.id")).map(|id| id.to_string());
+    let id = id.unwrap_or_default();
+    match known {
+        None if id.is_empty() => {
+            tracing::warn!("host.id is empty: this host has no id and no name");
         }
-        _ => {}
+        None => tracing::info!("host.id is {id} ({source})"),
+        Some(old) if *old != id => {
+            tracing::warn!("host.id changes from {old} to {id} ({source})");
+        }
+        Some(_) => {}
     }
-    if id.is_some() {
-        *known = id;
-    }
+    *known = Some(id);
 }

@@ -1,7 +1,7 @@
 //! The HTTP server: `/metrics`, `/health`, `/ready`, the API and the live page.
 //!
-//! Each connection carries one request and has a deadline, so that whoever sends or reads slowly, or says
-//! nothing, holds one of few connections for a few seconds and no more: see [`pace`].
+//! Each connection carries one request and has a deadline, so that whoever sends slowly or says nothing holds
+//! one of few connections for ten seconds and no more; a response may be read for longer: see [`pace`].
 
 mod answer;
 mod auth;
@@ -42,7 +42,7 @@ use crate::view::View;
 /// Connections at one time; more wait in the listener's queue.
 const MAX_CONNECTIONS: usize = 32;
 
-/// How long a connection may last on which no response is being sent.
+/// How long a connection may last on which no request came.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Renderings of metrics at one time: each goes on to its end, also when the client has gone.

@@ -6,6 +6,7 @@
 
 mod accept;
 mod histogram;
+mod target;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -28,46 +29,13 @@ use accept::Format;
 /// Renders views for Prometheus.
 #[derive(Debug)]
 pub struct Prometheus {
+    registry: Registry,
     source: Arc<Source>,
     resources: watch::Receiver<Resource>,
-    /// Held while the registry is read: one scrape, one view.
-    scrape: Mutex<Scrape>,
-}
-
-/// What scrapes share.
-#[derive(Debug)]
-struct Scrape {
-    exposed: Exposed,
-    /// What of exemplars was shown.
-    newest: Newest,
-}
-
-/// The registry of a resource.
-#[derive(Debug)]
-struct Exposed {
-    resource: Resource,
-    registry: Registry,
-    /// The resource, in the protobuf form.
-    target_info: Vec<u8>,
+    /// Held while the registry is read: one scrape, one view. What of exemplars was shown.
+    scrape: Mutex<Newest>,
     /// The instruments work only as long as it lives.
     _provider: SdkMeterProvider,
-}
-
-impl Exposed {
-    fn new(resource: Resource, source: &Arc<Source>) -> Result<Self, ExportError> {
-        let registry = Registry::new();
-        registry.register(Box::new(histogram::Collector::new(source.clone())?))?;
-        let exporter = opentelemetry_prometheus::exporter()
-            .with_registry(registry.clone())
-            .scope_info_enabled(false)
-            .build()?;
-        let provider = instruments::provider(resource.clone(), exporter, source, name::instrument);
-        // With the first reading the SDK gives back the room for MAX_SERIES series that it took.
-        let families = registry.gather();
-        let info = families.iter().find(|family| family.name() == "target_info");
-        let target_info = info.map(wire::encode_gauges).unwrap_or_default();
-        Ok(Self { resource, registry, target_info, _provider: provider })
-    }
 }
 
 impl Prometheus {
@@ -76,30 +44,42 @@ impl Prometheus {
         views: watch::Receiver<Arc<View>>,
         resources: watch::Receiver<Resource>,
     ) -> Result<Self, ExportError> {
+        let registry = Registry::new();
         let source = Source::new(views);
-        let exposed = Exposed::new(resources.borrow().clone(), &source)?;
-        let scrape = Mutex::new(Scrape { exposed, newest: Newest::default() });
-        Ok(Self { source, resources, scrape })
+        registry.register(Box::new(histogram::Collector::new(source.clone())?))?;
+        // Its `target_info` would stay as it is now.
+        let exporter = opentelemetry_prometheus::exporter()
+            .with_registry(registry.clone())
+            .scope_info_enabled(false)
+            .without_target_info()
+            .build()?;
+        let resource = Resource::builder_empty().build();
+        let provider = instruments::provider(resource, exporter, &source, name::instrument);
+        // With the first reading the SDK gives back the room for MAX_SERIES series that it took.
+        drop(registry.gather());
+        Ok(Self { registry, source, resources, scrape: Mutex::default(), _provider: provider })
     }
 
     /// The latest view in the form that an `Accept` header asks for, and what form that is.
     pub fn render(&self, accept: &str) -> Result<(&'static str, Vec<u8>), ExportError> {
         let format = Format::negotiate(accept);
-        let mut scrape = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
         let resource = self.resources.borrow().clone();
-        if scrape.exposed.resource != resource {
-            scrape.exposed = Exposed::new(resource, &self.source)?;
-        }
-        let (view, newest) = (self.source.pin(), scrape.newest);
         let body = match format {
             Format::Text => {
-                let families = scrape.exposed.registry.gather();
-                drop(scrape);
+                let mut families = {
+                    let _scrape = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
+                    self.source.pin();
+                    self.registry.gather()
+                };
+                families.push(target::text(&resource));
                 TextEncoder::new().encode_to_string(&families)?.into_bytes()
             }
             Format::Protobuf => {
-                scrape.newest.note(view.exemplars());
-                wire::encode(&scrape.exposed.target_info, &view, newest)
+                let mut newest = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
+                let (view, shown) = (self.source.pin(), *newest);
+                newest.note(view.exemplars());
+                drop(newest);
+                wire::encode(target::protobuf(&resource), &view, shown)
             }
         };
         Ok((format.content_type(), body))

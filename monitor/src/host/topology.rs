@@ -40,8 +40,9 @@ impl Part for Topology {
         self.rows.clear();
         for device in devices.flatten() {
             let read = |file: &str| fs::read_to_string(device.path().join(file)).ok();
-            // A drive or loop device with nothing in it.
-            if read("size").is_none_or(|sectors| sectors.trim() == "0") {
+            // A drive or loop device with nothing in it, and a path to an NVMe disk that is another device.
+            let is = |file, value| read(file).is_some_and(|text| text.trim() == value);
+            if !device.path().join("size").exists() || is("size", "0") || is("hidden", "1") {
                 continue;
             }
             let name = device.file_name().to_string_lossy().replace('!', "/");
@@ -83,7 +84,7 @@ mod tests {
             let below = ["--inverse", "--noheadings", "--raw", "--output=KNAME,TYPE", &path];
             let below = output("lsblk", &below);
             let words = below.lines().filter_map(|line| line.split_once(' '));
-            let disks = words.filter(|(_, kind)| ["disk", "loop"].contains(kind));
+            let disks = words.filter(|(_, kind)| ["disk", "loop", "rom"].contains(kind));
             let expected: BTreeSet<_> = disks
                 .map(|(disk, _)| format!("system.device={device},monitor.disk={disk}"))
                 .collect();

@@ -137,7 +137,6 @@ pub static HTTP_ABORTED: MetricDesc = MetricDesc {
     unit: "{connection}",
     kind: Kind::Counter,
     attributes: &["error.type"],
-    help: "HTTP connections that the daemon closed before their end: without a request or response for 10 s (timeout), \
-           read below 8 KiB/s (slow), beyond the scraper's timeout (limit), or too many of these at once (slots)",
+    help: "HTTP connections closed by the daemon: timeout, slow, limit (the scraper's timeout) or slots (too many slow ones)",
     source: "counted where connections are served",
 };

@@ -284,8 +284,7 @@ pub static DISK_INFO: MetricDesc = MetricDesc {
     unit: "{device}",
     kind: Kind::Gauge,
     attributes: &["system.device", "monitor.disk", "monitor.device_mapper.name"],
-    help: "Disk that a block device is on, always 1: a partition or a stacked device (dm, md) leads to each disk \
-           below it. Read every 15 s",
+    help: "Disk that a block device is on, always 1; partitions, dm and md devices lead to each disk below them",
     source: "/sys/class/block",
 };
 

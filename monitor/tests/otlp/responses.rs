@@ -32,11 +32,15 @@ fn gzip(text: &[u8]) -> Vec<u8> {
 
 /// Sends three records to a receiver that gives this response, then two more to it.
 async fn send(protocol: Protocol, answer: Answer) -> (Exporter, Receiver) {
+    let is_noted = !matches!(answer, Answer::Garbage);
     let receiver = Receiver::start([answer]).await;
     let target = target(&receiver.endpoint(), protocol);
     let mut exporter = Exporter::start(setup::view(0, Vec::new()), &[Signal::Logs], &target);
     exporter.push_events(3);
-    sleep(Duration::from_millis(1500)).await;
+    match is_noted {
+        true => drop(receiver.inbox.wait(1).await),
+        false => sleep(Duration::from_millis(1500)).await,
+    }
     exporter.push_events(2);
     exporter.stop().await;
     (exporter, receiver)

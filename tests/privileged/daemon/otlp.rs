@@ -299,6 +299,19 @@ fn standard_variables_that_cannot_be_used_cost_the_export_alone() {
     }
 }
 
+#[test]
+fn a_standard_variable_that_names_no_file_costs_the_export_alone() {
+    let _serial = serial();
+    let mut program = clean(executable());
+    program.env("OTEL_EXPORTER_OTLP_ENDPOINT", "https://127.0.0.1:1");
+    program.env("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nonexistent");
+    let daemon = Daemon::launch(program, ["--interval", "200ms"]);
+    daemon.wait_ready();
+    let health = daemon.get("/health").json();
+    let problem = health["exports"][0]["problems"][0].as_str().expect("it is text");
+    assert!(problem.contains("OTEL_EXPORTER_OTLP_CERTIFICATE"), "{health}");
+}
+
 /// As by cloud-init, which may run after the daemon has started.
 #[test]
 fn a_host_that_is_renamed_is_exported_by_its_new_name() {

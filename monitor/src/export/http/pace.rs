@@ -94,7 +94,7 @@ impl Aborted {
 /// Why a connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
-    /// No request came in time, or no response to it.
+    /// No request came in time.
     Timeout,
     /// The response is read too slowly.
     Slow,
@@ -131,27 +131,30 @@ impl Reason {
 pub(super) struct Progress {
     begin: Instant,
     written: AtomicU64,
+    /// Zero until a request came.
     limit_ms: AtomicU64,
 }
 
 impl Progress {
     pub(super) fn new() -> Arc<Self> {
-        let limit_ms = AtomicU64::new(LIMIT.as_millis() as u64);
-        Arc::new(Self { begin: Instant::now(), written: AtomicU64::new(0), limit_ms })
+        Arc::new(Self {
+            begin: Instant::now(),
+            written: AtomicU64::new(0),
+            limit_ms: AtomicU64::new(0),
+        })
     }
 
-    /// Notes the timeout that a client names.
+    /// Notes that a request came, with the timeout that the client names.
     pub(super) fn request(&self, headers: &HeaderMap) {
         let seconds =
             headers.get(SCRAPE_TIMEOUT).and_then(|value| value.to_str().ok()?.parse().ok());
         let limit = seconds.and_then(|seconds: f64| Duration::try_from_secs_f64(seconds).ok());
-        if let Some(limit) = limit {
-            let limit = limit.clamp(DEADLINE, MAX_LIMIT);
-            self.limit_ms.store(limit.as_millis() as u64, Relaxed);
-        }
+        let limit = limit.unwrap_or(LIMIT).clamp(DEADLINE, MAX_LIMIT);
+        self.limit_ms.store(limit.as_millis() as u64, Relaxed);
     }
 
-    /// Bytes that the kernel took for the client.
+    /// Bytes that the kernel took for the client, which may be as much as its buffers hold before the client
+    /// has read anything.
     fn written(&self) -> u64 {
         self.written.load(Relaxed)
     }
@@ -191,21 +194,27 @@ impl Drop for Slot<'_> {
 /// Completes when a connection has to be closed, with the reason.
 pub(super) async fn expire(progress: &Progress, slots: &Slots, peer: IpAddr) -> Reason {
     time::sleep(DEADLINE).await;
-    if progress.written() == 0 {
+    let limit = Duration::from_millis(progress.limit_ms.load(Relaxed));
+    if limit.is_zero() {
         return Reason::Timeout;
     }
     let Some(_slot) = slots.take(peer) else { return Reason::Slots };
     loop {
         let elapsed = progress.begin.elapsed();
-        let limit = Duration::from_millis(progress.limit_ms.load(Relaxed));
-        if elapsed >= limit {
-            return Reason::Limit;
-        }
-        if progress.written() < MIN_RATE * elapsed.as_secs() {
-            return Reason::Slow;
+        if let Some(reason) = verdict(progress.written(), elapsed, limit) {
+            return reason;
         }
         time::sleep(Duration::from_secs(1).min(limit - elapsed)).await;
     }
+}
+
+/// Whether a response has to be cut off of which so much was written. Before the first byte, the daemon
+/// is the slow one.
+fn verdict(written: u64, elapsed: Duration, limit: Duration) -> Option<Reason> {
+    if elapsed >= limit {
+        return Some(Reason::Limit);
+    }
+    (0 < written && written < MIN_RATE * elapsed.as_secs()).then_some(Reason::Slow)
 }
 
 /// A connection whose progress is noted.
@@ -262,5 +271,38 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_response_is_cut_off_below_the_minimum_rate_or_at_its_limit() {
+        let cut = |written, seconds| {
+            verdict(written, Duration::from_secs(seconds), Duration::from_secs(60))
+        };
+        assert_eq!(cut(MIN_RATE * 20, 20), None);
+        assert_eq!(cut(MIN_RATE * 20 - 1, 20), Some(Reason::Slow));
+        assert_eq!(cut(0, 20), None);
+        assert_eq!(cut(u64::MAX, 60), Some(Reason::Limit));
+    }
+
+    #[test]
+    fn timeouts_of_clients_have_bounds() {
+        let limit = |value: Option<&str>| {
+            let progress = Progress::new();
+            let header =
+                value.map(|value| (SCRAPE_TIMEOUT.parse().unwrap(), value.parse().unwrap()));
+            progress.request(&header.into_iter().collect());
+            Duration::from_millis(progress.limit_ms.load(Relaxed))
+        };
+        assert_eq!(limit(Some("45.5")), Duration::from_millis(45_500));
+        assert_eq!(limit(Some("3600")), MAX_LIMIT);
+        assert_eq!(limit(Some("1")), DEADLINE);
+        for nonsense in [None, Some("soon"), Some("-1"), Some("NaN")] {
+            assert_eq!(limit(nonsense), LIMIT, "{nonsense:?}");
+        }
     }
 }

@@ -58,6 +58,11 @@ impl Failure {
         Self { kind: kind.into(), reason, retry }
     }
 
+    /// The same, after something else.
+    fn after(self, what: &str) -> Self {
+        Self::new(self.kind, &format!("{what}: {}", self.reason), self.retry)
+    }
+
     /// The receiver cannot be reached, or broke the connection off.
     fn connection(error: &(dyn std::error::Error + 'static)) -> Self {
         Self::new("connection", &crate::error::chain(error), Some(Retry::Later))

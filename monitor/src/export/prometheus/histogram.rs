@@ -126,7 +126,7 @@ fn classic_family(metric: &MetricDesc, view: &Pinned) -> proto::MetricFamily {
     family
 }
 
-fn label(name: String, value: &str) -> proto::LabelPair {
+pub(super) fn label(name: String, value: &str) -> proto::LabelPair {
     let mut label = proto::LabelPair::default();
     label.set_name(name);
     label.set_value(value.to_owned());

@@ -4,7 +4,6 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use prometheus::proto;
 use prost::Message;
 
 use super::{
@@ -138,36 +137,17 @@ pub(super) struct Timestamp {
     pub(super) nanos: i32,
 }
 
-/// The exposition of a view: `target_info`, encoded already, then each metric that has series. Of exemplars, those that
+/// The exposition of a view: `target_info`, then each metric that has series. Of exemplars, those that
 /// `newest` admits.
-pub(super) fn encode(target_info: &[u8], view: &Pinned, newest: Newest) -> Vec<u8> {
-    let mut body = target_info.to_vec();
-    for metric in catalogue() {
-        let series = view.series(metric);
-        if !series.is_empty() {
-            body.extend(family(metric, series, newest).encode_length_delimited_to_vec());
-        }
+pub(super) fn encode(target_info: MetricFamily, view: &Pinned, newest: Newest) -> Vec<u8> {
+    let series = catalogue().map(|metric| (metric, view.series(metric)));
+    let present = series.filter(|(_, series)| !series.is_empty());
+    let families = present.map(|(metric, series)| family(metric, series, newest));
+    let mut body = Vec::new();
+    for family in [target_info].into_iter().chain(families) {
+        body.extend(family.encode_length_delimited_to_vec());
     }
     body
-}
-
-/// A family of gauges that the registry holds, encoded.
-pub(super) fn encode_gauges(family: &proto::MetricFamily) -> Vec<u8> {
-    let metric = family.get_metric().iter().map(|metric| {
-        let label = metric.get_label().iter().map(|label| LabelPair {
-            name: label.name().to_owned(),
-            value: label.value().to_owned(),
-        });
-        let gauge = Some(Gauge { value: metric.get_gauge().get_value() });
-        Metric { label: label.collect(), gauge, ..Metric::default() }
-    });
-    MetricFamily {
-        name: family.name().to_owned(),
-        help: family.help().to_owned(),
-        r#type: MetricType::Gauge.into(),
-        metric: metric.collect(),
-    }
-    .encode_length_delimited_to_vec()
 }
 
 fn family(metric: &MetricDesc, series: &[Series], newest: Newest) -> MetricFamily {

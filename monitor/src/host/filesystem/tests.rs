@@ -27,11 +27,13 @@ fn df_agrees() {
         assert_eq!(columns[3], attribute("system.filesystem.type"));
         // As lsblk calls it, whatever it was mounted by.
         let source = columns[4];
-        let device = match source.starts_with("/dev/") {
-            true => output("lsblk", &["--nodeps", "--noheadings", "--output=KNAME", source]),
-            false => source.to_owned(),
-        };
-        assert_eq!(device.trim(), attribute("system.device"));
+        let number = output("mountpoint", &["--fs-devno", mount_point]);
+        let devices = output("lsblk", &["--noheadings", "--raw", "--output=MAJ:MIN,KNAME"]);
+        let device = devices.lines().find_map(|line| {
+            let (its, name) = line.split_once(' ')?;
+            (its == number.trim()).then_some(name)
+        });
+        assert_eq!(device.unwrap_or(source), attribute("system.device"));
         assert_eq!(bytes("used") + bytes("free") + bytes("reserved"), *size);
         let share = state(&metric::SYSTEM_FILESYSTEM_UTILIZATION, "free");
         assert_eq!(share, bytes("free") / size);

@@ -37,6 +37,12 @@ pub(super) struct Http {
     is_idempotent: bool,
 }
 
+/// What came of a request.
+enum Step {
+    Redirected(Uri),
+    Taken(Accepted),
+}
+
 impl Http {
     pub(super) fn new(target: &Target, signal: Signal, connector: Connector) -> Self {
         let mut headers = HeaderMap::new();
@@ -63,14 +69,27 @@ impl Http {
         };
         let mut to = self.endpoint.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let response = self.exchange(&to, &body).await?;
-            match redirect::location(&to, &response)? {
-                Some(location) => to = location,
-                None => return response::outcome(response).await,
+            let is_redirected = to != self.endpoint;
+            let result = self.step(&to, &body).await.map_err(|failure| match is_redirected {
+                true => failure.after(&format!("redirected to {}", without_query(&to.to_string()))),
+                false => failure,
+            });
+            match result? {
+                Step::Redirected(location) => to = location,
+                Step::Taken(accepted) => return Ok(accepted),
             }
         }
         let last = without_query(&to.to_string());
         Err(redirect::failure(&format!("more than {MAX_REDIRECTS} redirects, the last to {last}")))
+    }
+
+    /// Sends a request once, and reads where it has to go next.
+    async fn step(&self, to: &Uri, body: &Bytes) -> Result<Step, Failure> {
+        let response = self.exchange(to, body).await?;
+        match redirect::location(to, &response)? {
+            Some(location) => Ok(Step::Redirected(location)),
+            None => response::outcome(response).await.map(Step::Taken),
+        }
     }
 
     async fn exchange(&self, to: &Uri, body: &Bytes) -> Result<Response<Incoming>, Failure> {

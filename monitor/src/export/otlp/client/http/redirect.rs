@@ -34,18 +34,25 @@ pub(super) fn failure(reason: &str) -> Failure {
 
 /// Whether two addresses have the same host and port.
 pub(super) fn is_same_host(one: &Uri, other: &Uri) -> bool {
-    one.authority() == other.authority()
+    let port = |uri: &Uri| {
+        uri.port_u16().unwrap_or(if uri.scheme() == Some(&uri::Scheme::HTTPS) { 443 } else { 80 })
+    };
+    let host = |uri: &Uri| uri.host().map(str::to_ascii_lowercase);
+    host(one) == host(other) && port(one) == port(other)
 }
 
 /// A `Location`, which may be relative to the address that was sent to.
 fn resolve(from: &Uri, location: &str) -> Option<Uri> {
     let location = location.split('#').next()?;
     let relative = match location {
-        full if full.contains("://") => return full.parse().ok(),
         on_host if on_host.starts_with("//") => {
             return format!("{}:{on_host}", from.scheme_str()?).parse().ok();
         }
         absolute if absolute.starts_with('/') => absolute.to_owned(),
+        query if query.starts_with('?') => format!("{}{query}", from.path()),
+        full if full.split(['/', '?']).next().is_some_and(|scheme| scheme.ends_with(':')) => {
+            return full.parse().ok();
+        }
         name => format!("{}/{name}", from.path().rsplit_once('/')?.0),
     };
     let mut parts = uri::Parts::from(from.clone());
@@ -72,12 +79,24 @@ mod tests {
             ("//other:1/v1/m", "https://other:1/v1/m"),
             ("/moved?x=1", "https://receiver:4318/moved?x=1"),
             ("moved", "https://receiver:4318/v1/moved"),
+            ("/moved?from=https://a/b", "https://receiver:4318/moved?from=https://a/b"),
+            ("?x=1", "https://receiver:4318/v1/metrics?x=1"),
         ] {
             for status in [307, 308] {
                 assert_eq!(to(status, location), Ok(Some(expected.to_owned())), "{location}");
             }
         }
         assert_eq!(to(200, "/moved"), Ok(None));
+    }
+
+    #[test]
+    fn a_host_is_the_same_whatever_its_spelling() {
+        let is_same =
+            |one: &str, other: &str| is_same_host(&one.parse().unwrap(), &other.parse().unwrap());
+        assert!(is_same("https://a/v1", "https://A:443/v2"));
+        assert!(is_same("http://a:80", "http://a"));
+        assert!(!is_same("https://a", "https://a:4318"));
+        assert!(!is_same("https://a", "https://b"));
     }
 
     #[test]

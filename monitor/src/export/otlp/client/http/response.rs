@@ -13,6 +13,7 @@ use hyper::{
     header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER},
 };
 use prost::Message;
+use tokio::time;
 use tonic_types::Status;
 
 use super::{
@@ -23,6 +24,9 @@ use super::{
 /// Maximum number of bytes that are read of a body, and that it may have when it is decoded.
 const MAX_BODY: usize = 64 << 10;
 
+/// How long a body may take.
+const BODY_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// The outcome of a request. Any 2xx means that the receiver has the data, whatever its body; a web
 /// page means that something else responded.
 pub(super) async fn outcome<B>(response: Response<B>) -> Result<Accepted, Failure>
@@ -30,7 +34,9 @@ where
     B: Body<Data: AsRef<[u8]>> + Unpin,
 {
     let (head, body) = response.into_parts();
-    let body = decoded(start(body).await, &head.headers);
+    // The status has been read: a body that does not come changes nothing.
+    let body = time::timeout(BODY_TIMEOUT, start(body)).await.unwrap_or_default();
+    let body = decoded(body, &head.headers);
     if !head.status.is_success() {
         return Err(failure(head.status, &head.headers, &body));
     }
