@@ -158,6 +158,28 @@ fn a_host_without_an_id_is_known_by_its_name() {
     }
 }
 
+/// Its counters do not begin anew.
+#[test]
+fn a_host_that_is_renamed_stays_the_same() {
+    const NAME: &str = "monitor.process.oom_kills";
+    let setup = Setup::new(&[("CLOUDWATCH_INTERVAL", "2s")]);
+    let pipeline = &setup.pipeline;
+    let _moto = up(pipeline.start_moto());
+    let _collector = up(pipeline.start_collector());
+    let start_ns = now_ns();
+    for (name, value) in [("localhost", 5), ("web-1", 6)] {
+        let resource = [("host.id", HOST), ("host.name", name)];
+        let counter = otlp::counter(NAME, "{kill}", (start_ns, now_ns()), &[(&[], value)]);
+        otlp::send_metrics_of(pipeline.addresses.collector.http, &resource, &[counter]);
+        wait(&format!("a total of {value}"), || {
+            let documents = aws::documents(pipeline.addresses.moto, METRICS);
+            let found: f64 = documents.iter().filter_map(|it| it[NAME].as_f64()).sum();
+            assert!(found <= value as f64, "{found} of {value} in {documents:?}");
+            (found == value as f64).then_some(())
+        });
+    }
+}
+
 /// A metric with one value.
 fn one(name: &str, start_ns: u64, time_ns: u64) -> Value {
     let made = Histogram { scale: 3, zeros: 0, offset: -160, buckets: vec![1], sum: 1.0 };
