@@ -178,10 +178,11 @@ impl Cli {
     /// Reads the command line and the variables of the process. Ends it where they are wrong.
     pub fn read() -> Self {
         let line: Vec<_> = env::args_os().collect();
-        let cli = variables::parse(&line, variables::of_process).and_then(|matches| {
+        let parsed = variables::parse(&line, |name| env::var_os(name));
+        let cli = parsed.and_then(|(matches, origins)| {
             let mut cli = Self::from_arg_matches(&matches)?;
             if let Some(settings) = cli.settings() {
-                settings.origins = variables::origins(&matches, &line);
+                settings.origins = origins;
             }
             Ok(cli)
         });

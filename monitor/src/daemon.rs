@@ -94,7 +94,7 @@ impl Plan {
 }
 
 /// Where a signal goes, if anywhere. What a standard variable says is meant for all programs of a
-/// host: where it cannot be used, the signal is not exported, and everything else goes on.
+/// host: where it cannot be used, the signal is not exported, and everything else keeps running.
 fn route(config: &Config, signal: Signal) -> Result<Option<Route>, OtlpError> {
     let unusable = |reason: String| Ok(Some(Route::unusable(signal, reason)));
     let target = match config.target(signal) {

@@ -3,10 +3,7 @@
 //! clap reads variables too, but takes an empty one for a value, as Compose, Helm and `EnvironmentFile`
 //! write what is not set, and names the flag where the variable is wrong.
 
-use std::{
-    env,
-    ffi::{OsStr, OsString},
-};
+use std::ffi::{OsStr, OsString};
 
 use clap::{
     Arg, ArgMatches, CommandFactory, Error,
@@ -29,10 +26,11 @@ struct Variable {
 }
 
 /// Parses a command line, with the variables of an environment for the flags that it does not have.
+/// Returns the origins of the settings as well.
 pub(super) fn parse(
     line: &[OsString],
     environment: impl Fn(&OsStr) -> Option<OsString>,
-) -> Result<ArgMatches, Error> {
+) -> Result<(ArgMatches, Origins), Error> {
     let mut variables = Vec::new();
     let command = Cli::command().mut_subcommands(|subcommand| {
         let name = subcommand.get_name().to_owned();
@@ -47,13 +45,17 @@ pub(super) fn parse(
         })
     });
     let said = command.clone().try_get_matches_from(line)?;
-    let mut whole = line.to_vec();
+    let (mut whole, mut origins) = (line.to_vec(), Origins::default());
     // Right behind the command: what follows may end in `--`.
     let place = line.iter().position(|word| word.to_str() == said.subcommand_name());
     for (subcommand, Variable { id, flag, name }) in variables {
         let Some(said) = said.subcommand_matches(&subcommand) else { continue };
+        if said.value_source(&id) == Some(ValueSource::CommandLine) {
+            origins.set(key(&id), Origin::Flag(flag));
+            continue;
+        }
         let value = environment(&name).filter(|value| !value.is_empty());
-        let (Some(value), false) = (value, is_said(said, &id)) else { continue };
+        let Some(value) = value else { continue };
         let argument: OsString = [OsStr::new(&flag), OsStr::new("="), &value].into_iter().collect();
         let with = |mut line: Vec<OsString>| {
             line.insert(place.map_or(line.len(), |place| place + 1), argument.clone());
@@ -62,31 +64,9 @@ pub(super) fn parse(
         let alone = with(line.to_vec());
         command.clone().try_get_matches_from(alone).map_err(|error| blame(error, &name))?;
         whole = with(whole);
+        origins.set(key(&id), Origin::Variable(name.to_string_lossy().into_owned()));
     }
-    command.try_get_matches_from(whole)
-}
-
-/// The origins of the settings that are not from the file: from flags that are in `line`, and from
-/// variables for all others.
-pub(super) fn origins(matches: &ArgMatches, line: &[OsString]) -> Origins {
-    let mut origins = Origins::default();
-    let command = Cli::command();
-    let Some((name, matches)) = matches.subcommand() else { return origins };
-    let Some(subcommand) = command.find_subcommand(name) else { return origins };
-    for variable in subcommand.get_arguments().filter_map(Variable::of) {
-        if is_said(matches, &variable.id) {
-            let is_flag = line.iter().any(|word| {
-                let word = word.to_string_lossy();
-                word.split('=').next() == Some(&variable.flag)
-            });
-            let origin = match is_flag {
-                true => Origin::Flag(variable.flag),
-                false => Origin::Variable(variable.name.to_string_lossy().into_owned()),
-            };
-            origins.set(key(&variable.id), origin);
-        }
-    }
-    origins
+    Ok((command.try_get_matches_from(whole)?, origins))
 }
 
 /// The variables that begin like ours, are none, and look like one of them: name and likely meaning.
@@ -122,11 +102,6 @@ fn without_variable(arg: Arg, name: &OsStr) -> Arg {
     arg.env(None::<&'static str>).help(format!("{help} [env: {}]", name.to_string_lossy()))
 }
 
-/// Whether a flag is on the command line.
-fn is_said(matches: &ArgMatches, id: &str) -> bool {
-    matches.value_source(id) == Some(ValueSource::CommandLine)
-}
-
 /// The error of a value that is a variable's.
 fn blame(mut error: Error, name: &OsStr) -> Error {
     let name = ContextValue::String(name.to_string_lossy().into_owned());
@@ -143,11 +118,6 @@ fn key(id: &str) -> String {
     }
 }
 
-/// Looks a variable of the process up.
-pub(super) fn of_process(name: &OsStr) -> Option<OsString> {
-    env::var_os(name)
-}
-
 #[cfg(test)]
 mod tests {
     use clap::FromArgMatches;
@@ -160,8 +130,8 @@ mod tests {
             let found = variables.iter().find(|(known, _)| name == *known);
             found.map(|(_, value)| OsString::from(value))
         };
-        let matches = parse(&line, environment).map_err(|error| error.to_string())?;
-        Ok((Cli::from_arg_matches(&matches).unwrap(), origins(&matches, &line)))
+        let (matches, origins) = parse(&line, environment).map_err(|error| error.to_string())?;
+        Ok((Cli::from_arg_matches(&matches).unwrap(), origins))
     }
 
     /// The configuration, or what is wrong with it.

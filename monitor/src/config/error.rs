@@ -99,7 +99,7 @@ impl ConfigError {
         }
     }
 
-    /// Whether another value may make good what is wrong.
+    /// Whether the error is about several values, so that another of them may correct it.
     pub(super) fn is_of_several_values(&self) -> bool {
         matches!(self, Self::Half { .. } | Self::EndpointQuery { .. })
     }

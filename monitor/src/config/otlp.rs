@@ -292,24 +292,17 @@ fn address(endpoint: &str, protocol: Protocol, signal: Option<Signal>) -> Result
     if host.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@')) {
         return Err(ConfigError::EndpointSecret);
     }
-    let (base, query) = match endpoint.split_once('?') {
-        Some((base, query)) => (base, Some(query)),
-        None => (endpoint, None),
-    };
-    if protocol == Protocol::Grpc && query.is_some() {
+    // The query with its mark; empty without one.
+    let (base, query) = endpoint.split_at(endpoint.find('?').unwrap_or(endpoint.len()));
+    if protocol == Protocol::Grpc && !query.is_empty() {
         return Err(ConfigError::EndpointQuery { endpoint: without_query(endpoint) });
     }
-    let path = match (protocol, signal) {
+    let parsed = match (protocol, signal) {
         (Protocol::HttpProtobuf, Some(signal)) => {
-            format!("{}/v1/{}", base.trim_end_matches('/'), signal.name())
+            format!("{}/v1/{}{query}", base.trim_end_matches('/'), signal.name()).parse::<Uri>()
         }
-        _ => base.to_owned(),
+        _ => endpoint.parse(),
     };
-    let parsed = match query {
-        Some(query) => format!("{path}?{query}"),
-        None => path,
-    }
-    .parse::<Uri>();
     match parsed {
         Ok(uri) if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() => {
             Ok(uri)

@@ -75,7 +75,7 @@ pub struct State {
 
 impl State {
     /// Serves the published views, their metrics as `prometheus` renders them, and how `exports` do, to
-    /// whom `security` allows it. Counts what was `aborted`.
+    /// whom `security` allows it. `aborted` counts the connections that are closed before their end.
     pub fn new(
         prometheus: Prometheus,
         views: watch::Receiver<Arc<View>>,

@@ -158,7 +158,7 @@ fn a_host_without_an_id_is_known_by_its_name() {
     }
 }
 
-/// Its counters do not begin anew.
+/// Its counters are not reset.
 #[test]
 fn a_host_that_is_renamed_stays_the_same() {
     const NAME: &str = "monitor.process.oom_kills";

@@ -48,7 +48,7 @@ pub(super) struct Sender {
     pub(super) signal: Signal,
     pub(super) client: Client,
     pub(super) ledger: Arc<Ledger>,
-    /// What the receiver is told that this is of; known before anything is sent.
+    /// The exported resource; known before anything is sent.
     pub(super) resources: watch::Receiver<Option<Resource>>,
 }
 
