@@ -19,7 +19,9 @@ use serde::{Deserialize, Serialize};
 pub use self::error::ConfigError;
 pub use self::origin::{Origin, Origins};
 pub(crate) use self::otlp::without_query;
-pub use self::otlp::{Compression, OtlpConfig, OtlpTlsConfig, Protocol, Secret, Signal, Target};
+pub use self::otlp::{
+    Compression, OtlpConfig, OtlpTlsConfig, Protocol, Secret, Signal, Target, Temporality,
+};
 
 use crate::{
     attribution::GroupBy,
@@ -261,6 +263,27 @@ impl Config {
     /// them cannot be used.
     pub fn target(&self, signal: Signal) -> Result<Option<Target>, ConfigError> {
         self.otlp.target(signal, &variable, &self.origins)
+    }
+
+    /// The certificates, keys and secrets that are read from files: the configuration keys and the files.
+    pub fn files(&self) -> Vec<(&'static str, PathBuf)> {
+        let (tls, auth) = (&self.tls, &self.auth);
+        let mut files = vec![
+            ("tls.certificate", tls.certificate.clone()),
+            ("tls.key", tls.key.clone()),
+            ("auth.tokens", auth.tokens.clone()),
+            ("auth.users", auth.users.clone()),
+        ];
+        for signal in Signal::ALL {
+            if let Ok(Some(Target { tls, endpoint, .. })) = self.target(signal)
+                && endpoint.scheme_str() == Some("https")
+            {
+                files.push(("otlp.tls.ca", tls.ca));
+                files.push(("otlp.tls.certificate", tls.certificate));
+                files.push(("otlp.tls.key", tls.key));
+            }
+        }
+        files.into_iter().filter_map(|(key, path)| Some((key, path?))).collect()
     }
 
     /// The standard variables that a signal depends on.

@@ -2,6 +2,7 @@
 
 mod events;
 mod exports;
+mod files;
 mod heap;
 mod identity;
 mod names;
@@ -10,7 +11,13 @@ mod reload;
 mod slowest;
 mod tick;
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use tokio::{
     net::TcpListener,
@@ -18,17 +25,19 @@ use tokio::{
     time::Instant,
 };
 
-use self::{exports::Exports, identity::Identity, tick::Ticker};
+use self::{
+    exports::Exports, files::NamedFiles, identity::Identity, reload::Reloader, tick::Ticker,
+};
 pub use self::{
     probes::{Loaded, load_probes},
     tick::audit,
 };
 use crate::{
-    config::{Config, LogConfig, Signal},
+    config::{Config, LogConfig, Origin, Signal},
     export::{
-        ExportError,
+        Credentials, ExportError,
         http::{self, Aborted, Security, SecurityError},
-        otlp::{OtlpError, Records, Route},
+        otlp::{Deltas, OtlpError, Records, Route},
         prometheus::Prometheus,
     },
 };
@@ -67,11 +76,35 @@ pub enum DaemonError {
     /// Serving failed.
     #[error(transparent)]
     Export(#[from] ExportError),
+    /// A value of the configuration is at fault.
+    #[error("{origin}: {error}")]
+    At {
+        /// Where the value was set.
+        origin: Origin,
+        /// What is wrong with it.
+        error: Box<Self>,
+    },
+}
+
+impl DaemonError {
+    /// The same with the origin of the value at fault, where that is known.
+    fn set_by(self, config: &Config) -> Self {
+        let key = match &self {
+            Self::Otlp(error) => error.key(),
+            Self::Security(error) => error.key(),
+            _ => return self,
+        };
+        match config.origins.get(key).cloned() {
+            Some(origin) => Self::At { origin, error: Box::new(self) },
+            None => self,
+        }
+    }
 }
 
 /// A configuration, with what it names read.
 pub struct Plan {
     config: Config,
+    files: NamedFiles,
     security: Security,
     routes: Vec<Route>,
 }
@@ -79,18 +112,31 @@ pub struct Plan {
 impl Plan {
     /// Reads what a configuration names.
     pub fn new(config: Config) -> Result<Self, DaemonError> {
-        let security = Security::read(&config.tls, &config.auth)?;
-        let mut routes = Vec::new();
-        for signal in Signal::ALL {
-            routes.extend(route(&config, signal)?);
-        }
-        Ok(Self { config, security, routes })
+        // Before they are read, so that what is written meanwhile is a change.
+        let files = NamedFiles::of(&config);
+        let security = security(&config)?;
+        let routes = routes(&config)?;
+        Ok(Self { config, files, security, routes })
     }
 
     /// What is logged, and how.
     pub fn logs(&self) -> &LogConfig {
         &self.config.log
     }
+}
+
+/// Who may read, and whether it is encrypted.
+fn security(config: &Config) -> Result<Security, DaemonError> {
+    Security::read(&config.tls, &config.auth)
+        .map_err(|error| DaemonError::from(error).set_by(config))
+}
+
+/// Where the signals that are sent go.
+fn routes(config: &Config) -> Result<Vec<Route>, DaemonError> {
+    let routes = Signal::ALL.into_iter().map(|signal| route(config, signal));
+    let routes: Result<Vec<_>, _> = routes.collect();
+    let routes = routes.map_err(|error| DaemonError::from(error).set_by(config))?;
+    Ok(routes.into_iter().flatten().collect())
 }
 
 /// Where a signal goes, if anywhere. What a standard variable says is meant for all programs of a
@@ -124,7 +170,7 @@ pub async fn run(
     reloads: mpsc::Receiver<Plan>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), DaemonError> {
-    let Plan { config, security, routes } = plan;
+    let Plan { config, files, security, routes } = plan;
     let address = config.listen;
     let listener = TcpListener::bind(address)
         .await
@@ -134,8 +180,9 @@ pub async fn run(
     let scheme = if security.is_encrypted() { "https" } else { "http" };
     let (security, in_force) = watch::channel(Arc::new(security));
     let identity = Identity::new(config.host.paths());
-    let aborted = Arc::<Aborted>::default();
-    let ticker = Ticker::new(&config, records.clone(), aborted.clone());
+    let (aborted, credentials) = (Arc::<Aborted>::default(), Arc::<Credentials>::default());
+    let deltas = Deltas::new(SystemTime::now());
+    let ticker = Ticker::new(&config, records.clone(), aborted.clone(), credentials.clone());
     let (sender, views) = watch::channel(Arc::new(ticker.first_view()));
     let prometheus = Prometheus::new(views.clone(), identity.exposed())?;
     // Its first reading took room for many series, and gave it back.
@@ -147,14 +194,24 @@ pub async fn run(
         .map_err(DaemonError::Thread)?;
     tracing::info!("serving {scheme}://{address}/metrics");
     let ledger = records.ledger().clone();
-    let mut exports = Exports::start(routes, identity.sent(), views.clone(), records);
+    let mut exports = Exports::start(routes, identity.sent(), views.clone(), records, deltas);
+    let reloader = Reloader {
+        address,
+        config,
+        files,
+        configs: &configs,
+        security: &security,
+        exports: &mut exports,
+        credentials: &credentials,
+        identity: &identity,
+    };
     let mut last = views.clone();
     let tick_loop_ended = async { while last.changed().await.is_ok() {} };
     let shutdown = async {
         tokio::select! {
             () = shutdown => Ok(()),
             () = tick_loop_ended => Err(DaemonError::Stopped),
-            () = hand_on((address, config), reloads, &configs, &security, &mut exports, &identity) => Ok(()),
+            () = reloader.run(reloads) => Ok(()),
             () = identity.follow() => Ok(()),
         }
     };
@@ -163,8 +220,9 @@ pub async fn run(
         // The server is there to hear it, or has ended by itself.
         let _ = ended.send((shutdown.await, Instant::now()));
     };
-    http::serve(listener, http::State::new(prometheus, views, in_force, ledger, aborted), shutdown)
-        .await;
+    let served =
+        http::State::new(prometheus, views, in_force, ledger, aborted, credentials.clone());
+    http::serve(listener, served, shutdown).await;
     let (result, asked) = end.await.unwrap_or_else(|_| (Ok(()), Instant::now()));
     drop(configs);
     let deadline = Instant::now() + STOP;
@@ -193,26 +251,4 @@ fn warn_of_strangers(address: SocketAddr, security: &Security) {
             "tokens and passwords go through the network in the clear; set tls.certificate and tls.key"
         );
     }
-}
-
-/// Hands new configurations on to the tick loop, as far as they can be in force. Never completes.
-async fn hand_on(
-    (address, mut config): (SocketAddr, Config),
-    mut reloads: mpsc::Receiver<Plan>,
-    configs: &std::sync::mpsc::Sender<Config>,
-    security: &watch::Sender<Arc<Security>>,
-    exports: &mut Exports,
-    identity: &Identity,
-) {
-    while let Some(new) = reloads.recv().await {
-        identity.reread();
-        warn_of_strangers(address, &new.security);
-        exports.change(new.routes).await;
-        // Connections that come from now on.
-        security.send_replace(Arc::new(new.security));
-        config = reload::settle(&config, new.config);
-        // A tick loop that has ended is noticed by its views.
-        let _ = configs.send(config.clone());
-    }
-    std::future::pending().await
 }

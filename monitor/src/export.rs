@@ -2,6 +2,7 @@
 //!
 //! An exporter knows the view and nothing of where its numbers come from.
 
+mod credentials;
 mod exemplars;
 mod files;
 pub mod http;
@@ -12,6 +13,7 @@ pub mod prometheus;
 #[cfg(test)]
 mod testing;
 
+pub use self::credentials::{Certificate, CertificateStatus, Credentials};
 pub use self::files::FileError;
 use opentelemetry_sdk::error::OTelSdkError;
 use thiserror::Error;

@@ -55,6 +55,7 @@ pub(crate) fn prepare() -> Result<()> {
 pub(crate) fn unit() -> Command {
     let mut cargo = command::cargo("test");
     cargo.args(["--workspace", "--exclude", "monitor-ebpf", "--exclude", TESTS]);
+    cargo.args(["--", "--skip", LONG]);
     cargo
 }
 

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use self::environment::{Environment, Variables};
 use super::{ConfigError, Origins, duration};
+use crate::metric::Kind;
 
 /// The shortest time between two exports.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
@@ -41,6 +42,8 @@ pub struct OtlpConfig {
     /// Time between exports of metrics.
     #[serde(with = "duration")]
     pub interval: Duration,
+    /// Whether counters and histograms are sent as totals or as growth.
+    pub temporality: Temporality,
     /// Whether metrics are sent.
     pub metrics: bool,
     /// Whether logs and events are sent.
@@ -99,6 +102,31 @@ pub enum Compression {
     None,
 }
 
+/// Whether counters and histograms are sent as totals or as growth: the temporality preferences of OpenTelemetry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Temporality {
+    /// Totals since a start time.
+    #[default]
+    Cumulative,
+    /// Growth since the last export.
+    Delta,
+    /// Growth for histograms, totals for counters, which are read from the kernel's.
+    #[value(name = "lowmemory")]
+    LowMemory,
+}
+
+impl Temporality {
+    /// Whether metrics of a kind are sent as growth.
+    pub fn is_delta(self, kind: Kind) -> bool {
+        match self {
+            Self::Cumulative => false,
+            Self::Delta => matches!(kind, Kind::Counter | Kind::Histogram),
+            Self::LowMemory => kind == Kind::Histogram,
+        }
+    }
+}
+
 fn show_address<S: serde::Serializer>(address: &Option<String>, to: S) -> Result<S::Ok, S::Error> {
     address.as_deref().map(without_query).serialize(to)
 }
@@ -129,6 +157,7 @@ impl Default for OtlpConfig {
             compression: Compression::default(),
             timeout: Duration::from_secs(10),
             interval: Duration::from_secs(15),
+            temporality: Temporality::default(),
             metrics: true,
             logs: true,
             tls: OtlpTlsConfig::default(),
@@ -174,6 +203,8 @@ pub struct Target {
     pub timeout: Duration,
     /// Time between exports.
     pub interval: Duration,
+    /// Whether counters and histograms are totals or growth.
+    pub temporality: Temporality,
     /// Whom to trust and who to be.
     pub tls: OtlpTlsConfig,
 }
@@ -208,6 +239,7 @@ impl OtlpConfig {
             compression: own.compression,
             timeout: own.timeout,
             interval: own.interval,
+            temporality: own.temporality,
             tls: own.tls,
         }))
     }

@@ -6,7 +6,7 @@ use opentelemetry_sdk::Resource;
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    export::otlp::{Otlp, Records, Route},
+    export::otlp::{Deltas, Otlp, Records, Route},
     view::View,
 };
 
@@ -23,6 +23,7 @@ pub(super) struct Exports {
     resources: watch::Receiver<Option<Resource>>,
     views: watch::Receiver<Arc<View>>,
     records: Arc<Records>,
+    deltas: Arc<Deltas>,
 }
 
 impl Exports {
@@ -32,9 +33,11 @@ impl Exports {
         resources: watch::Receiver<Option<Resource>>,
         views: watch::Receiver<Arc<View>>,
         records: Arc<Records>,
+        deltas: Deltas,
     ) -> Self {
-        let otlp = Otlp::start(&routes, &resources, &views, &records);
-        Self { otlp, routes, is_changing: false, resources, views, records }
+        let deltas = Arc::new(deltas);
+        let otlp = Otlp::start(&routes, &resources, &views, &records, &deltas);
+        Self { otlp, routes, is_changing: false, resources, views, records, deltas }
     }
 
     /// Sends on other routes, if they are others. Log records that wait are sent there.
@@ -44,6 +47,11 @@ impl Exports {
         }
         (self.routes, self.is_changing) = (routes, true);
         self.hand_over(Instant::now() + HAND_OVER).await;
+    }
+
+    /// What is sent where.
+    pub(super) fn routes(&self) -> &[Route] {
+        &self.routes
     }
 
     /// Sends what is left, and ends by then.
@@ -57,7 +65,8 @@ impl Exports {
 
     async fn hand_over(&mut self, deadline: Instant) {
         self.otlp.hand_over(&self.routes, deadline).await;
-        self.otlp = Otlp::start(&self.routes, &self.resources, &self.views, &self.records);
+        let Self { routes, resources, views, records, deltas, .. } = &*self;
+        self.otlp = Otlp::start(routes, resources, views, records, deltas);
         self.is_changing = false;
     }
 }
@@ -102,7 +111,9 @@ mod tests {
         let (_views, receiver) = watch::channel(Arc::new(view));
         let resources = watch::channel(Some(resource::resource(Vec::new()))).1;
         let records = Records::new();
-        let mut exports = Exports::start(routes.into(), resources, receiver, records.clone());
+        let deltas = Deltas::new(SystemTime::now());
+        let mut exports =
+            Exports::start(routes.into(), resources, receiver, records.clone(), deltas);
         let _metrics = silent.accept().await.unwrap();
         let change = exports.change(other.into());
         assert!(timeout(Duration::from_millis(100), change).await.is_err());

@@ -1,19 +1,145 @@
-//! A new configuration for a daemon that runs: what changes, and what cannot.
+//! Reload of a running daemon: of the configuration when it is asked to, and of the files that the configuration names
+//! when they change on disk.
 
-use crate::config::{Config, EventsConfig, LogConfig};
+#[cfg(test)]
+mod tests;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{mpsc, watch},
+    time::{self, MissedTickBehavior},
+};
+
+use super::{
+    Plan, exports::Exports, files::NamedFiles, identity::Identity, routes, security,
+    warn_of_strangers,
+};
+use crate::{
+    config::{Config, EventsConfig, LogConfig},
+    error::chain,
+    export::{Credentials, http::Security, otlp::Route},
+};
 
 /// What is set up once, when the daemon starts.
 const FIXED: [&str; 4] = ["listen", "host", "log.bpf", "events.slow"];
 
-/// The part of `new` that can be in force without a restart, beside what cannot change and stays as it
-/// is in `old`. Says in the log which is which.
-pub(super) fn settle(old: &Config, new: Config) -> Config {
+/// Time between looks at the files that the configuration names.
+const POLL: Duration = Duration::from_secs(1);
+
+/// What is in force, and what it takes to change it.
+pub(super) struct Reloader<'a> {
+    pub(super) address: SocketAddr,
+    pub(super) config: Config,
+    pub(super) files: NamedFiles,
+    /// To the tick loop.
+    pub(super) configs: &'a std::sync::mpsc::Sender<Config>,
+    /// Of HTTP connections that come from now on.
+    pub(super) security: &'a watch::Sender<Arc<Security>>,
+    pub(super) exports: &'a mut Exports,
+    pub(super) credentials: &'a Credentials,
+    pub(super) identity: &'a Identity,
+}
+
+impl Reloader<'_> {
+    /// Reloads whenever it has to. Never completes.
+    pub(super) async fn run(mut self, mut reloads: mpsc::Receiver<Plan>) {
+        self.publish();
+        let mut poll = time::interval(POLL);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                Some(plan) = reloads.recv() => self.reload(plan).await,
+                _ = poll.tick() => self.follow_files().await,
+            }
+        }
+    }
+
+    /// Changes to another configuration, as far as that is possible without a restart.
+    async fn reload(&mut self, new: Plan) {
+        self.identity.reread();
+        warn_of_strangers(self.address, &new.security);
+        self.exports.change(new.routes).await;
+        self.security.send_replace(Arc::new(new.security));
+        let replaced = new.files.changed_since(&self.files);
+        self.config = settle(&self.config, new.config, &replaced);
+        self.files = new.files;
+        self.credentials.refuse(None);
+        self.publish();
+        // A tick loop that has ended is noticed by its views.
+        let _ = self.configs.send(self.config.clone());
+    }
+
+    /// Reads files again that changed on disk. Where they cannot be used, such as a certificate whose key is yet to be
+    /// written, the previous content stays in use until they change again.
+    async fn follow_files(&mut self) {
+        let files = self.files.again();
+        let changed = files.changed_since(&self.files);
+        if changed.is_empty() {
+            return;
+        }
+        self.files = files;
+        let (sent, served): (Vec<&str>, Vec<&str>) =
+            changed.iter().partition(|key| key.starts_with("otlp."));
+        let mut failures = Vec::new();
+        if !served.is_empty() {
+            match security(&self.config) {
+                Ok(security) => drop(self.security.send_replace(Arc::new(security))),
+                Err(error) => failures.push(chain(&error)),
+            }
+        }
+        if !sent.is_empty() {
+            match self.usable_routes() {
+                Ok(routes) => self.exports.change(routes).await,
+                Err(reason) => failures.push(reason),
+            }
+        }
+        let changed = changed.join(", ");
+        let refused = (!failures.is_empty()).then(|| {
+            let reasons = failures.join("; ");
+            format!("changed on disk: {changed}; the previous content stays in use: {reasons}")
+        });
+        match &refused {
+            Some(refused) => tracing::warn!("{refused}"),
+            None => tracing::info!("changed on disk and reloaded: {changed}"),
+        }
+        self.credentials.refuse(refused);
+        self.publish();
+    }
+
+    /// The routes as of now; none is lost that was in use.
+    fn usable_routes(&self) -> Result<Vec<Route>, String> {
+        let new = routes(&self.config).map_err(|error| chain(&error))?;
+        let is_usable = |route: &&Route| route.unusable_reason().is_none();
+        let lost = new.iter().find(|new| {
+            let mut in_use = self.exports.routes().iter().filter(is_usable);
+            !is_usable(new) && in_use.any(|old| old.signal() == new.signal())
+        });
+        match lost.and_then(Route::unusable_reason) {
+            Some(reason) => Err(reason.to_owned()),
+            None => Ok(new),
+        }
+    }
+
+    /// Publishes which certificates are in use.
+    fn publish(&self) {
+        let served = self.security.borrow().certificate().cloned();
+        let sent = self.exports.routes().iter().filter_map(|route| route.certificate().cloned());
+        self.credentials.set(served.into_iter().chain(sent));
+    }
+}
+
+/// The part of `new` that can be in force without a restart, beside what cannot change and stays as it is in `old`. Logs
+/// which is which, and the keys of files that were replaced on disk.
+fn settle(old: &Config, new: Config, replaced: &[&str]) -> Config {
     let (fixed, changed): (Vec<_>, Vec<_>) =
         changes(old, &new).into_iter().partition(|change| is_fixed(&change.key));
     for Change { key, old, new } in fixed {
         tracing::warn!("{key} = {new} takes a restart of monitor; until then it stays {old}");
     }
-    let keys: Vec<_> = changed.into_iter().map(|change| change.key).collect();
+    let named = changed.into_iter().map(|change| change.key);
+    let keys: Vec<_> =
+        named.chain(replaced.iter().map(|key| format!("the file of {key}"))).collect();
     if keys.is_empty() {
         tracing::info!("configuration reloaded: nothing has changed");
     } else {
@@ -81,62 +207,5 @@ fn compare(
     for name in names {
         let key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
         compare(key, old.get(name), new.get(name), changes);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::config::{Secret, Threshold};
-
-    #[test]
-    fn changes_are_named_by_their_keys() {
-        let old = Config::default();
-        let mut new = old.clone();
-        assert!(changes(&old, &new).is_empty());
-        new.interval = Duration::from_secs(2);
-        new.groups.top = 7;
-        new.probes.insert("sched".to_owned(), false);
-        new.otlp.headers.insert("a".to_owned(), Secret("b".to_owned()));
-        let changes = changes(&old, &new);
-        let texts: Vec<_> =
-            changes.iter().map(|it| format!("{} {} {}", it.key, it.old, it.new)).collect();
-        assert_eq!(
-            texts,
-            [
-                "groups.top 100 7",
-                r#"interval "1s" "2s""#,
-                r#"otlp.headers.a unset "***""#,
-                "probes.sched true false",
-                "otlp.headers secret secret",
-            ]
-        );
-    }
-
-    #[test]
-    fn what_is_set_up_once_stays_as_it_is() {
-        let old = Config::default();
-        let mut new = old.clone();
-        new.listen = ([127, 0, 0, 1], 1).into();
-        new.host.sys = "/host/sys".into();
-        new.log.level = "debug".to_owned();
-        new.events.slow.insert("sched".to_owned(), Threshold(Duration::from_secs(7)));
-        let fixed = changes(&old, &new).into_iter().filter(|change| is_fixed(&change.key));
-        assert_eq!(fixed.count(), 3);
-        let settled = settle(&old, new);
-        assert_eq!((settled.listen, &settled.host.sys), (old.listen, &old.host.sys));
-        assert_eq!(settled.log.level, "debug");
-        assert_eq!(settled.events.slow, old.events.slow);
-    }
-
-    #[test]
-    fn what_is_fixed_exists() {
-        let old = toml::Value::try_from(Config::default()).unwrap();
-        for key in FIXED {
-            let value = key.split('.').try_fold(&old, |value, name| value.get(name));
-            assert!(value.is_some(), "{key}");
-        }
     }
 }

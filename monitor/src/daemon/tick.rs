@@ -27,7 +27,7 @@ use crate::{
     cgroup::Cgroups,
     config::Config,
     event::{Kind, What},
-    export::{http::Aborted, otlp::Records},
+    export::{Credentials, http::Aborted, otlp::Records},
     host::{self, Host, Problem},
     kernel::{attach::Verdict, namespace},
     probe::{self, ProbeError},
@@ -48,6 +48,7 @@ pub(super) struct Ticker {
     /// Where events go, and what became of all that was sent.
     records: Arc<Records>,
     aborted: Arc<Aborted>,
+    credentials: Arc<Credentials>,
     config: Config,
     /// Where cgroups tell processes apart.
     mount: Option<CgroupMount>,
@@ -64,7 +65,12 @@ pub(super) struct Ticker {
 
 impl Ticker {
     /// Loads everything. What does not work is reported in the view, and the rest goes on.
-    pub(super) fn new(config: &Config, records: Arc<Records>, aborted: Arc<Aborted>) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        records: Arc<Records>,
+        aborted: Arc<Aborted>,
+        credentials: Arc<Credentials>,
+    ) -> Self {
         let now = SystemTime::now();
         let paths = config.host.paths();
         let mut problems = Vec::new();
@@ -85,6 +91,7 @@ impl Ticker {
             audit: Audit::new(&paths),
             records,
             aborted,
+            credentials,
             config: config.clone(),
             mount,
             tick: 0,
@@ -249,7 +256,10 @@ impl Ticker {
             processes,
             probes,
             audit: self.audit.rows().to_vec(),
-            problems: known.chain(problems.into_iter().map(sentence)).collect(),
+            problems: known
+                .chain(problems.into_iter().map(sentence))
+                .chain(self.credentials.problems())
+                .collect(),
             absent: of_probes
                 .chain(self.cgroups.absent())
                 .chain(absent.into_iter().map(sentence))
@@ -293,6 +303,7 @@ impl Ticker {
             self.agent.tick(self.took, sink);
             self.records.ledger().collect(sink);
             self.aborted.collect(sink);
+            self.credentials.collect(sink);
             self.agent.lost("attribution", "unresolved", self.attributor.unresolved(), sink);
             if let Some(age) = self.cgroups.age() {
                 self.agent.reading_age(age, sink);
@@ -323,7 +334,7 @@ const LONGEST_AUDIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Measures for `span` and until the tick under way then is over, as the daemon does, and compares what was
 /// counted with the kernel's counters.
 pub fn audit(config: &Config, span: Duration) -> View {
-    let mut ticker = Ticker::new(config, Records::new(), Arc::default());
+    let mut ticker = Ticker::new(config, Records::new(), Arc::default(), Arc::default());
     ticker.tick();
     let end = Instant::now() + span.min(LONGEST_AUDIT);
     ticker.audit.end_round_at(end);

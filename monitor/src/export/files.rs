@@ -46,6 +46,15 @@ pub enum FileError {
     },
 }
 
+impl FileError {
+    /// The configuration key that names the file.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::Read { key, .. } | Self::Empty { key, .. } | Self::Pem { key, .. } => key,
+        }
+    }
+}
+
 /// Reads a file with secrets in it.
 pub(super) fn secret(key: &'static str, path: &Path) -> Result<String, FileError> {
     let error = |source| FileError::Read { key, path: path.to_owned(), source };

@@ -36,7 +36,7 @@ use tokio_rustls::TlsAcceptor;
 pub use self::pace::Aborted;
 use self::pace::{Metered, Progress, Slots};
 pub use self::security::{Security, SecurityError, authorization};
-use super::{otlp::Ledger, prometheus::Prometheus};
+use super::{Credentials, otlp::Ledger, prometheus::Prometheus};
 use crate::view::View;
 
 /// Connections at one time; more wait in the listener's queue.
@@ -70,18 +70,21 @@ pub struct State {
     security: watch::Receiver<Arc<Security>>,
     exports: Arc<Ledger>,
     aborted: Arc<Aborted>,
+    credentials: Arc<Credentials>,
     started: Instant,
 }
 
 impl State {
     /// Serves the published views, their metrics as `prometheus` renders them, and how `exports` do, to
-    /// whom `security` allows it. `aborted` counts the connections that are closed before their end.
+    /// whom `security` allows it. `aborted` counts the connections that are closed before their end,
+    /// `credentials` has the certificates in use.
     pub fn new(
         prometheus: Prometheus,
         views: watch::Receiver<Arc<View>>,
         security: watch::Receiver<Arc<Security>>,
         exports: Arc<Ledger>,
         aborted: Arc<Aborted>,
+        credentials: Arc<Credentials>,
     ) -> Self {
         Self {
             prometheus: Arc::new(prometheus),
@@ -90,6 +93,7 @@ impl State {
             security,
             exports,
             aborted,
+            credentials,
             started: Instant::now(),
         }
     }

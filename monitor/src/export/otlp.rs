@@ -7,6 +7,7 @@
 mod backoff;
 mod bridge;
 mod client;
+mod delta;
 mod event;
 mod ledger;
 mod metrics;
@@ -27,6 +28,7 @@ use tokio_rustls::{TlsConnector, rustls};
 
 pub use self::{
     bridge::{Bridge, bridge},
+    delta::Deltas,
     ledger::{Account, ExportState, ExportStatus, Ledger},
     records::Records,
 };
@@ -34,9 +36,9 @@ use self::{
     client::Client,
     sender::{Order, Sender},
 };
-use super::FileError;
+use super::{Certificate, FileError};
 use crate::{
-    config::{Signal, Target},
+    config::{Signal, Target, Temporality},
     view::View,
 };
 
@@ -57,6 +59,17 @@ pub enum OtlpError {
     NoRoots,
 }
 
+impl OtlpError {
+    /// The configuration key at fault.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::File(error) => error.key(),
+            Self::Tls(_) => "otlp.tls.certificate",
+            Self::NoRoots => "otlp.tls.ca",
+        }
+    }
+}
+
 /// Where a signal goes, with what its configuration names read.
 #[derive(Clone)]
 pub struct Route {
@@ -69,6 +82,7 @@ pub struct Route {
 struct Way {
     target: Target,
     tls: Option<TlsConnector>,
+    certificate: Option<Certificate>,
 }
 
 /// Why a signal that is to be sent is not.
@@ -80,12 +94,29 @@ impl Route {
     pub fn new(signal: Signal, target: Target) -> Result<Self, OtlpError> {
         let is_encrypted = target.endpoint.scheme_str() == Some("https");
         let tls = is_encrypted.then(|| client::tls(&target.tls, target.protocol)).transpose()?;
-        Ok(Self { signal, way: Ok(Way { target, tls }) })
+        let (tls, certificate) = tls.unzip();
+        let way = Way { target, tls, certificate: certificate.flatten() };
+        Ok(Self { signal, way: Ok(way) })
     }
 
     /// A signal that is to be sent and cannot be, with the reason.
     pub fn unusable(signal: Signal, reason: String) -> Self {
         Self { signal, way: Err(Unusable(reason)) }
+    }
+
+    /// What is sent on it.
+    pub fn signal(&self) -> Signal {
+        self.signal
+    }
+
+    /// Why nothing is sent on it, if so.
+    pub fn unusable_reason(&self) -> Option<&str> {
+        self.way.as_ref().err().map(|Unusable(reason)| reason.as_str())
+    }
+
+    /// The client certificate.
+    pub fn certificate(&self) -> Option<&Certificate> {
+        self.way.as_ref().ok()?.certificate.as_ref()
     }
 }
 
@@ -131,6 +162,7 @@ impl Otlp {
         resources: &watch::Receiver<Option<Resource>>,
         views: &watch::Receiver<Arc<View>>,
         records: &Arc<Records>,
+        deltas: &Arc<Deltas>,
     ) -> Self {
         let ledger = records.ledger();
         for signal in Signal::ALL {
@@ -149,6 +181,13 @@ impl Otlp {
             ways.filter_map(|(signal, way)| Some((signal, way.ok()?)))
         };
         records.open(usable().any(|(signal, _)| signal == Signal::Logs));
+        let are_deltas = |(signal, way): (Signal, &Way)| {
+            signal == Signal::Metrics && way.target.temporality != Temporality::Cumulative
+        };
+        if !usable().any(are_deltas) {
+            let lost = deltas.reset();
+            ledger.dropped(Signal::Metrics, "turned_off", lost, "deltas are sent no longer");
+        }
         let (mut senders, mut orders) = (JoinSet::new(), Vec::new());
         if usable().next().is_none() {
             return Self { senders, orders };
@@ -160,23 +199,29 @@ impl Otlp {
                     way.target.shown()
                 );
             }
-            let Way { target, tls } = way.clone();
+            let Way { target, tls, .. } = way.clone();
             let protocol = target.protocol.name();
             tracing::info!("sending {} to {} by {protocol}", signal.name(), target.shown());
             let (sender, order) = watch::channel(Order::Run);
             orders.push((signal, sender));
             let mut resources = resources.clone();
             let (views, records, ledger) = (views.clone(), records.clone(), ledger.clone());
+            let deltas = deltas.clone();
             senders.spawn(async move {
                 if resources.wait_for(Option::is_some).await.is_err() {
                     return;
                 }
-                let interval = target.interval;
+                let (interval, temporality) = (target.interval, target.temporality);
                 let client = Client::new(target, signal, tls);
                 let sender = Sender { signal, client, ledger, resources };
-                match signal {
-                    Signal::Metrics => sender.metrics(views, interval, order).await,
-                    Signal::Logs => sender.logs(records, order).await,
+                match (signal, temporality) {
+                    (Signal::Metrics, Temporality::Cumulative) => {
+                        sender.metrics(views, interval, order).await;
+                    }
+                    (Signal::Metrics, _) => {
+                        sender.deltas(views, (interval, temporality), deltas, order).await;
+                    }
+                    (Signal::Logs, _) => sender.logs(records, order).await,
                 }
             });
         }
@@ -224,7 +269,8 @@ mod tests {
                 ..OtlpConfig::default()
             };
             let target = config.target(Signal::Logs, &|_| None, &Origins::default());
-            Way { target: target.unwrap().unwrap(), tls: None }.is_overheard()
+            let target = target.unwrap().unwrap();
+            Way { target, tls: None, certificate: None }.is_overheard()
         };
         for here in ["http://localhost:4317", "http://127.0.0.9:4317", "http://[::1]:4317"] {
             assert!(!is_overheard(here, Some("authorization")), "{here}");

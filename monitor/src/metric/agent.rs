@@ -15,6 +15,7 @@ pub(super) const AGENT_ALL: &[&MetricDesc] = &[
     &AGENT_LOST,
     &AGENT_AUDIT_RATIO,
     &AGENT_CGROUP_READING_AGE,
+    &AGENT_CERTIFICATE_TIME_TO_EXPIRY,
     &HTTP_ABORTED,
 ];
 
@@ -129,6 +130,16 @@ pub static AGENT_CGROUP_READING_AGE: MetricDesc = MetricDesc {
     attributes: &[],
     help: "Age of the last reading of the CPU throttling and pressure files of cgroups",
     source: "the daemon's clock",
+};
+
+/// Expiry of certificates.
+pub static AGENT_CERTIFICATE_TIME_TO_EXPIRY: MetricDesc = MetricDesc {
+    name: "monitor.agent.certificate.time_to_expiry",
+    unit: "s",
+    kind: Kind::Gauge,
+    attributes: &["monitor.config.key", "file.path"],
+    help: "Time until the first certificate of a chain in use expires, negative afterwards",
+    source: "the certificates in the files of tls.certificate and otlp.tls.certificate, and the wall clock",
 };
 
 /// Aborted HTTP connections.

@@ -7,6 +7,7 @@ pub(super) const EXPORT_ALL: &[&MetricDesc] = &[
     &EXPORT_REQUESTS,
     &EXPORT_FAILURES,
     &EXPORT_ITEMS,
+    &EXPORT_RESENT,
     &EXPORT_DROPPED,
     &EXPORT_SIZE,
     &EXPORT_DURATION,
@@ -41,6 +42,17 @@ pub static EXPORT_ITEMS: MetricDesc = MetricDesc {
     attributes: &["monitor.signal"],
     help: "Data points and log records that a receiver took",
     source: "counted where requests are sent",
+};
+
+/// Items that may be there twice.
+pub static EXPORT_RESENT: MetricDesc = MetricDesc {
+    name: "monitor.agent.export.resent",
+    unit: "{item}",
+    kind: Kind::Counter,
+    attributes: &["monitor.signal"],
+    help: "Log records and delta points sent again after a request of unknown outcome: possible duplicates",
+    source: "counted where requests are sent; a request is of unknown outcome after a timeout, a broken connection or an \
+             end of the sender; cumulative points are not sent again, the next ones supersede them",
 };
 
 /// Items that are lost.

@@ -2,6 +2,7 @@
 //! Each test has a real one for itself, on the loopback.
 
 mod failures;
+mod hostile;
 mod logs;
 mod metrics;
 mod receiver;

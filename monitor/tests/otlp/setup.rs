@@ -8,9 +8,9 @@ use std::{
 
 use monitor::{
     attribution::Group,
-    config::{Compression, OtlpTlsConfig, Protocol, Signal, Target},
+    config::{Compression, OtlpTlsConfig, Protocol, Signal, Target, Temporality},
     event::{Ending, Event, What},
-    export::otlp::{Account, Otlp, Records, Route},
+    export::otlp::{Account, Deltas, Otlp, Records, Route},
     metric::{
         AGENT_TICK_DURATION, Kind, MetricDesc, PROCESS_CPU_TIME, PROCESS_RUNQUEUE_LATENCY,
         SCHED_RUNQUEUE_LATENCY,
@@ -35,6 +35,7 @@ pub(crate) struct Exporter {
     pub(crate) otlp: Otlp,
     pub(crate) records: Arc<Records>,
     pub(crate) views: watch::Sender<Arc<View>>,
+    deltas: Arc<Deltas>,
 }
 
 impl Exporter {
@@ -42,21 +43,28 @@ impl Exporter {
     pub(crate) fn start(view: View, signals: &[Signal], target: &Target) -> Self {
         let views = watch::Sender::new(Arc::new(view));
         let records = Records::new();
-        let otlp = Self::send(&views, &records, &routes(signals, target));
-        Self { otlp, records, views }
+        // All that is counted is new.
+        let deltas = Arc::new(Deltas::new(SystemTime::UNIX_EPOCH));
+        let otlp = Self::send(&views, &records, &deltas, &routes(signals, target));
+        Self { otlp, records, views, deltas }
     }
 
     /// Sends others instead, or elsewhere, as after a reload.
     pub(crate) async fn change(&mut self, signals: &[Signal], target: &Target) {
         let routes = routes(signals, target);
         self.otlp.hand_over(&routes, Instant::now() + Duration::from_millis(500)).await;
-        self.otlp = Self::send(&self.views, &self.records, &routes);
+        self.otlp = Self::send(&self.views, &self.records, &self.deltas, &routes);
     }
 
-    fn send(views: &watch::Sender<Arc<View>>, records: &Arc<Records>, routes: &[Route]) -> Otlp {
+    fn send(
+        views: &watch::Sender<Arc<View>>,
+        records: &Arc<Records>,
+        deltas: &Arc<Deltas>,
+        routes: &[Route],
+    ) -> Otlp {
         let host = vec![KeyValue::new("host.id", "the-host")];
         let resources = watch::channel(Some(resource(host))).1;
-        Otlp::start(routes, &resources, &views.subscribe(), records)
+        Otlp::start(routes, &resources, &views.subscribe(), records, deltas)
     }
 
     /// Publishes a view.
@@ -112,6 +120,7 @@ pub(crate) fn target(endpoint: &str, protocol: Protocol) -> Target {
         compression: Compression::None,
         timeout: Duration::from_secs(5),
         interval: Duration::from_millis(100),
+        temporality: Temporality::Cumulative,
         tls: OtlpTlsConfig::default(),
     }
 }

@@ -86,6 +86,7 @@ fn serve(runtime: &Runtime, view: Arc<View>) -> String {
         watch::channel(Arc::default()).1,
         Arc::default(),
         Arc::default(),
+        Arc::default(),
     );
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let address = listener.local_addr().unwrap().to_string();

@@ -104,7 +104,7 @@ fn encrypted_and_only_for_who_knows_a_secret() {
 }
 
 #[test]
-fn certificates_and_secrets_are_read_again() {
+fn changed_certificates_and_secrets_are_used_without_a_signal() {
     let _serial = serial();
     let directory = Directory::new();
     let first = certificate(&directory, "first");
@@ -122,22 +122,65 @@ fn certificates_and_secrets_are_read_again() {
         curl(&["--cacert", certificate, "--oauth2-bearer", token, &url]).0
     };
     assert_eq!((get(&first[0], "old"), get(&first[0], "new")), (200, 401));
-    // The same names, with something else in the files.
-    for (from, to) in second.iter().zip(&first) {
-        fs::copy(from, to).expect("the directory is ours");
-    }
+    // The same names, with something else in the files. Half of a pair is not used.
+    let kept = directory.path("kept.pem").to_str().expect("plain letters").to_owned();
+    fs::copy(&first[0], &kept).expect("the directory is ours");
+    fs::copy(&second[0], &first[0]).expect("the directory is ours");
+    daemon.wait("the mismatch", || daemon.log().contains("must belong together").then_some(()));
+    assert_eq!((get(&kept, "old"), get(&second[0], "old")), (200, 0));
+    fs::copy(&second[1], &first[1]).expect("the directory is ours");
+    daemon.wait("the new certificate", || (get(&second[0], "old") == 200).then_some(()));
     secret(&directory, "tokens", "new\n");
-    assert_eq!(get(&second[0], "new"), 0, "not before it is told");
+    daemon.wait("the new token", || (get(&second[0], "new") == 200).then_some(()));
+    assert_eq!(get(&second[0], "old"), 401);
+    // Found by whichever looks first.
+    let before = daemon.log().len();
+    secret(&directory, "tokens", "# rotated\nnew\n");
     daemon.reload(&config);
-    assert_eq!((get(&second[0], "new"), get(&second[0], "old")), (200, 401));
+    let log = daemon.log().split_off(before);
+    let found = ["changed on disk and reloaded: auth.tokens", "reloaded: the file of auth.tokens"];
+    assert!(found.iter().any(|found| log.contains(found)), "{log}");
     // A file that cannot be used leaves all as it was.
     secret(&directory, "tokens", "\n");
+    let says = "previous content stays in use: auth.tokens";
+    daemon.wait("the empty file", || daemon.log().contains(says).then_some(()));
+    assert_eq!(get(&second[0], "new"), 200);
     let log = daemon.reload(&config);
     assert!(log.contains("not reloaded") && log.contains("has no token, one a line"), "{log}");
     assert_eq!(get(&second[0], "new"), 200);
     let log = daemon.reload("");
     assert!(log.contains("configuration reloaded: "), "{log}");
     assert_eq!(daemon.get("/health").status, 200);
+}
+
+#[test]
+fn expiry_is_that_of_openssl() {
+    let _serial = serial();
+    let directory = Directory::new();
+    let [certificate, key] = certificate(&directory, "any");
+    let tls = ["--tls-certificate", &certificate, "--tls-key", &key];
+    let daemon = Daemon::launch(super::program::clean(super::program::executable()), tls);
+    let get = |path: &str| {
+        let url = format!("https://{}{path}", daemon.address);
+        curl(&["--cacert", &certificate, &url]).1
+    };
+    let name = "monitor_agent_certificate_time_to_expiry_seconds{";
+    let seconds: f64 = daemon.wait("the metric", || {
+        let metrics = get("/metrics");
+        let line = metrics.lines().find(|line| line.starts_with(name))?.to_owned();
+        assert!(line.contains("monitor_config_key=\"tls.certificate\""), "{line}");
+        line.rsplit_once(' ')?.1.parse().ok()
+    });
+    let expires_in = |seconds: f64| {
+        let seconds = format!("{seconds:.0}");
+        let args = ["x509", "-noout", "-in", &certificate, "-checkend", &seconds];
+        !run("openssl", &args).status.success()
+    };
+    assert!(!expires_in(seconds - 30.0) && expires_in(seconds + 30.0), "{seconds}");
+    let health: serde_json::Value = serde_json::from_str(&get("/health")).expect("it is JSON");
+    let expiry = &health["certificates"][0];
+    assert_eq!(expiry["key"], "tls.certificate", "{expiry}");
+    assert_eq!(expiry["days_until_expiry"], (seconds / 86400.0 * 10.0).floor() / 10.0, "{expiry}");
 }
 
 #[test]

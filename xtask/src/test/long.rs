@@ -30,6 +30,9 @@ pub(super) fn run() -> Result<()> {
 
 /// The tests in modules called `long`.
 fn soaks() -> Result<()> {
+    let mut unprivileged = command::cargo("test");
+    unprivileged.args(["--package", "monitor", "--test", "otlp", "--", LONG]);
+    command::run(&mut unprivileged)?;
     let mut cargo = as_root();
     cargo.args(["--test", "daemon", "--test", "pipeline"]);
     command::run(cargo.args(["--", "--test-threads=1", LONG]))

@@ -1,11 +1,15 @@
 //! Our exporter, as the daemon runs it.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use anyhow::{Context, Result};
 use monitor::{
-    config::{Compression, OtlpTlsConfig, Protocol, Signal, Target},
-    export::otlp::{Otlp, Records, Route},
+    config::{Compression, OtlpTlsConfig, Protocol, Signal, Target, Temporality},
+    export::otlp::{Deltas, Otlp, Records, Route},
     view::{Series, View},
 };
 use tokio::sync::watch;
@@ -29,6 +33,7 @@ pub(crate) fn start(
         compression,
         timeout: Duration::from_secs(10),
         interval: INTERVAL,
+        temporality: Temporality::Cumulative,
         tls: OtlpTlsConfig::default(),
     };
     let route = Route::new(Signal::Metrics, target)?;
@@ -38,7 +43,8 @@ pub(crate) fn start(
         ticks.map(|tick| Arc::new(View { tick, series: series.to_vec(), ..empty() })).collect();
     let views = watch::Sender::new(Arc::new(empty()));
     let resources = watch::channel(Some(resource())).1;
-    let otlp = Otlp::start(&[route], &resources, &views.subscribe(), &Records::new());
+    let deltas = Arc::new(Deltas::new(SystemTime::now()));
+    let otlp = Otlp::start(&[route], &resources, &views.subscribe(), &Records::new(), &deltas);
     let mut next = 0;
     Ok(Box::new(move || {
         let _runs = &otlp;

@@ -94,6 +94,14 @@ impl<'a> Variables<'a> {
             let name = "OTEL_METRIC_EXPORT_INTERVAL".to_owned();
             self.set("interval", name, &value, &mut to.interval, parse_milliseconds)?;
         }
+        let name = format!("{PREFIX}METRICS_TEMPORALITY_PREFERENCE");
+        if self.signal != Some(Signal::Logs)
+            && let Some(value) = self.get(&name)
+        {
+            self.set("temporality", name, &value, &mut to.temporality, |value| {
+                choice(value, "cumulative, delta or lowmemory")
+            })?;
+        }
         self.read_headers(to)
     }
 

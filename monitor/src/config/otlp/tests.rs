@@ -112,6 +112,23 @@ fn variables_go_before_the_file_and_those_of_a_signal_before_those_of_all() {
 }
 
 #[test]
+fn temporality_preferences_are_those_of_opentelemetry() {
+    for (preference, expected) in [
+        ("Cumulative", Temporality::Cumulative),
+        ("DELTA", Temporality::Delta),
+        ("lowmemory", Temporality::LowMemory),
+    ] {
+        let variable = ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", preference);
+        let [metrics, _] = targets("endpoint = 'http://c:4317'", &[variable]).unwrap();
+        assert_eq!(metrics.unwrap().temporality, expected);
+        let file =
+            format!("endpoint = 'http://c:4317'\ntemporality = '{preference}'").to_lowercase();
+        let [metrics, _] = targets(&file, &[]).unwrap();
+        assert_eq!(metrics.unwrap().temporality, expected);
+    }
+}
+
+#[test]
 fn what_cannot_be_is_named() {
     let error = |config: &str, variables: &[_]| targets(config, variables).unwrap_err().to_string();
     for (variable, value, expected) in [
@@ -161,7 +178,7 @@ fn headers_and_queries_are_not_printed() {
 }
 
 /// The standard variables that are read, with a valid value and one that cannot be used, if there is one.
-const VARIABLES: [(&str, &str, &str); 13] = [
+const VARIABLES: [(&str, &str, &str); 14] = [
     ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/ca.pem", ""),
     ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "", "/c.pem"),
     ("OTEL_EXPORTER_OTLP_CLIENT_KEY", "", "/k.pem"),
@@ -169,6 +186,7 @@ const VARIABLES: [(&str, &str, &str); 13] = [
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://other:4317", "unix:///run/otel.sock"),
     ("OTEL_EXPORTER_OTLP_HEADERS", "a=b", "nonsense"),
     ("OTEL_EXPORTER_OTLP_INSECURE", "true", ""),
+    ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta", "stateless"),
     ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", "http/json"),
     ("OTEL_EXPORTER_OTLP_TIMEOUT", "2000", "10s"),
     ("OTEL_LOGS_EXPORTER", "none", ""),
@@ -204,6 +222,7 @@ fn a_variable_that_cannot_be_used_matters_only_where_something_is_sent() {
             && !valid.is_empty()
             && metrics != name
             && !name.ends_with("HEADERS")
+            && !name.contains("_METRICS_")
         {
             let overridden = [(&*metrics, valid), (&*logs, valid), (name, nonsense)];
             assert!(targets(sent, &overridden).is_ok(), "{name}");

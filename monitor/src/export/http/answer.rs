@@ -25,7 +25,10 @@ use tokio::{task, time};
 
 use super::{RENDERING_WAIT, State};
 use crate::{
-    export::otlp::{ExportState, ExportStatus},
+    export::{
+        CertificateStatus,
+        otlp::{ExportState, ExportStatus},
+    },
     view::{AuditRow, ProbeState, ProbeStatus, ProcessRow, View},
 };
 
@@ -110,6 +113,7 @@ struct Health<'a> {
     probes: &'a [ProbeStatus],
     audit: &'a [AuditRow],
     exports: &'a [ExportStatus],
+    certificates: &'a [CertificateStatus],
     problems: &'a [String],
     absent: &'a [String],
 }
@@ -158,6 +162,7 @@ async fn health(extract::State(state): extract::State<State>) -> Response {
         probes: &view.probes,
         audit: &view.audit,
         exports: &exports,
+        certificates: &state.credentials.statuses(),
         problems: &view.problems,
         absent: &view.absent,
     };

@@ -1,16 +1,20 @@
 //! Who may read, and whether what is read is encrypted, as files say that the configuration names.
 
-use std::{fmt, path::Path, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use tokio_rustls::{
     TlsAcceptor,
-    rustls::{self, ServerConfig, crypto::ring},
+    rustls::{
+        self, ServerConfig,
+        crypto::ring,
+        pki_types::{CertificateDer, PrivateKeyDer},
+    },
 };
 
 use super::{super::files, auth::Auth};
 use crate::{
     config::{AuthConfig, TlsConfig},
-    export::FileError,
+    export::{Certificate, FileError},
 };
 
 /// Why nothing can be served as it should be.
@@ -24,10 +28,21 @@ pub enum SecurityError {
     Tls(#[from] rustls::Error),
 }
 
+impl SecurityError {
+    /// The configuration key at fault.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::File(error) => error.key(),
+            Self::Tls(_) => "tls.certificate",
+        }
+    }
+}
+
 /// Who may read, and whether it is encrypted.
 #[derive(Default)]
 pub struct Security {
     pub(super) tls: Option<TlsAcceptor>,
+    certificate: Option<Certificate>,
     pub(super) auth: Auth,
 }
 
@@ -44,7 +59,9 @@ impl Security {
             files::some(found, "auth.users", path, "user:password in each line")?;
         }
         if let (Some(certificate), Some(key)) = (&tls.certificate, &tls.key) {
-            security.tls = Some(acceptor(certificate, key)?);
+            let chain = files::certificates("tls.certificate", certificate)?;
+            security.certificate = Certificate::new("tls.certificate", certificate, &chain);
+            security.tls = Some(acceptor(chain, files::private_key("tls.key", key)?)?);
         }
         Ok(security)
     }
@@ -52,6 +69,11 @@ impl Security {
     /// Whether what is served is encrypted.
     pub fn is_encrypted(&self) -> bool {
         self.tls.is_some()
+    }
+
+    /// The server certificate.
+    pub fn certificate(&self) -> Option<&Certificate> {
+        self.certificate.as_ref()
     }
 
     /// Whether clients must say who they are.
@@ -75,13 +97,14 @@ pub fn authorization(auth: &AuthConfig) -> Result<Option<String>, SecurityError>
     Ok(Security::read(&TlsConfig::default(), auth)?.auth.first())
 }
 
-fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, SecurityError> {
-    let chain = files::certificates("tls.certificate", certificate)?;
-    let secret = files::private_key("tls.key", key)?;
+fn acceptor(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<TlsAcceptor, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert(chain, secret)?;
+        .with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

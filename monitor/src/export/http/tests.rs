@@ -42,6 +42,7 @@ impl Server {
             watch::channel(Arc::new(security)).1,
             Arc::default(),
             Arc::default(),
+            Arc::default(),
         );
         let (renderings, aborted) = (state.renderings.clone(), state.aborted.clone());
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();

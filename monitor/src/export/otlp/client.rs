@@ -4,7 +4,7 @@ mod connection;
 mod grpc;
 mod http;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
@@ -18,6 +18,10 @@ use crate::config::{Protocol, Signal, Target};
 
 /// How requests say who sent them.
 const USER_AGENT: &str = concat!("monitor/", env!("CARGO_PKG_VERSION"));
+
+/// Age at which connections are replaced. Behind a load balancer or a DNS name, receivers come and go, and one that
+/// drains its connections does not wait for ever.
+const MAX_AGE: Duration = Duration::from_secs(10 * 60);
 
 /// How much of what a receiver says of a failure is repeated.
 const MAX_REASON: usize = 300;
@@ -40,6 +44,8 @@ pub(super) struct Failure {
     pub(super) reason: String,
     /// When the same may be sent again, by the rules of the protocol; `None` if it would fail again.
     pub(super) retry: Option<Retry>,
+    /// Whether the receiver may have taken it all the same.
+    pub(super) in_doubt: bool,
 }
 
 /// When a request that was not taken may be sent again.
@@ -55,17 +61,23 @@ impl Failure {
     fn new(kind: impl Into<String>, reason: &str, retry: Option<Retry>) -> Self {
         let mut reason: String = reason.chars().take(MAX_REASON).collect();
         reason.retain(|sign| !sign.is_control());
-        Self { kind: kind.into(), reason, retry }
+        Self { kind: kind.into(), reason, retry, in_doubt: false }
     }
 
     /// The same, after something else.
     fn after(self, what: &str) -> Self {
-        Self::new(self.kind, &format!("{what}: {}", self.reason), self.retry)
+        let reason = format!("{what}: {}", self.reason);
+        Self { in_doubt: self.in_doubt, ..Self::new(self.kind, &reason, self.retry) }
     }
 
-    /// The receiver cannot be reached, or broke the connection off.
+    /// The receiver cannot be reached.
     fn connection(error: &(dyn std::error::Error + 'static)) -> Self {
         Self::new("connection", &crate::error::chain(error), Some(Retry::Later))
+    }
+
+    /// The receiver broke the connection off, maybe after it took the request.
+    fn broken(error: &(dyn std::error::Error + 'static)) -> Self {
+        Self { in_doubt: true, ..Self::connection(error) }
     }
 
     /// Something else than a receiver responded. The data may have been taken, so it is not sent again.
@@ -80,6 +92,9 @@ pub(super) struct Client {
     signal: Signal,
     connector: Connector,
     transport: Transport,
+    /// When `transport` was made.
+    made: Instant,
+    max_age: Duration,
 }
 
 enum Transport {
@@ -92,11 +107,20 @@ impl Client {
     pub(super) fn new(target: Target, signal: Signal, tls: Option<TlsConnector>) -> Self {
         let connector = Connector { tls, timeout: target.timeout };
         let transport = Transport::new(&target, signal, connector.clone());
-        Self { target, signal, connector, transport }
+        Self { target, signal, connector, transport, made: Instant::now(), max_age: MAX_AGE }
+    }
+
+    /// Makes a new connection for the next request.
+    fn reconnect(&mut self) {
+        self.transport = Transport::new(&self.target, self.signal, self.connector.clone());
+        self.made = Instant::now();
     }
 
     /// Sends an encoded request, once.
     pub(super) async fn send(&mut self, request: Bytes) -> Result<Accepted, Failure> {
+        if self.made.elapsed() > self.max_age {
+            self.reconnect();
+        }
         let limit = self.target.timeout;
         let answer = async {
             match &mut self.transport {
@@ -106,9 +130,10 @@ impl Client {
         };
         let Ok(answer) = time::timeout(limit, answer).await else {
             // The other end may be gone without a word, and the connection with it.
-            self.transport = Transport::new(&self.target, self.signal, self.connector.clone());
+            self.reconnect();
             let reason = format!("no answer in {limit:?}");
-            return Err(Failure::new("timeout", &reason, Some(Retry::Later)));
+            let failure = Failure::new("timeout", &reason, Some(Retry::Later));
+            return Err(Failure { in_doubt: true, ..failure });
         };
         answer
     }
@@ -133,5 +158,50 @@ fn accepted(response: &[u8]) -> Accepted {
             Accepted { rejected, message: partial.error_message }
         }
         Err(error) => Accepted { rejected: 0, message: format!("invalid response: {error}") },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+    use crate::config::{Origins, OtlpConfig};
+
+    #[tokio::test]
+    async fn connections_are_replaced_at_their_maximum_age() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let config = OtlpConfig {
+            endpoint: Some(format!("http://{}", listener.local_addr().unwrap())),
+            protocol: Protocol::HttpProtobuf,
+            ..OtlpConfig::default()
+        };
+        let target = config.target(Signal::Logs, &|_| None, &Origins::default()).unwrap().unwrap();
+        let receiver = tokio::spawn(async move {
+            // How many requests came on each connection.
+            let mut requests = Vec::new();
+            while requests.len() < 2 {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                requests.push(0);
+                let mut request = vec![0; 4096];
+                while requests.iter().sum::<u32>() < 4
+                    && stream.read(&mut request).await.unwrap() > 0
+                {
+                    *requests.last_mut().unwrap() += 1;
+                    let response = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+                    stream.write_all(response).await.unwrap();
+                }
+            }
+            requests
+        });
+        let mut client = Client::new(target, Signal::Logs, None);
+        for max_age in [MAX_AGE, MAX_AGE, Duration::ZERO, MAX_AGE] {
+            client.max_age = max_age;
+            client.send(Bytes::new()).await.unwrap();
+        }
+        assert_eq!(receiver.await.unwrap(), [2, 2]);
     }
 }

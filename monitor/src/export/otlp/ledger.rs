@@ -14,7 +14,7 @@ use crate::{
     config::{Signal, Target},
     metric::{
         EXPORT_DROPPED, EXPORT_DURATION, EXPORT_FAILURES, EXPORT_ITEMS, EXPORT_REQUESTS,
-        EXPORT_SIZE,
+        EXPORT_RESENT, EXPORT_SIZE,
     },
     sample::{Attributes, Owner, Sample, Value},
 };
@@ -34,6 +34,8 @@ pub struct Account {
     pub requests: u64,
     /// Items that the receiver took.
     pub items: u64,
+    /// Items of requests that were sent again though the receiver may have taken them.
+    pub resent: u64,
     /// Bytes of requests before compression.
     pub size_bytes: u64,
     /// How long the last request took.
@@ -115,6 +117,7 @@ impl Ledger {
             let total = |value: u64| Value::Total(value as f64);
             emit(&EXPORT_REQUESTS, None, total(account.requests));
             emit(&EXPORT_ITEMS, None, total(account.items));
+            emit(&EXPORT_RESENT, None, total(account.resent));
             emit(&EXPORT_SIZE, None, total(account.size_bytes));
             emit(&EXPORT_DURATION, None, Value::Gauge(account.duration.as_secs_f64()));
             for (kind, count) in &account.failures {
@@ -159,6 +162,11 @@ impl Ledger {
         account.sent(size_bytes, took);
         account.items += items;
         account.last_success = Some(SystemTime::now());
+    }
+
+    /// Notes that a request is sent again that the receiver may have taken.
+    pub(super) fn resent(&self, signal: Signal, items: u64) {
+        self.lock().entry(signal).or_default().resent += items;
     }
 
     /// Notes that a request failed, and logs it if that is news.

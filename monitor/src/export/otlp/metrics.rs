@@ -22,16 +22,20 @@ use super::{
     value::{attributes, nanoseconds, scope},
 };
 use crate::{
+    config::Temporality,
     metric::{Kind, MetricDesc},
     view::{self, Histogram, Point, Series, View},
 };
 
 /// A request, encoded.
+#[derive(Clone, Debug)]
 pub(super) struct Request {
     /// The message.
     pub(super) message: Bytes,
     /// How many data points are in it.
     pub(super) points: u64,
+    /// Whether the receiver may have it, as an earlier attempt ended without an outcome.
+    pub(super) in_doubt: bool,
 }
 
 /// What a receiver has.
@@ -61,6 +65,7 @@ const FRAME: usize = 6;
 pub(super) fn requests(
     view: &View,
     sent: Sent,
+    temporality: Temporality,
     resource: Resource,
     limit: usize,
 ) -> impl Iterator<Item = Request> {
@@ -73,7 +78,7 @@ pub(super) fn requests(
         while let Some((series, others)) = rest.split_first() {
             let point = DataPoint::new(series, times);
             let is_new = metrics.last().is_none_or(|metric| metric.name != series.metric.name);
-            let empty = is_new.then(|| without_points(series.metric));
+            let empty = is_new.then(|| without_points(series.metric, temporality));
             let head = empty.as_ref().map_or(0, Message::encoded_len);
             let more = head + point.encoded_len() + 3 * FRAME;
             if points > 0 && size + more > limit {
@@ -85,7 +90,10 @@ pub(super) fn requests(
             }
             (points, size, rest) = (points + 1, size + more, others);
         }
-        (points > 0).then(|| Request { message: encode(metrics, &resource), points })
+        (points > 0).then(|| {
+            let message = encode(metrics, &resource);
+            Request { message, points, in_doubt: false }
+        })
     })
 }
 
@@ -98,8 +106,11 @@ fn encode(metrics: Vec<Metric>, resource: &Resource) -> Bytes {
 }
 
 /// A metric without data points.
-fn without_points(metric: &MetricDesc) -> Metric {
-    let aggregation_temporality = AggregationTemporality::Cumulative.into();
+fn without_points(metric: &MetricDesc, temporality: Temporality) -> Metric {
+    let aggregation_temporality = match temporality.is_delta(metric.kind) {
+        true => AggregationTemporality::Delta.into(),
+        false => AggregationTemporality::Cumulative.into(),
+    };
     let sum = |is_monotonic| Sum { aggregation_temporality, is_monotonic, ..Sum::default() };
     Metric {
         name: metric.name.to_owned(),

@@ -60,6 +60,8 @@ pub(super) struct Batch {
     pub(super) message: Bytes,
     /// How many records are in it.
     pub(super) records: u64,
+    /// Whether the receiver may have it, as an earlier attempt ended without an outcome.
+    pub(super) in_doubt: bool,
 }
 
 impl Records {
@@ -187,7 +189,7 @@ fn batch(records: Vec<Record>, resource: Resource) -> Batch {
     let resource_logs =
         vec![ResourceLogs { resource: Some(resource), scope_logs: scope_logs.collect() }];
     let message = Request { resource_logs }.encode_to_vec().into();
-    Batch { message, records: count }
+    Batch { message, records: count, in_doubt: false }
 }
 
 /// `ExportLogsServiceRequest`, with records that are encoded already: on the wire, bytes and a message

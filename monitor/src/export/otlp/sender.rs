@@ -13,12 +13,16 @@ use tokio::{
 use super::{
     backoff::Backoff,
     client::{Accepted, Client, Failure, Retry},
+    delta::Deltas,
     ledger::Ledger,
     metrics::{self, Sent},
     records::{Batch, Records},
     value,
 };
-use crate::{config::Signal, view::View};
+use crate::{
+    config::{Signal, Temporality},
+    view::View,
+};
 
 /// How large a request may be before compression. Receivers take 4 MiB unless told otherwise.
 const MAX_REQUEST: usize = 3 << 20;
@@ -28,6 +32,9 @@ const MAX_LOGS: usize = 1 << 20;
 
 /// How long log records wait for more to go with them.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// Why what is left when sending ends is lost.
+const CUT_OFF: &str = "the receiver took too long";
 
 /// What a sender is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +138,9 @@ impl Sender {
     /// not is lost. Says whether none was.
     async fn view(&mut self, view: &View, sent: Sent) -> Result<bool, Retry> {
         let mut is_taken = true;
-        for request in metrics::requests(view, sent, self.resource(), MAX_REQUEST) {
+        for request in
+            metrics::requests(view, sent, Temporality::Cumulative, self.resource(), MAX_REQUEST)
+        {
             let points = request.points;
             let Err(failure) = self.send(request.message, points).await else { continue };
             match failure.retry {
@@ -144,6 +153,71 @@ impl Sender {
         }
         self.ledger.settle(self.signal);
         Ok(is_taken)
+    }
+
+    /// Sends the growth of counters and histograms at each interval. What was not taken is sent again as it is, before
+    /// anything else: no count is lost, and what may have arrived does not change.
+    pub(super) async fn deltas(
+        mut self,
+        mut views: watch::Receiver<Arc<View>>,
+        (interval, temporality): (Duration, Temporality),
+        deltas: Arc<Deltas>,
+        mut orders: Orders,
+    ) {
+        let _unsent =
+            Unsent { deltas: deltas.clone(), ledger: self.ledger.clone(), orders: orders.clone() };
+        if views.wait_for(|view| view.tick > 0).await.is_err() {
+            return;
+        }
+        let mut backoff = Backoff::default();
+        let mut due = Instant::now();
+        loop {
+            let order = *orders.borrow();
+            if order == Order::HandOver {
+                return;
+            }
+            let view = views.borrow().clone();
+            due = Instant::now().max(due + interval);
+            if let Err(retry) = self.grown(&deltas, &view, temporality, &mut backoff).await {
+                due = Instant::now() + backoff.next(retry);
+            }
+            if order == Order::Finish {
+                return;
+            }
+            pause(due, &mut orders).await;
+        }
+    }
+
+    /// Sends what waits, then the growth up to a view.
+    async fn grown(
+        &mut self,
+        deltas: &Deltas,
+        view: &Arc<View>,
+        temporality: Temporality,
+        backoff: &mut Backoff,
+    ) -> Result<(), Retry> {
+        loop {
+            while let Some(request) = deltas.first() {
+                if request.in_doubt {
+                    self.ledger.resent(self.signal, request.points);
+                }
+                // Until there is an outcome.
+                deltas.doubt_first(true);
+                if let Err(failure) = self.send(request.message, request.points).await {
+                    deltas.doubt_first(failure.in_doubt);
+                    match failure.retry {
+                        None => self.lose(&failure, request.points),
+                        Some(retry) => return Err(retry),
+                    }
+                }
+                deltas.remove_first();
+                backoff.reset();
+            }
+            if !deltas.advance(view, temporality, self.resource(), MAX_REQUEST) {
+                self.ledger.settle(self.signal);
+                return Ok(());
+            }
+        }
     }
 
     /// Sends log records as they come.
@@ -176,13 +250,17 @@ impl Sender {
     ) {
         let (records, count) = (records.clone(), batch.records);
         let message = batch.message.clone();
-        let undelivered = Undelivered { batch: Some(batch), records, orders: orders.clone() };
+        let mut undelivered = Undelivered { batch: Some(batch), records, orders: orders.clone() };
         loop {
             let order = *orders.borrow();
             if order == Order::HandOver {
                 return;
             }
+            if undelivered.doubt(true) {
+                self.ledger.resent(self.signal, count);
+            }
             let Err(failure) = self.send(message.clone(), count).await else { break };
+            undelivered.doubt(failure.in_doubt);
             match failure.retry {
                 Some(retry) if order == Order::Run => {
                     pause(Instant::now() + backoff.next(retry), orders).await;
@@ -205,6 +283,12 @@ struct Undelivered {
 }
 
 impl Undelivered {
+    /// Notes whether the receiver may have them. Returns whether that was so before.
+    fn doubt(&mut self, in_doubt: bool) -> bool {
+        let batch = self.batch.as_mut();
+        batch.is_some_and(|batch| std::mem::replace(&mut batch.in_doubt, in_doubt))
+    }
+
     /// Notes that there is no more to be done.
     fn settle(mut self) {
         self.batch = None;
@@ -218,7 +302,23 @@ impl Drop for Undelivered {
             return self.records.give_back(batch);
         }
         let (ledger, count) = (self.records.ledger(), batch.records);
-        ledger.dropped(Signal::Logs, "cut_off", count, "the receiver took too long");
+        ledger.dropped(Signal::Logs, "cut_off", count, CUT_OFF);
+    }
+}
+
+/// Deltas that wait when their sender ends. They are left to the next; they are lost when there will be none.
+struct Unsent {
+    deltas: Arc<Deltas>,
+    ledger: Arc<Ledger>,
+    orders: Orders,
+}
+
+impl Drop for Unsent {
+    fn drop(&mut self) {
+        if *self.orders.borrow() != Order::HandOver {
+            let lost = self.deltas.abandon();
+            self.ledger.dropped(Signal::Metrics, "cut_off", lost, CUT_OFF);
+        }
     }
 }
 

@@ -26,7 +26,10 @@ use tokio_rustls::{
 use tower_service::Service;
 
 use super::super::{super::files, OtlpError};
-use crate::config::{OtlpTlsConfig, Protocol};
+use crate::{
+    config::{OtlpTlsConfig, Protocol},
+    export::Certificate,
+};
 
 /// A connection.
 pub(super) type Stream = TokioIo<Pin<Box<dyn Io>>>;
@@ -86,11 +89,11 @@ async fn connect(address: &Uri, tls: Option<TlsConnector>) -> io::Result<Stream>
     Ok(TokioIo::new(stream))
 }
 
-/// Reads what the configuration names for TLS.
+/// Reads what the configuration names for TLS. Returns the client certificate too, if there is one.
 pub(in super::super) fn tls(
     config: &OtlpTlsConfig,
     protocol: Protocol,
-) -> Result<TlsConnector, OtlpError> {
+) -> Result<(TlsConnector, Option<Certificate>), OtlpError> {
     let mut roots = RootCertStore::empty();
     match &config.ca {
         Some(path) => {
@@ -110,16 +113,18 @@ pub(in super::super) fn tls(
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots);
-    let mut client = match (&config.certificate, &config.key) {
-        (Some(certificate), Some(key)) => builder.with_client_auth_cert(
-            files::certificates("otlp.tls.certificate", certificate)?,
-            files::private_key("otlp.tls.key", key)?,
-        )?,
-        _ => builder.with_no_client_auth(),
+    let (mut client, certificate) = match (&config.certificate, &config.key) {
+        (Some(path), Some(key)) => {
+            let chain = files::certificates("otlp.tls.certificate", path)?;
+            let certificate = Certificate::new("otlp.tls.certificate", path, &chain);
+            let key = files::private_key("otlp.tls.key", key)?;
+            (builder.with_client_auth_cert(chain, key)?, certificate)
+        }
+        _ => (builder.with_no_client_auth(), None),
     };
     client.alpn_protocols = vec![match protocol {
         Protocol::Grpc => b"h2".to_vec(),
         Protocol::HttpProtobuf => b"http/1.1".to_vec(),
     }];
-    Ok(TlsConnector::from(Arc::new(client)))
+    Ok((TlsConnector::from(Arc::new(client)), certificate))
 }

@@ -52,7 +52,7 @@ impl Grpc {
 fn failure(status: &Status) -> Failure {
     if let Some(error) = std::error::Error::source(status) {
         // Made here, not by the receiver.
-        return Failure::connection(error);
+        return Failure::broken(error);
     }
     let retry_info = status.get_details_retry_info();
     let is_transient = matches!(
@@ -70,7 +70,9 @@ fn failure(status: &Status) -> Failure {
     let retry = (is_transient || is_recovering).then_some(wanted);
     let name = format!("{:?}", status.code());
     let reason = [name.as_str(), status.message()].join(": ");
-    Failure::new(name.clone(), reason.trim_end_matches(": "), retry)
+    // They are of who waited for the receiver, such as a proxy.
+    let in_doubt = matches!(status.code(), Code::Cancelled | Code::DeadlineExceeded);
+    Failure { in_doubt, ..Failure::new(name.clone(), reason.trim_end_matches(": "), retry) }
 }
 
 /// Messages that are encoded already.

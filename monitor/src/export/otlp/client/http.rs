@@ -16,7 +16,7 @@ use hyper::{
 use hyper_util::{client::legacy, rt::TokioExecutor};
 
 use super::{Accepted, Connector, Failure};
-use crate::config::{Compression, Signal, Target, without_query};
+use crate::config::{Compression, Signal, Target, Temporality, without_query};
 
 /// The media type of requests and responses.
 const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
@@ -57,7 +57,8 @@ impl Http {
             headers,
             configured: target.headers.iter().cloned().collect(),
             compression: target.compression,
-            is_idempotent: signal == Signal::Metrics,
+            is_idempotent: signal == Signal::Metrics
+                && target.temporality == Temporality::Cumulative,
         }
     }
 
@@ -100,7 +101,10 @@ impl Http {
             }
             response => response,
         };
-        response.map_err(|error| Failure::connection(&error))
+        response.map_err(|error| match error.is_connect() {
+            true => Failure::connection(&error),
+            false => Failure::broken(&error),
+        })
     }
 
     fn request(&self, to: &Uri, body: &Bytes) -> Result<Request<Full<Bytes>>, Failure> {
