@@ -23,6 +23,9 @@ pub enum End {
 const IPV4: [&str; 2] = ["10.231.77.1", "10.231.77.2"];
 const IPV6: [&str; 2] = ["fd31:77::1", "fd31:77::2"];
 
+/// What the addresses of this network begin with.
+const PREFIXES: [&str; 2] = ["10.231.77.", "fd31:77::"];
+
 /// The device of either end.
 const DEVICE: &str = "wire";
 
@@ -43,6 +46,11 @@ pub struct Socket {
 }
 
 impl Network {
+    /// Whether an address is of this network.
+    pub fn has(address: &str) -> bool {
+        PREFIXES.iter().any(|prefix| address.starts_with(prefix))
+    }
+
     /// Makes the namespaces.
     #[expect(clippy::new_without_default, reason = "it is no value, it makes namespaces")]
     pub fn new() -> Self {

@@ -4,4 +4,5 @@
 mod arrival;
 mod cloudwatch;
 mod configs;
+mod conservation;
 mod outage;

@@ -2,7 +2,7 @@
 
 use std::{
     env, fmt, fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process,
     sync::atomic::{AtomicU32, Ordering},
     thread,
@@ -36,6 +36,11 @@ impl Setup {
             pipeline.collector = pipeline.collector.with(name, *value);
         }
         Self { pipeline, folder }
+    }
+
+    /// Where it keeps everything.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Starts all but what plays AWS.

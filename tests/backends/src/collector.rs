@@ -54,6 +54,8 @@ pub struct Collector {
     ports: Ports,
     /// The files in `otel-collector/` that it is started with.
     configs: Vec<&'static str>,
+    /// One more, on top of them.
+    changes: Option<PathBuf>,
     variables: Vec<(&'static str, String)>,
 }
 
@@ -74,7 +76,7 @@ impl Collector {
             ("AWS_ACCESS_KEY_ID", "test".to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
         ];
-        Self { ports, configs: configs.to_vec(), variables }
+        Self { ports, configs: configs.to_vec(), changes: None, variables }
     }
 
     /// Where it sends to. VictoriaLogs takes logs by OTLP as Loki does, at a path of its own.
@@ -87,6 +89,12 @@ impl Collector {
     /// With one more variable.
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.variables.push((name, value.into()));
+        self
+    }
+
+    /// With a configuration on top.
+    pub fn changed_by(mut self, config: &Path) -> Self {
+        self.changes = Some(config.to_owned());
         self
     }
 
@@ -112,6 +120,9 @@ impl Collector {
         }
         for config in &self.configs {
             command.arg("--config").arg(Self::file(config));
+        }
+        if let Some(changes) = &self.changes {
+            command.arg("--config").arg(changes);
         }
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command

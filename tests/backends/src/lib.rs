@@ -15,4 +15,5 @@ pub use self::{
     pipeline::{Addresses, Pipeline},
     programs::Programs,
     service::{Service, free_port, terminate},
+    stores::Starts,
 };

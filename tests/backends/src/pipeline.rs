@@ -12,7 +12,7 @@ use crate::{
     collector::{Collector, Ports},
     programs::Programs,
     service::{Service, free_port},
-    stores,
+    stores::{self, Starts},
 };
 
 /// Where all of them listen.
@@ -65,7 +65,15 @@ impl Pipeline {
     }
 
     pub fn start_prometheus(&self) -> Result<Service> {
-        stores::prometheus(&self.programs, &self.folder, self.addresses.prometheus)
+        self.start_prometheus_with(Starts::NotUsed)
+    }
+
+    pub fn start_prometheus_with(&self, starts: Starts) -> Result<Service> {
+        stores::prometheus(&self.programs, &self.folder, self.addresses.prometheus, starts)
+    }
+
+    pub fn start_kafka(&self, address: SocketAddr, topics: &[&str]) -> Result<Service> {
+        stores::kafka(&self.programs, &self.folder, address, topics)
     }
 
     /// Starts Prometheus to scrape a daemon, in place of taking what is sent.
@@ -84,6 +92,12 @@ impl Pipeline {
     /// Starts the Collector: it goes on where one that ended there was.
     pub fn start_collector(&self) -> Result<Service> {
         self.collector.start(&self.programs, &self.folder)
+    }
+
+    /// Starts another Collector, which keeps its queues below `folder`.
+    pub fn start_another(&self, collector: &Collector, folder: &Path) -> Result<Service> {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        collector.start(&self.programs, folder)
     }
 
     /// Starts all of them, in the order in which they should end backwards.

@@ -20,6 +20,7 @@ impl Programs {
             programs.collector(),
             programs.prometheus(),
             programs.victoria_logs(),
+            programs.kafka(),
             programs.moto(),
             programs.python(),
         ] {
@@ -42,6 +43,10 @@ impl Programs {
 
     pub(crate) fn victoria_logs(&self) -> PathBuf {
         self.0.join("victoria-logs")
+    }
+
+    pub(crate) fn kafka(&self) -> PathBuf {
+        self.0.join("kafka")
     }
 
     pub(crate) fn moto(&self) -> PathBuf {

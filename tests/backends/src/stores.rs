@@ -6,17 +6,29 @@ use anyhow::{Context, Result};
 
 use crate::{
     programs::{Programs, repository},
-    service::Service,
+    service::{Service, free_port},
 };
+
+/// Whether Prometheus takes the start of a counter for zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Starts {
+    Used,
+    NotUsed,
+}
 
 /// Prometheus, with its data in `folder`.
 pub(crate) fn prometheus(
     programs: &Programs,
     folder: &Path,
     address: SocketAddr,
+    starts: Starts,
 ) -> Result<Service> {
     let config = repository().join("tests/backends/prometheus/prometheus.yml");
-    let arguments = ["--web.enable-otlp-receiver", "--enable-feature=exemplar-storage"];
+    let features = match starts {
+        Starts::NotUsed => "--enable-feature=exemplar-storage",
+        Starts::Used => "--enable-feature=exemplar-storage,created-timestamp-zero-ingestion",
+    };
+    let arguments = ["--web.enable-otlp-receiver", features];
     start_prometheus(programs, folder, address, &config, &arguments)
 }
 
@@ -65,6 +77,19 @@ pub(crate) fn victoria_logs(
         .arg(format!("-httpListenAddr={address}"))
         .args(["-retentionPeriod=1d", "-loggerLevel=WARN"]);
     Service::start("victoria-logs", command, folder, address, (address, "/health"))
+}
+
+/// A Kafka broker, with everything in memory.
+pub(crate) fn kafka(
+    programs: &Programs,
+    folder: &Path,
+    address: SocketAddr,
+    topics: &[&str],
+) -> Result<Service> {
+    let ready = free_port(0)?;
+    let mut command = Command::new(programs.kafka());
+    command.args([format!("-port={}", address.port()), format!("-ready={ready}")]).args(topics);
+    Service::start("kafka", command, folder, address, (ready, "/"))
 }
 
 /// moto in the place of AWS. It keeps everything in memory.

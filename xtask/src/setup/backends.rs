@@ -16,7 +16,7 @@ use super::{
     moto,
 };
 
-const TOOLS: [GoTool; 3] = [
+const TOOLS: [GoTool; 4] = [
     GoTool {
         name: "collector",
         version: "0.152.0",
@@ -45,6 +45,14 @@ const TOOLS: [GoTool; 3] = [
         tags: "",
         version_variable: Some("github.com/VictoriaMetrics/VictoriaMetrics/lib/buildinfo.Version"),
         or_installed: true,
+    },
+    GoTool {
+        name: "kafka",
+        version: "1.0.0",
+        source: Source::Module { folder: "tests/backends/kafka", package: "." },
+        tags: "",
+        version_variable: None,
+        or_installed: false,
     },
 ];
 
