@@ -2,8 +2,8 @@
 //!
 //! Every increase of a process goes to exactly one exported group, so the groups always add up to
 //! the host. Groups that are not among those exported are added to `(other)`. A group that becomes
-//! exported starts its series at zero; what one counted that ceases to be goes to `(retired)`. So no
-//! series ever goes down while it exists, and none but `(retired)` goes up without activity.
+//! exported starts its series at zero; those of one that ceases to be stay for [`LINGER`], and then what they counted goes to
+//! `(retired)`. So no series ever goes down while it exists, and none but `(retired)` goes up without activity.
 
 mod exemplar;
 mod groups;
@@ -13,6 +13,7 @@ mod series;
 mod settle;
 
 use std::{
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -35,12 +36,21 @@ const SUMS: [(&MetricDesc, &MetricDesc); 2] = [
     (&SCHED_OFFCPU_LATENCY, &PROCESS_OFFCPU_LATENCY),
 ];
 
+/// How long the series of a group or service are exported that has lost its place: two scrape intervals of a minute. So every
+/// receiver has their last values, and what goes to `(retired)` was sent before.
+const LINGER: Duration = Duration::from_secs(120);
+
+/// How many metrics of services linger at most.
+const MAX_LINGERING: usize = 1024;
+
 /// The state of all series.
 pub struct Aggregate {
     groups: Groups,
     /// Containers and units.
     places: Groups,
     host: SeriesSet,
+    /// Series of services that lost their place, the oldest first.
+    lingering: VecDeque<LingeringSeries>,
     kept: Kept,
     /// Those of which something was measured.
     settled: [Option<Settled>; SUMS.len()],
@@ -55,6 +65,15 @@ pub struct Aggregate {
     latest_start: SystemTime,
 }
 
+/// Series of the host whose attributes begin with `from`, and what they become.
+struct LingeringSeries {
+    metric: &'static MetricDesc,
+    from: Attributes,
+    to: Attributes,
+    /// For how long they stay.
+    left: Duration,
+}
+
 impl Aggregate {
     /// Nothing counted since `start`, on a host that was booted at `booted`. At most `top` groups, and
     /// as many containers and units, are exported beside `(other)`.
@@ -64,6 +83,7 @@ impl Aggregate {
             // No unit can be called so.
             places: Groups::new(top, "systemd.unit", start),
             host: SeriesSet::default(),
+            lingering: VecDeque::new(),
             kept: Kept::default(),
             settled: Default::default(),
             processes: Processes::default(),
@@ -133,7 +153,17 @@ impl Aggregate {
     pub fn add(&mut self, sample: &Sample<'_>, group: impl FnOnce() -> Arc<Group>) {
         if sample.owner == Owner::Host {
             if let Value::Retired(to) = sample.value {
-                return self.host.retire(sample, to, self.since);
+                let (metric, from, to) = (sample.metric, sample.attributes.clone(), to.clone());
+                return self.lingering.push_back(LingeringSeries {
+                    metric,
+                    from,
+                    to,
+                    left: LINGER,
+                });
+            }
+            if !self.lingering.is_empty() {
+                // It is back, and counts on.
+                self.lingering.retain(|it| !it.has(sample));
             }
             match (&sample.value, self.sum_of(sample.metric, |(host, _)| host)) {
                 (Value::Histogram(durations), Some(settled)) => settled.record(durations),
@@ -228,12 +258,24 @@ impl Aggregate {
         let retired = [&self.groups, &self.places].map(Groups::retired_since);
         let starts = series.iter().map(|series| series.start).chain(retired);
         self.latest_start = starts.max().unwrap_or(now);
+        self.end_lingering(interval);
         self.groups.choose(now, interval);
         self.places.choose(now, interval);
         self.since = now;
         self.groups.begin_tick();
         self.host.begin_tick();
         (series, self.processes.take(interval))
+    }
+
+    /// Retires series of services that have lingered for long enough, or are too many.
+    fn end_lingering(&mut self, interval: Duration) {
+        self.lingering.iter_mut().for_each(|it| it.left = it.left.saturating_sub(interval));
+        while let Some(oldest) = self.lingering.front()
+            && (oldest.left.is_zero() || self.lingering.len() > MAX_LINGERING)
+            && let Some(LingeringSeries { metric, from, to, .. }) = self.lingering.pop_front()
+        {
+            self.host.retire(metric, &from, &to, self.since);
+        }
     }
 
     /// The sum that a metric is on the given side of.
@@ -245,6 +287,14 @@ impl Aggregate {
         let place = SUMS.iter().position(|sum| std::ptr::eq(side(sum), metric))?;
         let since = self.since;
         Some(self.settled.get_mut(place)?.get_or_insert_with(|| Settled::new(since)))
+    }
+}
+
+impl LingeringSeries {
+    /// Whether a sample is one of theirs.
+    fn has(&self, sample: &Sample<'_>) -> bool {
+        std::ptr::eq(self.metric, sample.metric)
+            && sample.attributes.replaced(&self.from, &self.to).is_some()
     }
 }
 

@@ -24,8 +24,8 @@ const GROUP: [(&str, &str); 5] = [
     (
         "process.executable.name",
         "command name of the thread-group leader; `(other)` for the groups that are too many to be \
-         exported one by one; `(retired)` for what groups counted that were exported and had to make \
-         room: its jumps are no activity, so leave it out of rates",
+         exported one by one; `(retired)` for what evicted groups counted, two minutes after they were \
+         replaced: it was exported before under their names, so leave it out of rates",
     ),
     ("container.id", "id of the container, 64 hexadecimal digits"),
     ("container.name", "name of the container, where it is known"),

@@ -11,3 +11,4 @@ mod otlp;
 mod prometheus;
 mod served;
 mod setup;
+mod totals;

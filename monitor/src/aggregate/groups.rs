@@ -1,13 +1,13 @@
 //! Which groups are exported, and all that they counted.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     ptr,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use super::series::SeriesSet;
+use super::{LINGER, series::SeriesSet};
 use crate::{
     attribution::Group,
     event::SeriesKey,
@@ -25,6 +25,8 @@ pub(super) struct Groups {
     top: usize,
     exported: Places<Arc<Group>, SeriesSet>,
     other: SeriesSet,
+    /// Groups that lost their place, the oldest first: exported a while longer.
+    lingering: VecDeque<Lingering>,
     retired: SeriesSet,
     /// What groups without a place cost.
     candidates: HashMap<Arc<Group>, f64>,
@@ -35,6 +37,14 @@ pub(super) struct Groups {
     chosen: SystemTime,
 }
 
+/// A group that lost its place. Its series count no further, and stay until every receiver has their last values.
+struct Lingering {
+    group: Arc<Group>,
+    series: SeriesSet,
+    /// For how long.
+    left: Duration,
+}
+
 impl Groups {
     /// No groups; at most `top` are exported. The rest is named by the attribute `name`.
     pub(super) fn new(top: usize, name: &'static str, start: SystemTime) -> Self {
@@ -42,6 +52,7 @@ impl Groups {
             top,
             exported: Places::new(),
             other: SeriesSet::new(Attributes::new([(name, OTHER)])),
+            lingering: VecDeque::new(),
             retired: SeriesSet::new(Attributes::new([(name, RETIRED)])),
             candidates: HashMap::new(),
             start,
@@ -60,7 +71,7 @@ impl Groups {
             exported.value.add(sample, self.chosen);
         } else if self.exported.len() < self.top {
             let before = self.candidates.remove(group).unwrap_or(0.0);
-            let mut series = SeriesSet::new(group.attributes());
+            let mut series = self.series_of(group);
             series.add(sample, self.chosen);
             self.exported.insert(group.clone(), Place { value: series, cost: before + cost });
         } else {
@@ -98,6 +109,7 @@ impl Groups {
     /// Appends the series of all groups.
     pub(super) fn collect(&self, series: &mut Vec<Series>) {
         self.exported.values().for_each(|exported| exported.collect(series));
+        self.lingering.iter().for_each(|it| it.series.collect(series));
         self.other.collect(series);
         self.retired.collect(series);
     }
@@ -107,10 +119,12 @@ impl Groups {
     pub(super) fn set_top(&mut self, top: usize) {
         self.top = top;
         while self.exported.len() > top
-            && let Some(cheapest) = self.exported.take_cheapest()
+            && let Some((group, cheapest)) = self.exported.take_cheapest()
         {
-            self.retire(cheapest);
+            self.retire(cheapest.value);
+            self.candidates.insert(group, cheapest.cost);
         }
+        self.retire_lingering(|_| false);
         for (group, cost) in self.costliest() {
             if self.exported.len() >= top {
                 break;
@@ -121,9 +135,9 @@ impl Groups {
 
     /// Starts all groups anew.
     pub(super) fn regroup(&mut self) {
-        for (_, exported) in self.exported.drain() {
-            self.retired.merge(exported.value, since(self.start, &self.removed));
-        }
+        let exported: Vec<_> = self.exported.drain().map(|(_, exported)| exported.value).collect();
+        exported.into_iter().for_each(|series| self.retire(series));
+        self.retire_lingering(|_| false);
         self.candidates.clear();
     }
 
@@ -134,6 +148,7 @@ impl Groups {
             series.remove(is_gone);
             !series.is_empty()
         });
+        self.lingering.iter_mut().for_each(|it| drop(it.series.remove(is_gone)));
         self.other.remove(is_gone);
         for metric in self.retired.remove(is_gone) {
             self.removed.retain(|(removed, _)| !ptr::eq(*removed, metric));
@@ -149,7 +164,9 @@ impl Groups {
     /// Has all series count from zero again, since `since`.
     pub(super) fn restart(&mut self, since: SystemTime) {
         let exported = self.exported.values_mut();
-        exported.chain([&mut self.other, &mut self.retired]).for_each(|it| it.restart(since));
+        let lingering = self.lingering.iter_mut().map(|it| &mut it.series);
+        let rest = [&mut self.other, &mut self.retired];
+        exported.chain(lingering).chain(rest).for_each(|it| it.restart(since));
         self.start = since;
         self.removed.clear();
     }
@@ -175,10 +192,18 @@ impl Groups {
             // A microsecond: it did nothing for a long time.
             *cost > 1e3
         });
+        self.lingering.iter_mut().for_each(|it| it.left = it.left.saturating_sub(elapsed));
+        self.retire_lingering(|it| !it.left.is_zero());
         for (candidate, cost) in self.costliest() {
-            let Some(cheapest) = self.exported.take_cheaper(cost) else { break };
-            self.retire(cheapest);
+            let Some((group, cheapest)) = self.exported.take_cheaper(cost) else { break };
+            self.evict(group, cheapest);
             self.promote(candidate, cost);
+        }
+        // So that there are never more than twice as many series, however often groups change places.
+        while self.lingering.len() > self.top
+            && let Some(oldest) = self.lingering.pop_front()
+        {
+            self.retire(oldest.series);
         }
     }
 
@@ -190,16 +215,40 @@ impl Groups {
         candidates
     }
 
-    /// Makes a candidate of a group that has lost its place.
-    fn retire(&mut self, (group, exported): (Arc<Group>, Place<SeriesSet>)) {
-        self.retired.merge(exported.value, since(self.start, &self.removed));
-        self.candidates.insert(group, exported.cost);
+    /// Makes a candidate of a group that has lost its place, whose series linger.
+    fn evict(&mut self, group: Arc<Group>, Place { value: mut series, cost }: Place<SeriesSet>) {
+        self.candidates.insert(group.clone(), cost);
+        series.remove_levels();
+        self.lingering.push_back(Lingering { group, series, left: LINGER });
+    }
+
+    /// Adds what a group counted that is exported no longer to `(retired)`.
+    fn retire(&mut self, series: SeriesSet) {
+        self.retired.merge(series, since(self.start, &self.removed));
+    }
+
+    /// Retires the groups that linger, but for those that stay.
+    fn retire_lingering(&mut self, stays: impl Fn(&Lingering) -> bool) {
+        for it in std::mem::take(&mut self.lingering) {
+            if stays(&it) {
+                self.lingering.push_back(it);
+            } else {
+                self.retire(it.series);
+            }
+        }
+    }
+
+    /// The series of a group that gets a place: those it had, where they linger.
+    fn series_of(&mut self, group: &Arc<Group>) -> SeriesSet {
+        let place = self.lingering.iter().position(|it| it.group == *group);
+        let lingering = place.and_then(|place| self.lingering.remove(place));
+        lingering.map_or_else(|| SeriesSet::new(group.attributes()), |it| it.series)
     }
 
     /// Gives a candidate a place.
     fn promote(&mut self, group: Arc<Group>, cost: f64) {
         self.candidates.remove(&group);
-        let series = SeriesSet::new(group.attributes());
+        let series = self.series_of(&group);
         self.exported.insert(group, Place { value: series, cost });
     }
 }

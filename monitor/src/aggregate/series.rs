@@ -101,10 +101,16 @@ impl SeriesSet {
 
     /// Ends the series of a metric whose attributes begin with those of `gone`, and adds what they
     /// counted to those that begin with `to` instead.
-    pub(super) fn retire(&mut self, gone: &Sample<'_>, to: &Attributes, since: SystemTime) {
+    pub(super) fn retire(
+        &mut self,
+        metric: &MetricDesc,
+        gone: &Attributes,
+        to: &Attributes,
+        since: SystemTime,
+    ) {
         let retired = self.series.extract_if(.., |entry| {
-            let is_meant = std::ptr::eq(entry.metric, gone.metric);
-            let key = if is_meant { entry.key.replaced(gone.attributes, to) } else { None };
+            let is_meant = std::ptr::eq(entry.metric, metric);
+            let key = if is_meant { entry.key.replaced(gone, to) } else { None };
             key.is_some_and(|key| {
                 entry.key = key;
                 true
@@ -122,6 +128,11 @@ impl SeriesSet {
     ) -> Vec<&'static MetricDesc> {
         let gone = self.series.extract_if(.., |entry| is_gone(entry.metric, &entry.key));
         gone.map(|entry| entry.metric).collect()
+    }
+
+    /// Removes the series of what there is at present.
+    pub(super) fn remove_levels(&mut self) {
+        self.series.retain(|entry| !matches!(entry.total, Total::Level(_)));
     }
 
     /// Whether there are no series.

@@ -1,6 +1,7 @@
 //! The groups always add up to the host.
 
 mod clock;
+mod linger;
 mod settle;
 
 use std::collections::BTreeMap;
@@ -137,24 +138,6 @@ fn groups_beyond_the_top_are_in_other() {
     let series = feed.finish(1);
     assert_adds_up(&series);
     assert_eq!(histograms(&series, &PROCESS_RUNQUEUE_LATENCY).len(), 3);
-}
-
-#[test]
-fn a_costly_group_takes_the_place_of_a_cheap_one_and_nothing_is_lost() {
-    let mut feed = Feed::new(1);
-    feed.cpu("cheap", 1_000_000);
-    feed.cpu("costly", 5_000_000);
-    let series = feed.finish(1);
-    assert_eq!(value(&series, &PROCESS_CPU_TIME, "cheap"), Some(0.001));
-    assert_eq!(value(&series, &PROCESS_CPU_TIME, "(other)"), Some(0.005));
-
-    feed.cpu("costly", 7_000_000);
-    let series = feed.finish(2);
-    // From the time it has a series of its own, and not more; the rest stays where it was.
-    assert_eq!(value(&series, &PROCESS_CPU_TIME, "costly"), Some(0.007));
-    assert_eq!(value(&series, &PROCESS_CPU_TIME, "(other)"), Some(0.005));
-    assert_eq!(value(&series, &PROCESS_CPU_TIME, "(retired)"), Some(0.001));
-    assert_eq!(value(&series, &PROCESS_CPU_TIME, "cheap"), None);
 }
 
 #[test]
@@ -337,41 +320,6 @@ fn what_goes_down_as_a_probe_is_forgotten_begins_anew() {
     assert_eq!(measure(2, 0, 1), [Some((0, 2.0)), Some((0, 2.0)), None]);
     // What another probe counts did not go down.
     assert_eq!(measure(1, 3, 101), [Some((60, 1.0)), Some((60, 1.0)), Some((0, 3.0))]);
-}
-
-#[test]
-fn what_retired_series_counted_stays_in_the_sum() {
-    const fn metric(name: &'static str) -> MetricDesc {
-        let (kind, attributes) = (Kind::Counter, &[]);
-        MetricDesc { name, unit: "By", kind, attributes, help: "", source: "" }
-    }
-    static BYTES: MetricDesc = metric("test");
-    static OTHERS: MetricDesc = metric("another");
-    let place = |place: &str| Attributes::new([("place", place)]);
-    let way = |place: &str| Attributes::new([("place", place), ("way", "in")]);
-    let mut feed = Feed::new(1);
-    let mut add_to = |metric, attributes: &Attributes, value: Value<'_>| {
-        let sample = Sample { metric, owner: Owner::Host, attributes, value };
-        feed.0.add(&sample, || group("a"));
-    };
-    add_to(&OTHERS, &way("a"), Value::Increase(3));
-    let mut add = |attributes: &Attributes, value: Value<'_>| add_to(&BYTES, attributes, value);
-    for (name, bytes) in [("a", 5), ("b", 7), ("c", 11)] {
-        add(&way(name), Value::Increase(bytes));
-    }
-    let gone = place("(retired)");
-    add(&place("a"), Value::Retired(&gone));
-    add(&place("b"), Value::Retired(&gone));
-    let series = feed.finish(1);
-    let values = |metric| -> Vec<_> {
-        let of_metric = series.iter().filter(|series| std::ptr::eq(series.metric, metric));
-        of_metric.map(|series| (series.attributes.clone(), format!("{:?}", series.value))).collect()
-    };
-    assert_eq!(
-        values(&BYTES),
-        [(way("c"), "Number(11.0)".to_owned()), (way("(retired)"), "Number(12.0)".to_owned())]
-    );
-    assert_eq!(values(&OTHERS), [(way("a"), "Number(3.0)".to_owned())], "of another metric");
 }
 
 #[test]

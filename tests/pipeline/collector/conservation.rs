@@ -104,8 +104,8 @@ fn point(metric: &MetricDesc, life: &Life, times: (u64, u64), value: u64) -> Val
 fn send(collector: SocketAddr) {
     // After the Collector's start, so that it knows that these are the first values.
     let mut starts = BTreeMap::new();
-    for round in 0..ROUNDS {
-        thread::sleep(Duration::from_millis(APART_MS[round]));
+    for (round, apart_ms) in APART_MS.into_iter().enumerate() {
+        thread::sleep(Duration::from_millis(apart_ms));
         let mut metrics = Vec::new();
         let start_ns = now_ns();
         for life in LIVES.iter().filter(|life| life.starts.contains(&round)) {
