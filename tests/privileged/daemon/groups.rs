@@ -88,8 +88,8 @@ fn groups_beyond_the_limit_are_other_and_still_add_up() {
             if number % 2 == 0 { Scrape::text(&daemon) } else { Scrape::protobuf(&daemon) };
         adds_up(&scrape);
         let groups: BTreeSet<_> = scrape.all(RUNS).map(|(labels, _)| labels.clone()).collect();
-        // Two of their own, those that are not, and what those counted that lost their place.
-        assert!(groups.len() <= 4, "{groups:?}");
+        // Two that have a place, two at most that lost it a while ago, and both reserved names.
+        assert!(groups.len() <= 6, "{groups:?}");
         others.extend(scrape.value(RUNS, &[("process_executable_name", "(other)")]));
         daemon.wait_ticks(1);
     }

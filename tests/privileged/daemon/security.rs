@@ -142,8 +142,9 @@ fn changed_certificates_and_secrets_are_used_without_a_signal() {
     assert!(found.iter().any(|found| log.contains(found)), "{log}");
     // A file that cannot be used leaves all as it was.
     secret(&directory, "tokens", "\n");
-    let says = "previous content stays in use: auth.tokens";
+    let says = "changed on disk: auth.tokens; the previous content stays in use";
     daemon.wait("the empty file", || daemon.log().contains(says).then_some(()));
+    assert!(daemon.log().contains("monitor.toml:1: auth.tokens"), "the origin: {}", daemon.log());
     assert_eq!(get(&second[0], "new"), 200);
     let log = daemon.reload(&config);
     assert!(log.contains("not reloaded") && log.contains("has no token, one a line"), "{log}");
