@@ -24,7 +24,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, timeout_at},
 };
-use tokio_rustls::{TlsConnector, rustls};
+use tokio_rustls::rustls;
 
 pub use self::{
     bridge::{Bridge, bridge},
@@ -33,7 +33,7 @@ pub use self::{
     records::Records,
 };
 use self::{
-    client::Client,
+    client::{Client, Tls},
     sender::{Order, Sender},
 };
 use super::{Certificate, FileError};
@@ -81,7 +81,7 @@ pub struct Route {
 #[derive(Clone)]
 struct Way {
     target: Target,
-    tls: Option<TlsConnector>,
+    tls: Option<Tls>,
     certificate: Option<Certificate>,
 }
 

@@ -6,8 +6,9 @@ use std::{
     sync::Arc,
 };
 
+use hyper::StatusCode;
 use monitor::{
-    config::{OtlpTlsConfig, Signal, Target},
+    config::{OtlpTlsConfig, Protocol, Signal, Target},
     export::otlp::Route,
 };
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
@@ -22,7 +23,7 @@ use tokio_rustls::{
 };
 
 use crate::{
-    receiver::{Inbox, Receiver},
+    receiver::{Answer, Inbox, Receiver},
     setup::{self, Exporter, Log, PROTOCOLS, target},
 };
 
@@ -113,6 +114,34 @@ async fn receivers_and_clients_that_are_vouched_for_are_trusted() {
             receiver.inbox.wait(1).await;
         }
     }
+}
+
+#[tokio::test]
+async fn client_certificate_is_not_offered_to_hosts_of_redirects() {
+    let (authority, clients) = (authority("of receivers"), authority("of clients"));
+    let files = Files::new("redirected");
+    let (certificate, key) = vouched_for(&clients);
+    let tls = OtlpTlsConfig {
+        ca: files.write("ca.pem", &authority.pem()),
+        certificate: files.write("client.pem", &certificate.pem()),
+        key: files.write("client-key.pem", &key.serialize_pem()),
+    };
+    let start = |inbox| {
+        Receiver::start_at("127.0.0.1:0", inbox, Some(acceptor(&authority, Some(&clients))))
+    };
+    let other = start(Inbox::default()).await;
+    let location = format!("https://{}/v1/metrics", other.address);
+    let redirect = Answer::Http(StatusCode::TEMPORARY_REDIRECT, vec![("location", location)]);
+    let receiver = start(Inbox::new([redirect])).await;
+    let endpoint = format!("https://{}", receiver.address);
+    let target = Target { tls, ..target(&endpoint, Protocol::HttpProtobuf) };
+    let exporter = Exporter::start(setup::of_each_kind(1), &[Signal::Metrics], &target);
+    let is_refused = || exporter.account(Signal::Metrics).failures.contains_key("connection");
+    while !is_refused() && other.inbox.all().is_empty() {
+        tokio::time::sleep(target.interval).await;
+    }
+    // The other host wants one, and is refused.
+    assert_eq!((receiver.inbox.all().len(), other.inbox.all().len()), (1, 0));
 }
 
 #[tokio::test]

@@ -7,12 +7,12 @@ mod http;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use hyper::{Uri, http::uri::Scheme};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
 use prost::Message;
 use tokio::time;
-use tokio_rustls::TlsConnector;
 
-pub(super) use self::connection::tls;
+pub(super) use self::connection::{Tls, tls};
 use self::{connection::Connector, grpc::Grpc, http::Http};
 use crate::config::{Protocol, Signal, Target};
 
@@ -104,8 +104,9 @@ enum Transport {
 
 impl Client {
     /// Connects when the first request is sent.
-    pub(super) fn new(target: Target, signal: Signal, tls: Option<TlsConnector>) -> Self {
-        let connector = Connector { tls, timeout: target.timeout };
+    pub(super) fn new(target: Target, signal: Signal, tls: Option<Tls>) -> Self {
+        let endpoint = target.endpoint.clone();
+        let connector = Connector { endpoint, tls, timeout: target.timeout };
         let transport = Transport::new(&target, signal, connector.clone());
         Self { target, signal, connector, transport, made: Instant::now(), max_age: MAX_AGE }
     }
@@ -146,6 +147,15 @@ impl Transport {
             Protocol::HttpProtobuf => Self::Http(Box::new(Http::new(target, signal, connector))),
         }
     }
+}
+
+/// Whether two addresses have the same host and port.
+fn is_same_host(one: &Uri, other: &Uri) -> bool {
+    let port = |uri: &Uri| {
+        uri.port_u16().unwrap_or(if uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 })
+    };
+    let host = |uri: &Uri| uri.host().map(str::to_ascii_lowercase);
+    host(one) == host(other) && port(one) == port(other)
 }
 
 /// The content of a response to a request that was taken, the same for metrics and for logs. One that
@@ -203,5 +213,15 @@ mod tests {
             client.send(Bytes::new()).await.unwrap();
         }
         assert_eq!(receiver.await.unwrap(), [2, 2]);
+    }
+
+    #[test]
+    fn a_host_is_the_same_whatever_its_spelling() {
+        let is_same =
+            |one: &str, other: &str| is_same_host(&one.parse().unwrap(), &other.parse().unwrap());
+        assert!(is_same("https://a/v1", "https://A:443/v2"));
+        assert!(is_same("http://a:80", "http://a"));
+        assert!(!is_same("https://a", "https://a:4318"));
+        assert!(!is_same("https://a", "https://b"));
     }
 }

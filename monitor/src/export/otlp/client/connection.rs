@@ -25,7 +25,10 @@ use tokio_rustls::{
 };
 use tower_service::Service;
 
-use super::super::{super::files, OtlpError};
+use super::{
+    super::{super::files, OtlpError},
+    is_same_host,
+};
 use crate::{
     config::{OtlpTlsConfig, Protocol},
     export::Certificate,
@@ -45,11 +48,22 @@ impl Connection for Pin<Box<dyn Io>> {
     }
 }
 
-/// Makes connections to one receiver.
+/// TLS of connections.
+#[derive(Clone)]
+pub(in super::super) struct Tls {
+    /// With the client certificate, if there is one.
+    to_receiver: TlsConnector,
+    /// Without it: for hosts that the receiver redirects to.
+    to_others: TlsConnector,
+}
+
+/// Makes connections to one receiver, and to where it redirects.
 #[derive(Clone)]
 pub(super) struct Connector {
+    /// The receiver.
+    pub(super) endpoint: Uri,
     /// For receivers whose address begins with `https`.
-    pub(super) tls: Option<TlsConnector>,
+    pub(super) tls: Option<Tls>,
     /// How long making one may take.
     pub(super) timeout: Duration,
 }
@@ -64,7 +78,11 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, address: Uri) -> Self::Future {
-        let Self { tls, timeout } = self.clone();
+        let Self { endpoint, tls, timeout } = self.clone();
+        let tls = tls.map(|tls| match is_same_host(&address, &endpoint) {
+            true => tls.to_receiver,
+            false => tls.to_others,
+        });
         Box::pin(async move {
             let late = || io::Error::new(io::ErrorKind::TimedOut, "no connection in time");
             time::timeout(timeout, connect(&address, tls)).await.map_err(|_| late())?
@@ -93,7 +111,7 @@ async fn connect(address: &Uri, tls: Option<TlsConnector>) -> io::Result<Stream>
 pub(in super::super) fn tls(
     config: &OtlpTlsConfig,
     protocol: Protocol,
-) -> Result<(TlsConnector, Option<Certificate>), OtlpError> {
+) -> Result<(Tls, Option<Certificate>), OtlpError> {
     let mut roots = RootCertStore::empty();
     match &config.ca {
         Some(path) => {
@@ -113,18 +131,23 @@ pub(in super::super) fn tls(
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots);
-    let (mut client, certificate) = match (&config.certificate, &config.key) {
+    let anonymous = builder.clone().with_no_client_auth();
+    let (client, certificate) = match (&config.certificate, &config.key) {
         (Some(path), Some(key)) => {
             let chain = files::certificates("otlp.tls.certificate", path)?;
             let certificate = Certificate::new("otlp.tls.certificate", path, &chain);
             let key = files::private_key("otlp.tls.key", key)?;
             (builder.with_client_auth_cert(chain, key)?, certificate)
         }
-        _ => (builder.with_no_client_auth(), None),
+        _ => (anonymous.clone(), None),
     };
-    client.alpn_protocols = vec![match protocol {
-        Protocol::Grpc => b"h2".to_vec(),
-        Protocol::HttpProtobuf => b"http/1.1".to_vec(),
-    }];
-    Ok((TlsConnector::from(Arc::new(client)), certificate))
+    let connector = |mut config: ClientConfig| {
+        config.alpn_protocols = vec![match protocol {
+            Protocol::Grpc => b"h2".to_vec(),
+            Protocol::HttpProtobuf => b"http/1.1".to_vec(),
+        }];
+        TlsConnector::from(Arc::new(config))
+    };
+    let tls = Tls { to_receiver: connector(client), to_others: connector(anonymous) };
+    Ok((tls, certificate))
 }

@@ -15,7 +15,7 @@ use hyper::{
 };
 use hyper_util::{client::legacy, rt::TokioExecutor};
 
-use super::{Accepted, Connector, Failure};
+use super::{Accepted, Connector, Failure, is_same_host};
 use crate::config::{Compression, Signal, Target, Temporality, without_query};
 
 /// The media type of requests and responses.
@@ -111,7 +111,7 @@ impl Http {
         let mut request = Request::post(to.clone())
             .body(Full::new(body.clone()))
             .map_err(|error| Failure::new("request", &error.to_string(), None))?;
-        *request.headers_mut() = match redirect::is_same_host(to, &self.endpoint) {
+        *request.headers_mut() = match is_same_host(to, &self.endpoint) {
             true => self.configured.clone(),
             false => HeaderMap::new(),
         };

@@ -32,15 +32,6 @@ pub(super) fn failure(reason: &str) -> Failure {
     Failure::new("redirect", reason, Some(Retry::Later))
 }
 
-/// Whether two addresses have the same host and port.
-pub(super) fn is_same_host(one: &Uri, other: &Uri) -> bool {
-    let port = |uri: &Uri| {
-        uri.port_u16().unwrap_or(if uri.scheme() == Some(&uri::Scheme::HTTPS) { 443 } else { 80 })
-    };
-    let host = |uri: &Uri| uri.host().map(str::to_ascii_lowercase);
-    host(one) == host(other) && port(one) == port(other)
-}
-
 /// A `Location`, which may be relative to the address that was sent to.
 fn resolve(from: &Uri, location: &str) -> Option<Uri> {
     let location = location.split('#').next()?;
@@ -87,16 +78,6 @@ mod tests {
             }
         }
         assert_eq!(to(200, "/moved"), Ok(None));
-    }
-
-    #[test]
-    fn a_host_is_the_same_whatever_its_spelling() {
-        let is_same =
-            |one: &str, other: &str| is_same_host(&one.parse().unwrap(), &other.parse().unwrap());
-        assert!(is_same("https://a/v1", "https://A:443/v2"));
-        assert!(is_same("http://a:80", "http://a"));
-        assert!(!is_same("https://a", "https://a:4318"));
-        assert!(!is_same("https://a", "https://b"));
     }
 
     #[test]
