@@ -13,7 +13,7 @@ pub mod prometheus;
 #[cfg(test)]
 mod testing;
 
-pub use self::credentials::{Certificate, CertificateStatus, Credentials};
+pub use self::credentials::{Certificate, CertificateStatus, Credentials, Side};
 pub use self::files::FileError;
 use opentelemetry_sdk::error::OTelSdkError;
 use thiserror::Error;

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     config::{Config, EventsConfig, LogConfig},
     error::chain,
-    export::{Credentials, http::Security, otlp::Route},
+    export::{Credentials, Side, http::Security, otlp::Route},
 };
 
 /// What is set up once, when the daemon starts.
@@ -64,7 +64,8 @@ impl Reloader<'_> {
         let replaced = new.files.changed_since(&self.files);
         self.config = settle(&self.config, new.config, &replaced);
         self.files = new.files;
-        self.credentials.refuse(None);
+        self.credentials.refuse(Side::Served, None);
+        self.credentials.refuse(Side::Sent, None);
         self.publish();
         // A tick loop that has ended is noticed by its views.
         let _ = self.configs.send(self.config.clone());
@@ -81,30 +82,35 @@ impl Reloader<'_> {
         self.files = files;
         let (sent, served): (Vec<&str>, Vec<&str>) =
             changed.iter().partition(|key| key.starts_with("otlp."));
-        let mut failures = Vec::new();
         if !served.is_empty() {
-            match security(&self.config) {
-                Ok(security) => drop(self.security.send_replace(Arc::new(security))),
-                Err(error) => failures.push(chain(&error)),
-            }
+            let read = security(&self.config).map_err(|error| chain(&error));
+            let read = read.map(|security| drop(self.security.send_replace(Arc::new(security))));
+            self.conclude(Side::Served, &served, read);
         }
         if !sent.is_empty() {
-            match self.usable_routes() {
-                Ok(routes) => self.exports.change(routes).await,
-                Err(reason) => failures.push(reason),
-            }
+            let read = match self.usable_routes() {
+                Ok(routes) => {
+                    self.exports.change(routes).await;
+                    Ok(())
+                }
+                Err(reason) => Err(reason),
+            };
+            self.conclude(Side::Sent, &sent, read);
         }
+        self.publish();
+    }
+
+    /// Logs what came of files that changed, and keeps it for `/health` where they cannot be used.
+    fn conclude(&self, side: Side, changed: &[&str], read: Result<(), String>) {
         let changed = changed.join(", ");
-        let refused = (!failures.is_empty()).then(|| {
-            let reasons = failures.join("; ");
-            format!("changed on disk: {changed}; the previous content stays in use: {reasons}")
+        let refused = read.err().map(|reason| {
+            format!("changed on disk: {changed}; the previous content stays in use: {reason}")
         });
         match &refused {
             Some(refused) => tracing::warn!("{refused}"),
             None => tracing::info!("changed on disk and reloaded: {changed}"),
         }
-        self.credentials.refuse(refused);
-        self.publish();
+        self.credentials.refuse(side, refused);
     }
 
     /// The routes as of now; none is lost that was in use.

@@ -71,6 +71,15 @@ pub struct CertificateStatus {
     days_until_expiry: f64,
 }
 
+/// What files are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The HTTP server.
+    Served,
+    /// OTLP.
+    Sent,
+}
+
 /// The certificates in use, and why files that changed are not.
 #[derive(Debug, Default)]
 pub struct Credentials(Mutex<State>);
@@ -78,7 +87,8 @@ pub struct Credentials(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     certificates: Vec<Certificate>,
-    refused: Option<String>,
+    /// By [`Side`].
+    refused: [Option<String>; 2],
 }
 
 impl Credentials {
@@ -95,8 +105,8 @@ impl Credentials {
     }
 
     /// Sets why files that changed on disk are not in use, if so.
-    pub fn refuse(&self, reason: Option<String>) {
-        self.lock().refused = reason;
+    pub fn refuse(&self, side: Side, reason: Option<String>) {
+        self.lock().refused[side as usize] = reason;
     }
 
     /// The certificates in use.
@@ -120,7 +130,7 @@ impl Credentials {
         let expired = state.certificates.iter().filter(|it| it.expires <= now).map(|it| {
             format!("{} = {:?} expired on {}; renew the certificate", it.key, it.path, it.expires())
         });
-        state.refused.iter().cloned().chain(expired).collect()
+        state.refused.iter().flatten().cloned().chain(expired).collect()
     }
 
     /// Emits the metrics of certificates.
@@ -182,5 +192,15 @@ mod tests {
         let [problem] = &credentials.problems()[..] else { panic!("not one problem") };
         assert!(problem.contains("tls.certificate") && problem.contains("2001-01-01"), "{problem}");
         assert!(credentials.statuses()[0].days_until_expiry < 0.0);
+    }
+
+    #[test]
+    fn files_of_one_side_say_nothing_of_the_other() {
+        let credentials = Credentials::default();
+        credentials.refuse(Side::Served, Some("mismatch".to_owned()));
+        credentials.refuse(Side::Sent, None);
+        assert_eq!(credentials.problems(), ["mismatch"]);
+        credentials.refuse(Side::Served, None);
+        assert_eq!(credentials.problems(), Vec::<String>::new());
     }
 }
