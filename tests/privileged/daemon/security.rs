@@ -18,7 +18,7 @@ fn run(program: &str, args: &[&str]) -> Output {
 }
 
 /// Makes a certificate of its own and the key of it. Returns where they are.
-fn certificate(directory: &Directory, name: &str) -> [String; 2] {
+pub(crate) fn certificate(directory: &Directory, name: &str) -> [String; 2] {
     let files = ["certificate", "key"].map(|kind| {
         let path = directory.path(&format!("{name}-{kind}.pem"));
         path.to_str().expect("plain letters").to_owned()

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     os::unix::process::ExitStatusExt,
+    process::Command,
 };
 
 use monitor::{
@@ -15,6 +16,7 @@ use serde_json::Value;
 use super::{
     program::{Daemon, Directory, clean, executable, monitor},
     scrape::Scrape,
+    security::certificate,
 };
 
 #[test]
@@ -40,8 +42,8 @@ fn is_at_function(hook: &Hook) -> bool {
 const ALL_PROBES: &str = "[probes]\nfaults = true\n";
 
 /// A daemon with all probes.
-fn with_all_probes<'a>(args: impl IntoIterator<Item = &'a str>) -> Daemon {
-    let daemon = Daemon::configured(clean(executable()), ALL_PROBES, args);
+fn with_all_probes<'a>(program: Command, args: impl IntoIterator<Item = &'a str>) -> Daemon {
+    let daemon = Daemon::configured(program, ALL_PROBES, args);
     daemon.wait_ready();
     daemon
 }
@@ -79,7 +81,7 @@ fn is_attached(probes: &Value) {
 #[test]
 fn health_has_the_verdict_on_every_hook() {
     let _serial = serial();
-    let daemon = with_all_probes([]);
+    let daemon = with_all_probes(clean(executable()), []);
     let answer = daemon.get("/health");
     assert!(answer.status == 200 && answer.head.contains("application/json"), "{}", answer.head);
     let health = answer.json();
@@ -194,7 +196,14 @@ fn the_first_table_holds_one_interval_and_nothing_from_before() {
 fn the_catalogue_is_what_is_exposed() {
     let _serial = serial();
     // Nobody listens there, which is exposed as well.
-    let daemon = with_all_probes(["--otlp-endpoint", "http://127.0.0.1:1"]);
+    let directory = Directory::new();
+    let [certificate, key] = certificate(&directory, "client");
+    let mut program = clean(executable());
+    program
+        .env("OTEL_EXPORTER_OTLP_CERTIFICATE", &certificate)
+        .env("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", &certificate)
+        .env("OTEL_EXPORTER_OTLP_CLIENT_KEY", key);
+    let daemon = with_all_probes(program, ["--otlp-endpoint", "https://127.0.0.1:1"]);
     let disk = Loop::in_memory(16);
     run("dd", &[&format!("if={}", disk.path), "of=/dev/null", "bs=1M", "count=1", "iflag=direct"]);
     // Somebody who gets no more memory, and somebody who moves it.
