@@ -36,12 +36,13 @@ struct Totals {
     bytes: f64,
 }
 
-fn daemon(setup: &Setup) -> Daemon {
+fn daemon(setup: &Setup, temporality: &str) -> Daemon {
     let mut program = clean(executable());
     let collector = setup.pipeline.addresses.collector.grpc;
     program
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{collector}"))
         .env("OTEL_EXPORTER_OTLP_HEADERS", format!("authorization=Bearer {TOKEN}"))
+        .env("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", temporality)
         .env("OTEL_METRIC_EXPORT_INTERVAL", "1000");
     let daemon = Daemon::configured(program, CONFIG, []);
     daemon.wait_ready();
@@ -99,6 +100,15 @@ fn in_prometheus(prometheus: SocketAddr, address: &str) -> Totals {
 
 #[test]
 fn what_happens_on_the_host_is_in_every_store() {
+    measure("cumulative");
+}
+
+#[test]
+fn what_happens_on_the_host_is_in_every_store_by_deltas() {
+    measure("delta");
+}
+
+fn measure(temporality: &str) {
     let _serial = serial();
     let setup = Setup::new(&[("CLOUDWATCH_INTERVAL", "2s")]);
     let addresses = setup.pipeline.addresses;
@@ -113,7 +123,7 @@ fn what_happens_on_the_host_is_in_every_store() {
     let mut bytes = 0;
     let mut scraped = Totals { kills: 0.0, bytes: 0.0 };
     for round in 0..2 {
-        let mut daemon = daemon(&setup);
+        let mut daemon = daemon(&setup, temporality);
         let scraper = Setup::new(&[]);
         let _scraper = up(scraper.pipeline.start_scraper(daemon.address));
         thread::sleep(SETTLED);
@@ -140,6 +150,6 @@ fn what_happens_on_the_host_is_in_every_store() {
     });
     // Bytes are no headline metric.
     table.insert("CloudWatch", Totals { kills, ..planted });
-    println!("planted {planted:?}, in the stores {table:#?}");
+    println!("{temporality}: planted {planted:?}, in the stores {table:#?}");
     assert!(table.values().all(|found| *found == planted));
 }

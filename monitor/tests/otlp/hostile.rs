@@ -2,7 +2,7 @@
 //! counted as sent again.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     sync::{
         Arc, Mutex,
@@ -93,6 +93,8 @@ impl Action {
 struct Arrived {
     /// By process id.
     events: BTreeMap<i64, u64>,
+    /// Those that were refused for good.
+    refused: BTreeSet<i64>,
     /// By start and time.
     points: BTreeMap<(u64, u64), (f64, u64)>,
     /// Requests with an action, of logs and of metrics. The actions come in turn, or at random from a seed.
@@ -117,18 +119,22 @@ impl Arrived {
         Action::ALL[(choice % Action::ALL.len() as u64) as usize]
     }
 
-    /// Notes the records of a request but the first so many. Returns how many were left out.
-    fn take_logs(&mut self, body: &[u8], except: usize) -> usize {
+    /// Notes the records of a request, of which the first so many are refused for good. Returns how many that are.
+    fn take_logs(&mut self, body: &[u8], refused: usize) -> usize {
         let request = ExportLogsServiceRequest::decode(body).expect("logs");
         let records = request.resource_logs.into_iter().flat_map(|it| it.scope_logs);
         let records: Vec<_> = records.flat_map(|it| it.log_records).collect();
-        for record in records.iter().skip(except) {
+        for (place, record) in records.iter().enumerate() {
             let pid = record.attributes.iter().find(|it| it.key == "process.pid");
             let pid = pid.and_then(|it| it.value.as_ref()?.value.as_ref());
             let Some(Value::IntValue(pid)) = pid else { panic!("no process in {record:?}") };
-            *self.events.entry(*pid).or_default() += 1;
+            if place < refused {
+                assert!(self.refused.insert(*pid), "{pid} is sent again");
+            } else {
+                *self.events.entry(*pid).or_default() += 1;
+            }
         }
-        except.min(records.len())
+        refused.min(records.len())
     }
 
     fn take_metrics(&mut self, body: &[u8]) {
@@ -147,6 +153,12 @@ impl Arrived {
                 *times += 1;
             }
         }
+    }
+
+    /// Events that arrived or were refused for good.
+    fn settled(&self) -> u64 {
+        let arrived = self.events.keys().filter(|pid| !self.refused.contains(pid)).count();
+        (arrived + self.refused.len()) as u64
     }
 
     fn repeated_events(&self) -> u64 {
@@ -203,8 +215,6 @@ impl Hostile {
             Unavailable => return plain(StatusCode::SERVICE_UNAVAILABLE),
             Redirected => return to(StatusCode::TEMPORARY_REDIRECT),
             RedirectedElsewhere => return to(StatusCode::FOUND),
-            // Of metrics, nothing may be lost.
-            TooLarge if !is_metrics => return plain(StatusCode::PAYLOAD_TOO_LARGE),
             SlowRead => time::sleep(TIMEOUT / 3).await,
             _ => {}
         }
@@ -216,10 +226,19 @@ impl Hostile {
                     arrived.take_metrics(&body);
                     0
                 }
-                false => arrived.take_logs(&body, usize::from(action == Partial)),
+                // Of metrics, nothing may be lost.
+                false => arrived.take_logs(
+                    &body,
+                    match action {
+                        Partial => 1,
+                        TooLarge => usize::MAX,
+                        _ => 0,
+                    },
+                ),
             }
         };
         match action {
+            TooLarge if !is_metrics => plain(StatusCode::PAYLOAD_TOO_LARGE),
             ClosedAfter => Err(closed()),
             TakenWithoutContent => plain(StatusCode::NO_CONTENT),
             TakenWithText => {
@@ -276,12 +295,11 @@ async fn run(seed: Option<u64>, is_enough: impl Fn(&Arrived, Duration) -> bool) 
     }
     hostile.is_calm.store(true, Relaxed);
     let (events, total) = (tick - 1, 3.0 * tick as f64);
-    let lost = || exporter.lost(Signal::Logs).values().sum::<u64>();
     let complete = async {
         loop {
             {
                 let arrived = hostile.arrived.lock().unwrap();
-                if arrived.events.len() as u64 + lost() >= events && arrived.total() >= total {
+                if arrived.settled() >= events && arrived.total() >= total {
                     break;
                 }
             }
@@ -292,14 +310,17 @@ async fn run(seed: Option<u64>, is_enough: impl Fn(&Arrived, Duration) -> bool) 
     let accounts = signals.map(|signal| exporter.account(signal));
     let arrived = hostile.arrived.lock().unwrap();
     println!(
-        "{:?} requests: {events} events, {} arrived, {} of them again; growth of {total}, {} arrived; {accounts:#?}",
+        "{:?} requests: {events} events, {} arrived, {} of them again, {} refused; growth of {total}, {} arrived; {accounts:#?}",
         arrived.actions,
         arrived.events.len(),
         arrived.repeated_events(),
+        arrived.refused.len(),
         arrived.total(),
     );
     assert!(is_complete);
-    assert_eq!(arrived.events.len() as u64 + lost(), events);
+    assert_eq!(arrived.settled(), events);
+    let lost = exporter.lost(Signal::Logs).into_values().sum::<u64>();
+    assert_eq!(lost, arrived.refused.len() as u64);
     assert_eq!(arrived.total(), total);
     assert!(exporter.lost(Signal::Metrics).is_empty());
     // Growth without gaps and without overlaps.

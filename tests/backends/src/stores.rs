@@ -26,7 +26,10 @@ pub(crate) fn prometheus(
     let config = repository().join("tests/backends/prometheus/prometheus.yml");
     let features = match starts {
         Starts::NotUsed => "--enable-feature=exemplar-storage",
-        Starts::Used => "--enable-feature=exemplar-storage,created-timestamp-zero-ingestion",
+        // Deltas become totals, which start with the first.
+        Starts::Used => {
+            "--enable-feature=exemplar-storage,created-timestamp-zero-ingestion,otlp-deltatocumulative"
+        }
     };
     let arguments = ["--web.enable-otlp-receiver", features];
     start_prometheus(programs, folder, address, &config, &arguments)
