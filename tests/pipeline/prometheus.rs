@@ -65,6 +65,24 @@ pub(crate) fn exemplars(prometheus: SocketAddr, selector: &str) -> Vec<(Value, f
     exemplars.map(|it| (it["labels"].clone(), number(&it["value"]))).collect()
 }
 
+/// How much all series of a selector grew in the last hour, by metric; histograms by their counts. Where a value goes down,
+/// a series was reset.
+pub(crate) fn growth(prometheus: SocketAddr, selector: &str) -> BTreeMap<String, f64> {
+    let mut growth = BTreeMap::new();
+    for series in query(prometheus, &format!("{selector}[1h]")) {
+        let name = series["metric"]["__name__"].as_str().expect("every series has one").to_owned();
+        let of = |key: &str, read: fn(&Value) -> f64| -> Option<Vec<f64>> {
+            Some(series[key].as_array()?.iter().map(|pair| read(&pair[1])).collect())
+        };
+        let values = of("values", number)
+            .or_else(|| of("histograms", |value| number(&value["count"])))
+            .unwrap_or_else(|| panic!("no values in {series}"));
+        let step = |pair: &[f64]| if pair[1] < pair[0] { pair[1] } else { pair[1] - pair[0] };
+        *growth.entry(name).or_default() += values.windows(2).map(step).sum::<f64>();
+    }
+    growth
+}
+
 fn samples<T>(
     prometheus: SocketAddr,
     selector: &str,

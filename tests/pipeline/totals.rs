@@ -77,25 +77,14 @@ fn work(round: u64, cgroup: &Cgroup, network: &Network, to: [&str; 2]) -> u64 {
     bytes
 }
 
-/// The growth of all series of a selector, with a reset wherever one goes down.
-fn growth(prometheus: SocketAddr, selector: &str) -> f64 {
-    let mut growth = 0.0;
-    for series in prometheus::query(prometheus, &format!("{selector}[1h]")) {
-        let values = series["values"].as_array().expect("they are numbers").iter();
-        let values: Vec<f64> = values.filter_map(|pair| pair[1].as_str()?.parse().ok()).collect();
-        let step = |pair: &[f64]| if pair[1] < pair[0] { pair[1] } else { pair[1] - pair[0] };
-        growth += values.windows(2).map(step).sum::<f64>();
-    }
-    growth
-}
-
 /// What came to groups and services that lost their place was counted before.
 fn in_prometheus(prometheus: SocketAddr, address: &str) -> Totals {
     let groups = r#"monitor_process_oom_kills_total{process_executable_name!="(retired)"}"#;
     let service = format!(
         r#"monitor_tcp_io_bytes_total{{server_address="{address}",monitor_tcp_role="client",network_io_direction="transmit"}}"#
     );
-    Totals { kills: growth(prometheus, groups), bytes: growth(prometheus, &service) }
+    let growth = |selector| prometheus::growth(prometheus, selector).into_values().sum();
+    Totals { kills: growth(groups), bytes: growth(&service) }
 }
 
 #[test]

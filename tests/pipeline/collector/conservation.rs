@@ -122,24 +122,6 @@ fn send(collector: SocketAddr) {
     }
 }
 
-/// What Prometheus has of each metric: the growth of all of its series.
-fn growth(prometheus: SocketAddr) -> BTreeMap<String, f64> {
-    let mut growth = BTreeMap::new();
-    for series in prometheus::query(prometheus, r#"{test_life!=""}[1h]"#) {
-        let name = series["metric"]["__name__"].as_str().expect("every series has one").to_owned();
-        let number = |value: &Value| value.as_str().and_then(|text| text.parse::<f64>().ok());
-        let values: Vec<f64> = match (series["values"].as_array(), series["histograms"].as_array())
-        {
-            (Some(values), _) => values.iter().filter_map(|it| number(&it[1])).collect(),
-            (_, Some(values)) => values.iter().filter_map(|it| number(&it[1]["count"])).collect(),
-            _ => panic!("no values in {series}"),
-        };
-        let step = |pair: &[f64]| if pair[1] < pair[0] { pair[1] } else { pair[1] - pair[0] };
-        *growth.entry(name).or_default() += values.windows(2).map(step).sum::<f64>();
-    }
-    growth
-}
-
 /// Waits until Prometheus has as much of every metric; fails if it has more.
 fn assert_in_prometheus(prometheus: SocketAddr, expected: f64) {
     let names: Vec<_> = counted().map(metric_name).collect();
@@ -148,7 +130,7 @@ fn assert_in_prometheus(prometheus: SocketAddr, expected: f64) {
     };
     let mut last = BTreeMap::new();
     for _ in 0..50 {
-        last = growth(prometheus);
+        last = prometheus::growth(prometheus, r#"{test_life!=""}"#);
         if is_complete(&last) {
             break;
         }
