@@ -154,6 +154,10 @@ impl Aggregate {
         if sample.owner == Owner::Host {
             if let Value::Retired(to) = sample.value {
                 let (metric, from, to) = (sample.metric, sample.attributes.clone(), to.clone());
+                // What there is at present is counted elsewhere from now on.
+                self.host.remove_levels(|it, key| {
+                    std::ptr::eq(it, metric) && key.replaced(&from, &to).is_some()
+                });
                 return self.lingering.push_back(LingeringSeries {
                     metric,
                     from,

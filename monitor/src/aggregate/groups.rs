@@ -218,7 +218,7 @@ impl Groups {
     /// Makes a candidate of a group that has lost its place, whose series linger.
     fn evict(&mut self, group: Arc<Group>, Place { value: mut series, cost }: Place<SeriesSet>) {
         self.candidates.insert(group.clone(), cost);
-        series.remove_levels();
+        series.remove_levels(|_, _| true);
         self.lingering.push_back(Lingering { group, series, left: LINGER });
     }
 

@@ -130,9 +130,11 @@ impl SeriesSet {
         gone.map(|entry| entry.metric).collect()
     }
 
-    /// Removes the series of what there is at present.
-    pub(super) fn remove_levels(&mut self) {
-        self.series.retain(|entry| !matches!(entry.total, Total::Level(_)));
+    /// Removes the series of what there is at present that `is_gone` says so of.
+    pub(super) fn remove_levels(&mut self, is_gone: impl Fn(&MetricDesc, &Attributes) -> bool) {
+        self.series.retain(|entry| {
+            !(matches!(entry.total, Total::Level(_)) && is_gone(entry.metric, &entry.key))
+        });
     }
 
     /// Whether there are no series.

@@ -27,7 +27,8 @@ pub struct Deltas(Mutex<State>);
 struct State {
     /// When counting began. Growth of counters that are older, such as the kernel's since boot, counts from the first view
     /// on.
-    begin: SystemTime,
+    /// `None` for the first view.
+    begin: Option<SystemTime>,
     /// The view up to which all growth is in requests.
     base: Option<Arc<View>>,
     sent: Sent,
@@ -38,7 +39,7 @@ struct State {
 impl Deltas {
     /// Growth since `begin`.
     pub fn new(begin: SystemTime) -> Self {
-        Self(Mutex::new(State::new(begin)))
+        Self(Mutex::new(State::new(Some(begin))))
     }
 
     /// The request to send next.
@@ -70,7 +71,8 @@ impl Deltas {
         if view.tick <= state.sent.tick {
             return false;
         }
-        let series = growth(state.base.as_deref(), state.begin, view, temporality);
+        let series =
+            growth(state.base.as_deref(), state.begin.unwrap_or(view.time), view, temporality);
         let grown = View { tick: view.tick, time: view.time, series, ..View::empty(view.interval) };
         let made = requests(&grown, state.sent, temporality, resource, limit).collect();
         state.requests = made;
@@ -88,7 +90,7 @@ impl Deltas {
     /// Drops the requests that wait, and all growth until now. Returns how many points the requests have.
     pub(super) fn reset(&self) -> u64 {
         let lost = self.abandon();
-        *self.lock() = State::new(SystemTime::now());
+        *self.lock() = State::new(None);
         lost
     }
 
@@ -98,7 +100,7 @@ impl Deltas {
 }
 
 impl State {
-    fn new(begin: SystemTime) -> Self {
+    fn new(begin: Option<SystemTime>) -> Self {
         Self { begin, base: None, sent: Sent::default(), requests: VecDeque::new() }
     }
 }
@@ -118,6 +120,8 @@ fn growth(
     view: &View,
     temporality: Temporality,
 ) -> Vec<Series> {
+    // What is older and unknown was away, such as a disk, or is of before the first export.
+    let known_since = base.map_or(begin, |base| base.time.min(view.time));
     let is_delta = |series: &&Series| temporality.is_delta(series.metric.kind);
     let old = base.into_iter().flat_map(|base| &base.series).filter(is_delta);
     let mut known: HashMap<_, _> = old.map(|series| (key(series), series)).collect();
@@ -133,7 +137,7 @@ fn growth(
                     new.start = base.map_or(series.start, |base| base.time.min(view.time));
                 }
                 Entry::Occupied(old) => ended.push(old.remove()),
-                Entry::Vacant(_) if base.is_none() && series.start < begin => continue,
+                Entry::Vacant(_) if series.start < known_since && !is_evicted(series) => continue,
                 Entry::Vacant(_) => {}
             }
         }
@@ -153,7 +157,7 @@ fn without_exported(grown: &mut [Series], ended: &[&Series]) {
     }
     let mut evicted = HashMap::<_, Vec<_>>::new();
     for series in grown {
-        if series.attributes.iter().any(|(_, value)| value == RETIRED) {
+        if is_evicted(series) {
             evicted.entry(series.metric.name).or_default().push(series);
         }
     }
@@ -166,6 +170,11 @@ fn without_exported(grown: &mut [Series], ended: &[&Series]) {
             subtract(&mut series.value, &old.value);
         }
     }
+}
+
+/// Whether a series has the counts of what was evicted.
+fn is_evicted(series: &Series) -> bool {
+    series.attributes.iter().any(|(_, value)| value == RETIRED)
 }
 
 /// Whether the counts of evicted series are those of `old` too: all that is said of them is said of it.
@@ -271,6 +280,13 @@ mod tests {
             numbers(Some(&first), &second, Temporality::Delta),
             [of("a", 115, 2.0), of("c", 117, 1.0)]
         );
+    }
+
+    #[test]
+    fn series_that_was_away_does_not_count_again() {
+        let away = view(110, Vec::new());
+        let back = view(120, vec![cpu("disk", 5, 1e6), cpu("new", 110, 2.0)]);
+        assert_eq!(numbers(Some(&away), &back, Temporality::Delta), [of("new", 110, 2.0)]);
     }
 
     #[test]
