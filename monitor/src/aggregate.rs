@@ -2,23 +2,26 @@
 //!
 //! Every increase of a process goes to exactly one exported group, so the groups always add up to
 //! the host. Groups that are not among those exported are added to `(other)`. A group that becomes
-//! exported starts its series at zero; those of one that ceases to be stay for [`LINGER`], and then what they counted goes to
+//! exported starts its series at zero; those of one that ceases to be stay for [`lingering::LINGER`], and then what they counted goes to
 //! `(retired)`. So no series ever goes down while it exists, and none but `(retired)` goes up without activity.
 
 mod exemplar;
 mod groups;
 mod kept;
+mod lingering;
 mod processes;
 mod series;
 mod settle;
 
 use std::{
-    collections::VecDeque,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use self::{groups::Groups, kept::Kept, processes::Processes, series::SeriesSet, settle::Settled};
+use self::{
+    groups::Groups, kept::Kept, lingering::Lingering, processes::Processes, series::SeriesSet,
+    settle::Settled,
+};
 use crate::{
     attribution::Group,
     event::Among,
@@ -36,10 +39,6 @@ const SUMS: [(&MetricDesc, &MetricDesc); 2] = [
     (&SCHED_OFFCPU_LATENCY, &PROCESS_OFFCPU_LATENCY),
 ];
 
-/// How long the series of a group or service are exported that has lost its place: two scrape intervals of a minute. So every
-/// receiver has their last values, and what goes to `(retired)` was sent before.
-const LINGER: Duration = Duration::from_secs(120);
-
 /// How many metrics of services linger at most.
 const MAX_LINGERING: usize = 1024;
 
@@ -49,8 +48,8 @@ pub struct Aggregate {
     /// Containers and units.
     places: Groups,
     host: SeriesSet,
-    /// Series of services that lost their place, the oldest first.
-    lingering: VecDeque<LingeringSeries>,
+    /// Series of evicted services.
+    lingering: Lingering<EvictedSeries>,
     kept: Kept,
     /// Those of which something was measured.
     settled: [Option<Settled>; SUMS.len()],
@@ -66,12 +65,10 @@ pub struct Aggregate {
 }
 
 /// Series of the host whose attributes begin with `from`, and what they become.
-struct LingeringSeries {
+struct EvictedSeries {
     metric: &'static MetricDesc,
     from: Attributes,
     to: Attributes,
-    /// For how long they stay.
-    left: Duration,
 }
 
 impl Aggregate {
@@ -83,7 +80,7 @@ impl Aggregate {
             // No unit can be called so.
             places: Groups::new(top, "systemd.unit", start),
             host: SeriesSet::default(),
-            lingering: VecDeque::new(),
+            lingering: Lingering::new(),
             kept: Kept::default(),
             settled: Default::default(),
             processes: Processes::default(),
@@ -154,20 +151,14 @@ impl Aggregate {
         if sample.owner == Owner::Host {
             if let Value::Retired(to) = sample.value {
                 let (metric, from, to) = (sample.metric, sample.attributes.clone(), to.clone());
+                let evicted = EvictedSeries { metric, from, to };
                 // What there is at present is counted elsewhere from now on.
-                self.host.remove_levels(|it, key| {
-                    std::ptr::eq(it, metric) && key.replaced(&from, &to).is_some()
-                });
-                return self.lingering.push_back(LingeringSeries {
-                    metric,
-                    from,
-                    to,
-                    left: LINGER,
-                });
+                self.host.remove_levels(|metric, attributes| evicted.has(metric, attributes));
+                return self.lingering.push(evicted);
             }
             if !self.lingering.is_empty() {
                 // It is back, and counts on.
-                self.lingering.retain(|it| !it.has(sample));
+                self.lingering.retain(|it| !it.has(sample.metric, sample.attributes));
             }
             match (&sample.value, self.sum_of(sample.metric, |(host, _)| host)) {
                 (Value::Histogram(durations), Some(settled)) => settled.record(durations),
@@ -273,11 +264,9 @@ impl Aggregate {
 
     /// Retires series of services that have lingered for long enough, or are too many.
     fn end_lingering(&mut self, interval: Duration) {
-        self.lingering.iter_mut().for_each(|it| it.left = it.left.saturating_sub(interval));
-        while let Some(oldest) = self.lingering.front()
-            && (oldest.left.is_zero() || self.lingering.len() > MAX_LINGERING)
-            && let Some(LingeringSeries { metric, from, to, .. }) = self.lingering.pop_front()
-        {
+        let mut ended = self.lingering.elapse(interval);
+        ended.extend(self.lingering.limit(MAX_LINGERING));
+        for EvictedSeries { metric, from, to } in ended {
             self.host.retire(metric, &from, &to, self.since);
         }
     }
@@ -294,11 +283,10 @@ impl Aggregate {
     }
 }
 
-impl LingeringSeries {
-    /// Whether a sample is one of theirs.
-    fn has(&self, sample: &Sample<'_>) -> bool {
-        std::ptr::eq(self.metric, sample.metric)
-            && sample.attributes.replaced(&self.from, &self.to).is_some()
+impl EvictedSeries {
+    /// Whether a series is one of them.
+    fn has(&self, metric: &MetricDesc, attributes: &Attributes) -> bool {
+        std::ptr::eq(self.metric, metric) && attributes.replaced(&self.from, &self.to).is_some()
     }
 }
 

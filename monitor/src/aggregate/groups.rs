@@ -1,13 +1,13 @@
 //! Which groups are exported, and all that they counted.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     ptr,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use super::{LINGER, series::SeriesSet};
+use super::{lingering::Lingering, series::SeriesSet};
 use crate::{
     attribution::Group,
     event::SeriesKey,
@@ -25,8 +25,8 @@ pub(super) struct Groups {
     top: usize,
     exported: Places<Arc<Group>, SeriesSet>,
     other: SeriesSet,
-    /// Groups that lost their place, the oldest first: exported a while longer.
-    lingering: VecDeque<Lingering>,
+    /// Evicted groups with their series, which count no further.
+    lingering: Lingering<(Arc<Group>, SeriesSet)>,
     retired: SeriesSet,
     /// What groups without a place cost.
     candidates: HashMap<Arc<Group>, f64>,
@@ -37,14 +37,6 @@ pub(super) struct Groups {
     chosen: SystemTime,
 }
 
-/// A group that lost its place. Its series count no further, and stay until every receiver has their last values.
-struct Lingering {
-    group: Arc<Group>,
-    series: SeriesSet,
-    /// For how long.
-    left: Duration,
-}
-
 impl Groups {
     /// No groups; at most `top` are exported. The rest is named by the attribute `name`.
     pub(super) fn new(top: usize, name: &'static str, start: SystemTime) -> Self {
@@ -52,7 +44,7 @@ impl Groups {
             top,
             exported: Places::new(),
             other: SeriesSet::new(Attributes::new([(name, OTHER)])),
-            lingering: VecDeque::new(),
+            lingering: Lingering::new(),
             retired: SeriesSet::new(Attributes::new([(name, RETIRED)])),
             candidates: HashMap::new(),
             start,
@@ -109,7 +101,7 @@ impl Groups {
     /// Appends the series of all groups.
     pub(super) fn collect(&self, series: &mut Vec<Series>) {
         self.exported.values().for_each(|exported| exported.collect(series));
-        self.lingering.iter().for_each(|it| it.series.collect(series));
+        self.lingering.iter().for_each(|(_, lingering)| lingering.collect(series));
         self.other.collect(series);
         self.retired.collect(series);
     }
@@ -124,7 +116,7 @@ impl Groups {
             self.retire(cheapest.value);
             self.candidates.insert(group, cheapest.cost);
         }
-        self.retire_lingering(|_| false);
+        self.retire_lingering();
         for (group, cost) in self.costliest() {
             if self.exported.len() >= top {
                 break;
@@ -137,7 +129,7 @@ impl Groups {
     pub(super) fn regroup(&mut self) {
         let exported: Vec<_> = self.exported.drain().map(|(_, exported)| exported.value).collect();
         exported.into_iter().for_each(|series| self.retire(series));
-        self.retire_lingering(|_| false);
+        self.retire_lingering();
         self.candidates.clear();
     }
 
@@ -148,7 +140,7 @@ impl Groups {
             series.remove(is_gone);
             !series.is_empty()
         });
-        self.lingering.iter_mut().for_each(|it| drop(it.series.remove(is_gone)));
+        self.lingering.iter_mut().for_each(|(_, series)| drop(series.remove(is_gone)));
         self.other.remove(is_gone);
         for metric in self.retired.remove(is_gone) {
             self.removed.retain(|(removed, _)| !ptr::eq(*removed, metric));
@@ -164,7 +156,7 @@ impl Groups {
     /// Has all series count from zero again, since `since`.
     pub(super) fn restart(&mut self, since: SystemTime) {
         let exported = self.exported.values_mut();
-        let lingering = self.lingering.iter_mut().map(|it| &mut it.series);
+        let lingering = self.lingering.iter_mut().map(|(_, series)| series);
         let rest = [&mut self.other, &mut self.retired];
         exported.chain(lingering).chain(rest).for_each(|it| it.restart(since));
         self.start = since;
@@ -192,18 +184,17 @@ impl Groups {
             // A microsecond: it did nothing for a long time.
             *cost > 1e3
         });
-        self.lingering.iter_mut().for_each(|it| it.left = it.left.saturating_sub(elapsed));
-        self.retire_lingering(|it| !it.left.is_zero());
+        for (_, series) in self.lingering.elapse(elapsed) {
+            self.retire(series);
+        }
         for (candidate, cost) in self.costliest() {
             let Some((group, cheapest)) = self.exported.take_cheaper(cost) else { break };
             self.evict(group, cheapest);
             self.promote(candidate, cost);
         }
         // So that there are never more than twice as many series, however often groups change places.
-        while self.lingering.len() > self.top
-            && let Some(oldest) = self.lingering.pop_front()
-        {
-            self.retire(oldest.series);
+        for (_, series) in self.lingering.limit(self.top) {
+            self.retire(series);
         }
     }
 
@@ -219,7 +210,7 @@ impl Groups {
     fn evict(&mut self, group: Arc<Group>, Place { value: mut series, cost }: Place<SeriesSet>) {
         self.candidates.insert(group.clone(), cost);
         series.remove_levels(|_, _| true);
-        self.lingering.push_back(Lingering { group, series, left: LINGER });
+        self.lingering.push((group, series));
     }
 
     /// Adds what a group counted that is exported no longer to `(retired)`.
@@ -227,22 +218,17 @@ impl Groups {
         self.retired.merge(series, since(self.start, &self.removed));
     }
 
-    /// Retires the groups that linger, but for those that stay.
-    fn retire_lingering(&mut self, stays: impl Fn(&Lingering) -> bool) {
-        for it in std::mem::take(&mut self.lingering) {
-            if stays(&it) {
-                self.lingering.push_back(it);
-            } else {
-                self.retire(it.series);
-            }
+    /// Retires the groups that linger.
+    fn retire_lingering(&mut self) {
+        for (_, series) in self.lingering.drain() {
+            self.retire(series);
         }
     }
 
     /// The series of a group that gets a place: those it had, where they linger.
     fn series_of(&mut self, group: &Arc<Group>) -> SeriesSet {
-        let place = self.lingering.iter().position(|it| it.group == *group);
-        let lingering = place.and_then(|place| self.lingering.remove(place));
-        lingering.map_or_else(|| SeriesSet::new(group.attributes()), |it| it.series)
+        let lingering = self.lingering.take(|(other, _)| other == group);
+        lingering.map_or_else(|| SeriesSet::new(group.attributes()), |(_, series)| series)
     }
 
     /// Gives a candidate a place.

@@ -1,6 +1,6 @@
 //! What groups and services counted that lose their place.
 
-use super::*;
+use super::{super::lingering::LINGER, *};
 
 #[test]
 fn a_costly_group_takes_the_place_of_a_cheap_one_and_nothing_is_lost() {
