@@ -214,14 +214,11 @@ impl Otlp {
                 let (interval, temporality) = (target.interval, target.temporality);
                 let client = Client::new(target, signal, tls);
                 let sender = Sender { signal, client, ledger, resources };
-                match (signal, temporality) {
-                    (Signal::Metrics, Temporality::Cumulative) => {
-                        sender.metrics(views, interval, order).await;
+                match signal {
+                    Signal::Metrics => {
+                        sender.metrics(views, (interval, temporality), deltas, order).await;
                     }
-                    (Signal::Metrics, _) => {
-                        sender.deltas(views, (interval, temporality), deltas, order).await;
-                    }
-                    (Signal::Logs, _) => sender.logs(records, order).await,
+                    Signal::Logs => sender.logs(records, order).await,
                 }
             });
         }

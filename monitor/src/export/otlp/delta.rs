@@ -1,7 +1,7 @@
 //! Delta temporality: how much counters and histograms grew since the last export.
 //!
 //! Requests wait here until they are taken, and no others are made meanwhile: after an outage the next ones have all
-//! growth since. So an outage costs no count and the memory of one export.
+//! growth since. So an outage takes the memory of one export.
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
@@ -16,7 +16,7 @@ use crate::{
     config::Temporality,
     places::RETIRED,
     sample::Attributes,
-    view::{Histogram, Point, Series, View},
+    view::{Point, Series, View},
 };
 
 /// The growth that is on its way to a receiver, and up to when. It outlives senders.
@@ -25,9 +25,8 @@ pub struct Deltas(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
-    /// When counting began. Growth of counters that are older, such as the kernel's since boot, counts from the first view
-    /// on.
-    /// `None` for the first view.
+    /// When counting began; `None` for the first view that is exported. Growth of older counters, such as the kernel's since
+    /// boot, counts from that view on.
     begin: Option<SystemTime>,
     /// The view up to which all growth is in requests.
     base: Option<Arc<View>>,
@@ -184,21 +183,17 @@ fn takes(evicted: &Attributes, old: &Attributes) -> bool {
     })
 }
 
+/// Series of a metric have the same scale.
 fn subtract(value: &mut Point, old: &Point) {
     match (value, old) {
         (Point::Number(value), Point::Number(old)) => *value = (*value - old).max(0.0),
-        (Point::Histogram(value), Point::Histogram(old)) => subtract_histogram(value, old),
-        (value, old) => debug_assert!(false, "{value:?} is of another shape than {old:?}"),
-    }
-}
-
-fn subtract_histogram(value: &mut Histogram, old: &Histogram) {
-    value.sum_ns = value.sum_ns.saturating_sub(old.sum_ns);
-    let coarser = value.shift.saturating_sub(old.shift);
-    for (slot, count) in old.slots.iter().enumerate() {
-        if let Some(new) = value.slots.get_mut(slot >> coarser) {
-            *new = new.saturating_sub(*count);
+        (Point::Histogram(value), Point::Histogram(old)) => {
+            value.sum_ns = value.sum_ns.saturating_sub(old.sum_ns);
+            for (count, old) in value.slots.iter_mut().zip(&old.slots) {
+                *count = count.saturating_sub(*old);
+            }
         }
+        (value, old) => debug_assert!(false, "{value:?} is of another shape than {old:?}"),
     }
 }
 
@@ -214,8 +209,11 @@ mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
-    use crate::metric::{
-        MetricDesc, PROCESS_CPU_TIME, PROCESS_RUNQUEUE_LATENCY, SYSTEM_CPU_LOGICAL_COUNT,
+    use crate::{
+        metric::{
+            MetricDesc, PROCESS_CPU_TIME, PROCESS_RUNQUEUE_LATENCY, SYSTEM_CPU_LOGICAL_COUNT,
+        },
+        view::Histogram,
     };
 
     fn at(second: u64) -> SystemTime {

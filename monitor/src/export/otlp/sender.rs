@@ -93,14 +93,16 @@ impl Sender {
         self.ledger.dropped(self.signal, &failure.kind, items, &failure.reason);
     }
 
-    /// Sends the latest view at each interval. Counters are cumulative: one that could not be sent is
-    /// made good by the next, so nothing is kept, and what is tried again is the view of that moment.
+    /// Sends metrics at each interval: the latest view, or the growth of counters and histograms.
     pub(super) async fn metrics(
         mut self,
         mut views: watch::Receiver<Arc<View>>,
-        interval: Duration,
+        (interval, temporality): (Duration, Temporality),
+        deltas: Arc<Deltas>,
         mut orders: Orders,
     ) {
+        let _unsent =
+            Unsent { deltas: deltas.clone(), ledger: self.ledger.clone(), orders: orders.clone() };
         // Before the first tick there is nothing. Without a tick loop there is nothing to come.
         if views.wait_for(|view| view.tick > 0).await.is_err() {
             return;
@@ -114,17 +116,12 @@ impl Sender {
             }
             let view = views.borrow().clone();
             due = Instant::now().max(due + interval);
-            if view.tick > sent.tick {
-                match self.view(&view, sent).await {
-                    Ok(is_taken) => {
-                        if is_taken {
-                            sent.taken(&view);
-                        }
-                        sent.tick = view.tick;
-                        backoff.reset();
-                    }
-                    Err(retry) => due = Instant::now() + backoff.next(retry),
-                }
+            let result = match temporality {
+                Temporality::Cumulative => self.latest(&view, &mut sent, &mut backoff).await,
+                _ => self.grown(&deltas, &view, temporality, &mut backoff).await,
+            };
+            if let Err(retry) = result {
+                due = Instant::now() + backoff.next(retry);
             }
             if order == Order::Finish {
                 return;
@@ -133,13 +130,22 @@ impl Sender {
         }
     }
 
-    /// Sends a view, with the examples that came after what was `sent`; they are sent again when a later
-    /// request of the same view fails. The first request that may be sent again ends it; one that may
-    /// not is lost. Says whether none was.
-    async fn view(&mut self, view: &View, sent: Sent) -> Result<bool, Retry> {
+    /// Sends a view if it is newer than what was `sent`, with the exemplars since; they are sent again when a later request
+    /// of the same view fails. The first request that may be sent again ends it; one that may not is lost. Nothing is kept:
+    /// cumulative metrics that could not be sent are superseded by the next view.
+    async fn latest(
+        &mut self,
+        view: &View,
+        sent: &mut Sent,
+        backoff: &mut Backoff,
+    ) -> Result<(), Retry> {
+        if view.tick <= sent.tick {
+            return Ok(());
+        }
         let mut is_taken = true;
+        let resource = self.resource();
         for request in
-            metrics::requests(view, sent, Temporality::Cumulative, self.resource(), MAX_REQUEST)
+            metrics::requests(view, *sent, Temporality::Cumulative, resource, MAX_REQUEST)
         {
             let points = request.points;
             let Err(failure) = self.send(request.message, points).await else { continue };
@@ -152,43 +158,16 @@ impl Sender {
             }
         }
         self.ledger.settle(self.signal);
-        Ok(is_taken)
+        if is_taken {
+            sent.taken(view);
+        }
+        sent.tick = view.tick;
+        backoff.reset();
+        Ok(())
     }
 
-    /// Sends the growth of counters and histograms at each interval. What was not taken is sent again as it is, before
-    /// anything else: no count is lost, and what may have arrived does not change.
-    pub(super) async fn deltas(
-        mut self,
-        mut views: watch::Receiver<Arc<View>>,
-        (interval, temporality): (Duration, Temporality),
-        deltas: Arc<Deltas>,
-        mut orders: Orders,
-    ) {
-        let _unsent =
-            Unsent { deltas: deltas.clone(), ledger: self.ledger.clone(), orders: orders.clone() };
-        if views.wait_for(|view| view.tick > 0).await.is_err() {
-            return;
-        }
-        let mut backoff = Backoff::default();
-        let mut due = Instant::now();
-        loop {
-            let order = *orders.borrow();
-            if order == Order::HandOver {
-                return;
-            }
-            let view = views.borrow().clone();
-            due = Instant::now().max(due + interval);
-            if let Err(retry) = self.grown(&deltas, &view, temporality, &mut backoff).await {
-                due = Instant::now() + backoff.next(retry);
-            }
-            if order == Order::Finish {
-                return;
-            }
-            pause(due, &mut orders).await;
-        }
-    }
-
-    /// Sends what waits, then the growth up to a view.
+    /// Sends what waits, then the growth up to a view. What was not taken is sent again as it is, before anything else, so
+    /// what may have arrived does not change.
     async fn grown(
         &mut self,
         deltas: &Deltas,
