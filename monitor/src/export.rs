@@ -11,7 +11,7 @@ pub mod name;
 pub mod otlp;
 pub mod prometheus;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use self::credentials::{Certificate, CertificateStatus, Credentials, Side};
 pub use self::files::FileError;

@@ -82,10 +82,10 @@ mod tests {
         attribution::Group,
         config::{Origins, OtlpConfig, Signal},
         event::{Event, What},
+        export::testing,
         metric::AGENT_TICK_DURATION,
         resource,
-        sample::{Attributes, Process},
-        view::{Point, Series},
+        sample::Process,
     };
 
     fn route(signal: Signal, endpoint: &str) -> Route {
@@ -101,14 +101,8 @@ mod tests {
         let address = format!("http://{}", silent.local_addr().unwrap());
         let routes = [Signal::Metrics, Signal::Logs].map(|signal| route(signal, &address));
         let other = [Signal::Metrics, Signal::Logs].map(|it| route(it, "http://127.0.0.1:1"));
-        let series = Series {
-            metric: &AGENT_TICK_DURATION,
-            attributes: Attributes::default(),
-            start: SystemTime::UNIX_EPOCH,
-            value: Point::Number(1.0),
-        };
-        let view = View { tick: 1, series: vec![series], ..View::empty(Duration::from_secs(1)) };
-        let (_views, receiver) = watch::channel(Arc::new(view));
+        let series = testing::number(&AGENT_TICK_DURATION, &[], 1.0);
+        let (_views, receiver) = testing::publish(testing::view(vec![series]));
         let resources = watch::channel(Some(resource::resource(Vec::new()))).1;
         let records = Records::new();
         let deltas = Deltas::new(SystemTime::now());

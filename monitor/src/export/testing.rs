@@ -15,17 +15,17 @@ use crate::{
 };
 
 /// A view of a first tick that has just ended, with no probes and no processes.
-pub(super) fn view(series: Vec<Series>) -> View {
+pub(crate) fn view(series: Vec<Series>) -> View {
     View { tick: 1, series, ..View::empty(Duration::from_secs(1)) }
 }
 
 /// Publishes a view.
-pub(super) fn publish(view: View) -> (watch::Sender<Arc<View>>, watch::Receiver<Arc<View>>) {
+pub(crate) fn publish(view: View) -> (watch::Sender<Arc<View>>, watch::Receiver<Arc<View>>) {
     watch::channel(Arc::new(view))
 }
 
 /// A series of a counter or gauge.
-pub(super) fn number(
+pub(crate) fn number(
     metric: &'static MetricDesc,
     attributes: &[(&'static str, &str)],
     value: f64,

@@ -19,12 +19,13 @@ use tokio_rustls::{
 use super::*;
 use crate::{
     config::{OtlpConfig, OtlpTlsConfig, Protocol, Secret, Threshold},
-    export::otlp::{Deltas, Records},
+    export::{
+        otlp::{Deltas, Records},
+        testing,
+    },
     host::HostPaths,
     metric::AGENT_TICK_DURATION,
     resource,
-    sample::Attributes,
-    view::{Point, Series, View},
 };
 
 /// Who signs the certificates of a test.
@@ -85,15 +86,9 @@ async fn receiver(
 }
 
 fn exports(config: &Config) -> Exports {
-    let series = Series {
-        metric: &AGENT_TICK_DURATION,
-        attributes: Attributes::default(),
-        start: SystemTime::UNIX_EPOCH,
-        value: Point::Number(1.0),
-    };
-    let view = View { tick: 1, series: vec![series], ..View::empty(Duration::from_secs(1)) };
+    let series = testing::number(&AGENT_TICK_DURATION, &[], 1.0);
+    let views = testing::publish(testing::view(vec![series])).1;
     let resources = watch::channel(Some(resource::resource(Vec::new()))).1;
-    let views = watch::channel(Arc::new(view)).1;
     let deltas = Deltas::new(SystemTime::now());
     Exports::start(routes(config).unwrap(), resources, views, Records::new(), deltas)
 }
