@@ -25,7 +25,8 @@ const GROUP: [(&str, &str); 5] = [
         "process.executable.name",
         "command name of the thread-group leader; `(other)` for the groups that are too many to be \
          exported one by one; `(retired)` for what evicted groups counted, two minutes after they were \
-         replaced: it was exported before under their names, so leave it out of rates",
+         evicted: exported before under their names, but for an outage or interval of more than two \
+         minutes, so leave it out of rates",
     ),
     ("container.id", "id of the container, 64 hexadecimal digits"),
     ("container.name", "name of the container, where it is known"),

@@ -76,7 +76,7 @@ pub struct State {
 
 impl State {
     /// Serves the published views, their metrics as `prometheus` renders them, and how `exports` do, to
-    /// whom `security` allows it. `aborted` counts the connections that are closed before their end,
+    /// whom `security` allows it. `aborted` counts aborted connections,
     /// `credentials` has the certificates in use.
     pub fn new(
         prometheus: Prometheus,

@@ -22,7 +22,7 @@ const ROUNDS: usize = 5;
 /// Time before each of them. Of the last three, two at least are in one interval of CloudWatch.
 const APART_MS: [u64; ROUNDS] = [1200, 1200, 1200, 50, 50];
 
-/// A series: its value in each round in which it is there, and when it starts anew.
+/// A series: its value in each round, `None` where it is absent, and when it is reset.
 struct Life {
     name: &'static str,
     values: [Option<u64>; ROUNDS],
