@@ -11,7 +11,7 @@ use hyper::{
     header::{AUTHORIZATION, HeaderValue},
 };
 use monitor::config::{Protocol, Signal, Target};
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{net::TcpListener, task::JoinSet, time::sleep};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -121,24 +121,39 @@ async fn only_what_the_protocol_allows_is_tried_again() {
     let status = |code| Answer::Status(Status::new(code, "so it is"));
     let http = |status| Answer::Http(status, Vec::new());
     let mut cases = JoinSet::new();
-    for (protocol, answer, kind, is_retried) in [
-        (Protocol::Grpc, status(Code::Unavailable), "Unavailable", true),
-        (Protocol::Grpc, status(Code::Aborted), "Aborted", true),
+    for (protocol, answer, kind, retry) in [
+        (Protocol::Grpc, status(Code::Unavailable), "Unavailable", Again::Refused),
+        (Protocol::Grpc, status(Code::Aborted), "Aborted", Again::Refused),
+        (Protocol::Grpc, status(Code::DeadlineExceeded), "DeadlineExceeded", Again::InDoubt),
         // Without a wish when to be asked again it is not meant to be.
-        (Protocol::Grpc, status(Code::ResourceExhausted), "ResourceExhausted", false),
-        (Protocol::Grpc, wish_without_a_time(), "ResourceExhausted", true),
-        (Protocol::Grpc, status(Code::Internal), "Internal", false),
-        (Protocol::HttpProtobuf, http(StatusCode::BAD_GATEWAY), "502", true),
-        (Protocol::HttpProtobuf, http(StatusCode::BAD_REQUEST), "400", false),
-        (Protocol::HttpProtobuf, http(StatusCode::INTERNAL_SERVER_ERROR), "500", false),
+        (Protocol::Grpc, status(Code::ResourceExhausted), "ResourceExhausted", Again::Never),
+        (Protocol::Grpc, wish_without_a_time(), "ResourceExhausted", Again::Refused),
+        (Protocol::Grpc, status(Code::Internal), "Internal", Again::Never),
+        (Protocol::HttpProtobuf, http(StatusCode::TOO_MANY_REQUESTS), "429", Again::Refused),
+        (Protocol::HttpProtobuf, http(StatusCode::BAD_GATEWAY), "502", Again::InDoubt),
+        (Protocol::HttpProtobuf, http(StatusCode::SERVICE_UNAVAILABLE), "503", Again::Refused),
+        (Protocol::HttpProtobuf, http(StatusCode::GATEWAY_TIMEOUT), "504", Again::InDoubt),
+        (Protocol::HttpProtobuf, http(StatusCode::BAD_REQUEST), "400", Again::Never),
+        (Protocol::HttpProtobuf, http(StatusCode::INTERNAL_SERVER_ERROR), "500", Again::Never),
     ] {
-        cases.spawn(fails_once(protocol, answer, kind, is_retried));
+        cases.spawn(fails_once(protocol, answer, kind, retry));
     }
     cases.join_all().await;
 }
 
+/// Whether a request that failed is sent again.
+#[derive(PartialEq)]
+enum Again {
+    Never,
+    /// The receiver does not have it.
+    Refused,
+    /// The receiver may have it.
+    InDoubt,
+}
+
 /// Sends records to a receiver that fails once, and checks whether they are sent again.
-async fn fails_once(protocol: Protocol, answer: Answer, kind: &str, is_retried: bool) {
+async fn fails_once(protocol: Protocol, answer: Answer, kind: &str, retry: Again) {
+    let is_retried = retry != Again::Never;
     let receiver = Receiver::start([answer]).await;
     let target = target(&receiver.endpoint(), protocol);
     let mut exporter = Exporter::start(setup::view(0, Vec::new()), &[Signal::Logs], &target);
@@ -155,6 +170,7 @@ async fn fails_once(protocol: Protocol, answer: Answer, kind: &str, is_retried: 
     exporter.stop().await;
     let account = exporter.account(Signal::Logs);
     assert_eq!(account.failures, counts([(kind, 1)]), "by {protocol:?}");
+    assert_eq!(account.resent, if retry == Again::InDoubt { 3 } else { 0 }, "{kind}");
     if is_retried {
         assert_eq!((account.items, exporter.lost(Signal::Logs)), (5, counts([])));
     } else {
@@ -244,6 +260,31 @@ async fn nothing_is_lost_when_a_receiver_goes_and_comes_back() {
         for signal in ["metrics", "logs"] {
             assert_eq!(log.lines(&format!("{signal} not sent")).len(), 1, "{:?}", log.lines(""));
             assert_eq!(log.lines(&format!("{signal} sent")).len(), 1, "{:?}", log.lines(""));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_no_receiver_can_have_is_not_counted_as_resent() {
+    for protocol in PROTOCOLS {
+        for is_listening in [false, true] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap().to_string();
+            // Where it listens, it takes connections and does not encrypt them.
+            let silent = is_listening.then(|| listener);
+            let scheme = if is_listening { "https" } else { "http" };
+            let timeout = Duration::from_millis(300);
+            let target = Target { timeout, ..target(&format!("{scheme}://{address}"), protocol) };
+            let mut exporter =
+                Exporter::start(setup::view(0, Vec::new()), &[Signal::Logs], &target);
+            exporter.push_events(3);
+            let failures = || exporter.account(Signal::Logs).failures.into_values().sum::<u64>();
+            while failures() < 2 {
+                sleep(Duration::from_millis(10)).await;
+            }
+            assert_eq!(exporter.account(Signal::Logs).resent, 0, "{protocol:?} {is_listening}");
+            drop(silent);
+            exporter.stop().await;
         }
     }
 }

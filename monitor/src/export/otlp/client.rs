@@ -105,14 +105,14 @@ enum Transport {
 impl Client {
     /// Connects when the first request is sent.
     pub(super) fn new(target: Target, signal: Signal, tls: Option<Tls>) -> Self {
-        let endpoint = target.endpoint.clone();
-        let connector = Connector { endpoint, tls, timeout: target.timeout };
+        let connector = Connector::new(target.endpoint.clone(), tls, target.timeout);
         let transport = Transport::new(&target, signal, connector.clone());
         Self { target, signal, connector, transport, made: Instant::now(), max_age: MAX_AGE }
     }
 
     /// Makes a new connection for the next request.
     fn reconnect(&mut self) {
+        self.connector = self.connector.again();
         self.transport = Transport::new(&self.target, self.signal, self.connector.clone());
         self.made = Instant::now();
     }
@@ -130,11 +130,12 @@ impl Client {
             }
         };
         let Ok(answer) = time::timeout(limit, answer).await else {
+            let in_doubt = self.connector.has_connected();
             // The other end may be gone without a word, and the connection with it.
             self.reconnect();
             let reason = format!("no answer in {limit:?}");
             let failure = Failure::new("timeout", &reason, Some(Retry::Later));
-            return Err(Failure { in_doubt: true, ..failure });
+            return Err(Failure { in_doubt, ..failure });
         };
         answer
     }

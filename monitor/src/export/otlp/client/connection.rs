@@ -4,7 +4,10 @@ use std::{
     future::Future,
     io,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -61,11 +64,30 @@ pub(in super::super) struct Tls {
 #[derive(Clone)]
 pub(super) struct Connector {
     /// The receiver.
-    pub(super) endpoint: Uri,
+    endpoint: Uri,
     /// For receivers whose address begins with `https`.
-    pub(super) tls: Option<Tls>,
+    tls: Option<Tls>,
     /// How long making one may take.
-    pub(super) timeout: Duration,
+    timeout: Duration,
+    /// Whether one was made.
+    connected: Arc<AtomicBool>,
+}
+
+impl Connector {
+    /// Makes connections to `endpoint`, encrypted where its address says so.
+    pub(super) fn new(endpoint: Uri, tls: Option<Tls>, timeout: Duration) -> Self {
+        Self { endpoint, tls, timeout, connected: Arc::default() }
+    }
+
+    /// The same, with no connection made.
+    pub(super) fn again(&self) -> Self {
+        Self { connected: Arc::default(), ..self.clone() }
+    }
+
+    /// Whether a connection was made.
+    pub(super) fn has_connected(&self) -> bool {
+        self.connected.load(Relaxed)
+    }
 }
 
 impl Service<Uri> for Connector {
@@ -78,14 +100,17 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, address: Uri) -> Self::Future {
-        let Self { endpoint, tls, timeout } = self.clone();
+        let Self { endpoint, tls, timeout, connected } = self.clone();
         let tls = tls.map(|tls| match is_same_host(&address, &endpoint) {
             true => tls.to_receiver,
             false => tls.to_others,
         });
         Box::pin(async move {
             let late = || io::Error::new(io::ErrorKind::TimedOut, "no connection in time");
-            time::timeout(timeout, connect(&address, tls)).await.map_err(|_| late())?
+            let stream = time::timeout(timeout, connect(&address, tls)).await;
+            let stream = stream.map_err(|_| late())??;
+            connected.store(true, Relaxed);
+            Ok(stream)
         })
     }
 }

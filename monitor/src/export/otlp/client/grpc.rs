@@ -1,9 +1,11 @@
 //! OTLP over gRPC.
 
+use std::{error::Error, iter};
+
 use bytes::{Buf, BufMut, Bytes};
 use hyper::http::{HeaderMap, uri::PathAndQuery};
 use tonic::{
-    Code, Request, Status,
+    Code, ConnectError, Request, Status,
     codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder},
     metadata::MetadataMap,
     transport::{Channel, Endpoint},
@@ -50,9 +52,13 @@ impl Grpc {
 
 /// The meaning of a status. Which ones may be tried again is the specification's.
 fn failure(status: &Status) -> Failure {
-    if let Some(error) = std::error::Error::source(status) {
+    if let Some(error) = status.source() {
         // Made here, not by the receiver.
-        return Failure::broken(error);
+        let mut causes = iter::successors(Some(error), |&cause| cause.source());
+        return match causes.any(|cause| cause.is::<ConnectError>()) {
+            true => Failure::connection(error),
+            false => Failure::broken(error),
+        };
     }
     let retry_info = status.get_details_retry_info();
     let is_transient = matches!(

@@ -115,11 +115,10 @@ fn failure(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {
         _ => text(body),
     };
     let reason = [Some(status.to_string()), message];
-    Failure::new(
-        status.as_str(),
-        &reason.into_iter().flatten().collect::<Vec<_>>().join(": "),
-        retry,
-    )
+    let reason = reason.into_iter().flatten().collect::<Vec<_>>().join(": ");
+    // A proxy waited for the receiver in vain.
+    let in_doubt = matches!(status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT);
+    Failure { in_doubt, ..Failure::new(status.as_str(), &reason, retry) }
 }
 
 /// A body that is text; one that is cut off may end within a character.
