@@ -233,6 +233,7 @@ impl Aggregate {
                 attributes: Attributes::default(),
                 start: settled.start,
                 value: settled.point(),
+                is_evicted: false,
             });
         }
         let lost = self.settled.iter().flatten().map(|settled| (settled.start, settled.lost()));
@@ -243,6 +244,7 @@ impl Aggregate {
             attributes: self.unattributed.clone(),
             start,
             value: Point::Number(lost as f64),
+            is_evicted: false,
         }));
         self.groups.collect(&mut series);
         self.places.collect(&mut series);

@@ -86,6 +86,8 @@ pub struct Series {
     pub start: SystemTime,
     /// Its present value, in the metric's unit.
     pub value: Point,
+    /// Whether it has what evicted series counted.
+    pub is_evicted: bool,
 }
 
 /// The present value of a series.

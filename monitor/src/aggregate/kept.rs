@@ -58,6 +58,7 @@ impl Kept {
             attributes: entry.attributes.clone(),
             start: entry.start,
             value: Point::Number(entry.value - entry.base),
+            is_evicted: false,
         })
     }
 

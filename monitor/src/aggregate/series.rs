@@ -29,6 +29,8 @@ struct Entry {
     /// Since when it counts.
     start: SystemTime,
     total: Total,
+    /// Whether it has what evicted series counted.
+    is_evicted: bool,
 }
 
 /// A running total.
@@ -71,15 +73,16 @@ impl SeriesSet {
         }
     }
 
-    /// Adds all counters and histograms of another set; `since` says since when those count that are new
-    /// here.
+    /// Adds all counters and histograms of another set, which is evicted; `since` says since when those count that are
+    /// new here.
     pub(super) fn merge(&mut self, other: Self, since: impl Fn(&MetricDesc) -> SystemTime) {
         // What there is of something is counted anew in each tick, wherever it belongs by then.
         let is_kept = |entry: &Entry| !matches!(entry.total, Total::Level(_));
         for entry in other.series.into_iter().filter(is_kept) {
             let Some(place) = self.place(entry.metric, &entry.key) else {
                 let attributes = self.common.with(&entry.key);
-                self.series.push(Entry { attributes, start: since(entry.metric), ..entry });
+                let start = since(entry.metric);
+                self.series.push(Entry { attributes, start, is_evicted: true, ..entry });
                 continue;
             };
             let mine = &mut self.series[place];
@@ -149,6 +152,7 @@ impl SeriesSet {
             attributes: entry.attributes.clone(),
             start: entry.start,
             value: entry.total.point(entry.metric),
+            is_evicted: entry.is_evicted,
         }));
     }
 
@@ -182,6 +186,7 @@ impl SeriesSet {
                     attributes: self.common.with(sample.attributes),
                     start,
                     total: Total::zero(&sample.value)?,
+                    is_evicted: false,
                 });
                 self.series.len() - 1
             }

@@ -167,6 +167,7 @@ fn series(metric: &'static MetricDesc, attributes: &[(&'static str, &str)], coun
         attributes: Attributes::new(attributes.iter().copied()),
         start: SystemTime::UNIX_EPOCH,
         value: Point::Number(count as f64),
+        is_evicted: false,
     }
 }
 

@@ -80,5 +80,6 @@ fn series(
         attributes: Attributes::new(attributes.iter().copied()),
         start: SystemTime::UNIX_EPOCH + Duration::new(1_700_000_000, 5),
         value,
+        is_evicted: false,
     }
 }

@@ -161,7 +161,7 @@ pub(crate) fn series(
 ) -> Series {
     assert_eq!(metric.kind == Kind::Histogram, matches!(value, Point::Histogram(_)));
     let attributes = Attributes::new(attributes.iter().copied());
-    Series { metric, attributes, start: SystemTime::UNIX_EPOCH + START, value }
+    Series { metric, attributes, start: SystemTime::UNIX_EPOCH + START, value, is_evicted: false }
 }
 
 pub(crate) fn histogram(durations: &[u64], shift: u32) -> Point {

@@ -67,7 +67,7 @@ fn histogram(durations: &[u64], shift: u32) -> Point {
 }
 
 fn series(metric: &'static MetricDesc, attributes: Attributes, value: Point) -> Series {
-    Series { metric, attributes, start: SystemTime::now(), value }
+    Series { metric, attributes, start: SystemTime::now(), value, is_evicted: false }
 }
 
 fn view(series: Vec<Series>) -> Arc<View> {

@@ -105,3 +105,47 @@ fn what_retired_series_counted_stays_in_the_sum() {
     );
     assert_eq!(values(&OTHERS), [(way("a"), "Number(3.0)".to_owned())], "of another metric");
 }
+
+/// CPU time of all groups together.
+fn cpu_of_all(series: &[Series]) -> Vec<(String, String)> {
+    let cpu = series.iter().filter(|series| std::ptr::eq(series.metric, &PROCESS_CPU_TIME));
+    let name = |series: &Series| series.attributes.iter().map(|(_, value)| value).collect();
+    let mut all: Vec<_> = cpu.map(|it| (name(it), format!("{:?}", it.value))).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn evicted_groups_follow_a_change_of_limit_a_reset_clock_and_a_probe_that_is_off() {
+    // A group that is exported, and one that lingers.
+    let evict = || {
+        let mut feed = Feed::new(1);
+        feed.cpu("cheap", 1_000_000);
+        feed.cpu("costly", 5_000_000);
+        feed.finish(10);
+        feed.cpu("costly", 1_000_000);
+        feed.finish(11);
+        feed
+    };
+    let of = |counts: &[(&str, f64)]| -> Vec<_> {
+        let count =
+            |(name, value): &(&str, f64)| ((*name).to_owned(), format!("Number({value:?})"));
+        counts.iter().map(count).collect()
+    };
+    let mut feed = evict();
+    feed.0.set_top(2);
+    feed.cpu("costly", 1_000_000);
+    let expected = of(&[("(other)", 0.005), ("(retired)", 0.001), ("costly", 0.002)]);
+    assert_eq!(cpu_of_all(&feed.finish(12)), expected);
+
+    let mut feed = evict();
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(5);
+    assert!(feed.0.begin(now, Duration::from_secs(1), SystemTime::UNIX_EPOCH), "all restart");
+    feed.cpu("costly", 1_000_000);
+    let expected = of(&[("(other)", 0.0), ("cheap", 0.0), ("costly", 0.001)]);
+    assert_eq!(cpu_of_all(&feed.finish(5)), expected);
+
+    let mut feed = evict();
+    feed.0.forget("sched");
+    assert_eq!(cpu_of_all(&feed.finish(12)), []);
+}

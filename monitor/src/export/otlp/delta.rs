@@ -70,8 +70,7 @@ impl Deltas {
         if view.tick <= state.sent.tick {
             return false;
         }
-        let series =
-            growth(state.base.as_deref(), state.begin.unwrap_or(view.time), view, temporality);
+        let series = state.growth(view, temporality);
         let grown = View { tick: view.tick, time: view.time, series, ..View::empty(view.interval) };
         let made = requests(&grown, state.sent, temporality, resource, limit).collect();
         state.requests = made;
@@ -81,16 +80,21 @@ impl Deltas {
         true
     }
 
-    /// Drops the requests that wait. Returns how many points they have.
-    pub(super) fn abandon(&self) -> u64 {
-        self.lock().requests.drain(..).map(|request| request.points).sum()
+    /// Drops the requests that wait, and all growth up to `view`. Returns how many points both have.
+    pub(super) fn abandon(&self, view: &View, temporality: Temporality) -> u64 {
+        let mut state = self.lock();
+        let waiting: u64 = state.requests.drain(..).map(|request| request.points).sum();
+        let grown = state.growth(view, temporality);
+        let grown = grown.iter().filter(|series| temporality.is_delta(series.metric.kind));
+        waiting + grown.count() as u64
     }
 
     /// Drops the requests that wait, and all growth until now. Returns how many points the requests have.
     pub(super) fn reset(&self) -> u64 {
-        let lost = self.abandon();
-        *self.lock() = State::new(None);
-        lost
+        let mut state = self.lock();
+        let waiting = state.requests.iter().map(|request| request.points).sum();
+        *state = State::new(None);
+        waiting
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -101,6 +105,11 @@ impl Deltas {
 impl State {
     fn new(begin: Option<SystemTime>) -> Self {
         Self { begin, base: None, sent: Sent::default(), requests: VecDeque::new() }
+    }
+
+    /// The growth that is in no request, up to `view`.
+    fn growth(&self, view: &View, temporality: Temporality) -> Vec<Series> {
+        growth(self.base.as_deref(), self.begin.unwrap_or(view.time), view, temporality)
     }
 }
 
@@ -136,7 +145,9 @@ fn growth(
                     new.start = base.map_or(series.start, |base| base.time.min(view.time));
                 }
                 Entry::Occupied(old) => ended.push(old.remove()),
-                Entry::Vacant(_) if series.start < known_since && !is_evicted(series) => continue,
+                // It may count since long before its first series was evicted.
+                Entry::Vacant(_) if series.is_evicted => new.start = series.start.max(known_since),
+                Entry::Vacant(_) if series.start < known_since => continue,
                 Entry::Vacant(_) => {}
             }
         }
@@ -156,7 +167,7 @@ fn without_exported(grown: &mut [Series], ended: &[&Series]) {
     }
     let mut evicted = HashMap::<_, Vec<_>>::new();
     for series in grown {
-        if is_evicted(series) {
+        if series.is_evicted {
             evicted.entry(series.metric.name).or_default().push(series);
         }
     }
@@ -171,16 +182,10 @@ fn without_exported(grown: &mut [Series], ended: &[&Series]) {
     }
 }
 
-/// Whether a series has the counts of what was evicted.
-fn is_evicted(series: &Series) -> bool {
-    series.attributes.iter().any(|(_, value)| value == RETIRED)
-}
-
-/// Whether the counts of evicted series are those of `old` too: all that is said of them is said of it.
+/// Whether evicted series with these attributes have the counts of `old`: they share all but what names it.
 fn takes(evicted: &Attributes, old: &Attributes) -> bool {
-    evicted.iter().all(|(name, value)| {
-        old.iter().any(|(its, other)| its == name && (value == RETIRED || value == other))
-    })
+    let mut shared = evicted.iter().filter(|(_, value)| *value != RETIRED);
+    shared.all(|attribute| old.iter().any(|other| other == attribute))
 }
 
 /// Series of a metric have the same scale.
@@ -211,7 +216,8 @@ mod tests {
     use super::*;
     use crate::{
         metric::{
-            MetricDesc, PROCESS_CPU_TIME, PROCESS_RUNQUEUE_LATENCY, SYSTEM_CPU_LOGICAL_COUNT,
+            CGROUP_CPU_THROTTLED_TIME, MetricDesc, PROCESS_CPU_TIME, PROCESS_RUNQUEUE_LATENCY,
+            SYSTEM_CPU_LOGICAL_COUNT,
         },
         view::Histogram,
     };
@@ -222,11 +228,16 @@ mod tests {
 
     fn series(metric: &'static MetricDesc, name: &str, start: u64, value: Point) -> Series {
         let attributes = Attributes::new([("process.executable.name", name), ("cpu.mode", "user")]);
-        Series { metric, attributes, start: at(start), value }
+        Series { metric, attributes, start: at(start), value, is_evicted: false }
     }
 
     fn cpu(name: &str, start: u64, seconds: f64) -> Series {
         series(&PROCESS_CPU_TIME, name, start, Point::Number(seconds))
+    }
+
+    /// What evicted groups counted.
+    fn evicted(seconds: f64) -> Series {
+        Series { is_evicted: true, ..cpu(RETIRED, 100, seconds) }
     }
 
     fn waits(name: &str, slots: &[u64]) -> Series {
@@ -289,13 +300,51 @@ mod tests {
 
     #[test]
     fn evicted_groups_count_once() {
-        let first = view(110, vec![cpu("a", 100, 3.0), cpu("b", 100, 5.0), cpu(RETIRED, 100, 4.0)]);
+        let first = view(110, vec![cpu("a", 100, 3.0), cpu("b", 100, 5.0), evicted(4.0)]);
         // One is evicted, another is evicted and comes back. They counted 0.5 and 0.25 before.
-        let evicted = 4.0 + 3.5 + 5.25;
-        let second = view(120, vec![cpu("b", 118, 1.0), cpu(RETIRED, 100, evicted)]);
+        let second = view(120, vec![cpu("b", 118, 1.0), evicted(4.0 + 3.5 + 5.25)]);
         assert_eq!(
             numbers(Some(&first), &second, Temporality::Delta),
             [of("b", 118, 1.0), of(RETIRED, 110, 0.75)]
+        );
+    }
+
+    #[test]
+    fn first_evicted_group_counts_from_the_last_export() {
+        let first = view(110, vec![cpu("a", 100, 3.0)]);
+        let second = view(120, vec![evicted(3.5)]);
+        assert_eq!(numbers(Some(&first), &second, Temporality::Delta), [of(RETIRED, 110, 0.5)]);
+    }
+
+    #[test]
+    fn evicted_container_without_a_unit_counts_once() {
+        let of_cgroup = |attribute, name, seconds, is_evicted| {
+            let attributes = Attributes::new([(attribute, name), ("cpu.mode", "user")]);
+            let value = Point::Number(seconds);
+            let metric = &CGROUP_CPU_THROTTLED_TIME;
+            Series { metric, attributes, start: at(100), value, is_evicted }
+        };
+        let container = of_cgroup("container.id", "c0ffee", 3.0, false);
+        let first = view(110, vec![container, of_cgroup("systemd.unit", RETIRED, 1.0, true)]);
+        let second = view(120, vec![of_cgroup("systemd.unit", RETIRED, 4.5, true)]);
+        assert_eq!(numbers(Some(&first), &second, Temporality::Delta), [of(RETIRED, 110, 0.5)]);
+    }
+
+    #[test]
+    fn process_that_is_called_like_evicted_groups_is_none_of_them() {
+        let of_unit = |name, seconds| {
+            let attributes = [
+                ("process.executable.name", name),
+                ("systemd.unit", "a.service"),
+                ("cpu.mode", "user"),
+            ];
+            Series { attributes: Attributes::new(attributes), ..cpu(name, 100, seconds) }
+        };
+        let first = view(110, vec![of_unit("a", 3.0), of_unit(RETIRED, 7.0), evicted(0.0)]);
+        let second = view(120, vec![of_unit(RETIRED, 8.0), evicted(3.5)]);
+        assert_eq!(
+            numbers(Some(&first), &second, Temporality::Delta),
+            [of(RETIRED, 110, 1.0), of(RETIRED, 110, 0.5)]
         );
     }
 
@@ -332,7 +381,9 @@ mod tests {
         deltas.remove_first();
         assert!(deltas.first().is_none());
         assert!(advance(120, 4.0));
-        assert_eq!(deltas.abandon(), 1);
-        assert_eq!(deltas.abandon(), 0);
+        // One waits, and another would have come.
+        let last = view(130, vec![cpu("a", 100, 4.25)]);
+        assert_eq!(deltas.abandon(&last, Temporality::Delta), 2);
+        assert_eq!(deltas.reset(), 0);
     }
 }

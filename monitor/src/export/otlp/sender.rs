@@ -101,12 +101,17 @@ impl Sender {
         deltas: Arc<Deltas>,
         mut orders: Orders,
     ) {
-        let _unsent =
-            Unsent { deltas: deltas.clone(), ledger: self.ledger.clone(), orders: orders.clone() };
         // Before the first tick there is nothing. Without a tick loop there is nothing to come.
-        if views.wait_for(|view| view.tick > 0).await.is_err() {
+        let Ok(view) = views.wait_for(|view| view.tick > 0).await.map(|view| view.clone()) else {
             return;
-        }
+        };
+        let mut unsent = Unsent {
+            deltas: deltas.clone(),
+            temporality,
+            view,
+            ledger: self.ledger.clone(),
+            orders: orders.clone(),
+        };
         let mut backoff = Backoff::default();
         let (mut due, mut sent) = (Instant::now(), Sent::default());
         loop {
@@ -115,6 +120,7 @@ impl Sender {
                 return;
             }
             let view = views.borrow().clone();
+            unsent.view = view.clone();
             due = Instant::now().max(due + interval);
             let result = match temporality {
                 Temporality::Cumulative => self.latest(&view, &mut sent, &mut backoff).await,
@@ -285,9 +291,12 @@ impl Drop for Undelivered {
     }
 }
 
-/// Deltas that wait when their sender ends. They are left to the next; they are lost when there will be none.
+/// Growth that was not sent when its sender ends. It is left to the next; it is lost when there will be none.
 struct Unsent {
     deltas: Arc<Deltas>,
+    temporality: Temporality,
+    /// The last view that was to be sent.
+    view: Arc<View>,
     ledger: Arc<Ledger>,
     orders: Orders,
 }
@@ -295,7 +304,7 @@ struct Unsent {
 impl Drop for Unsent {
     fn drop(&mut self) {
         if *self.orders.borrow() != Order::HandOver {
-            let lost = self.deltas.abandon();
+            let lost = self.deltas.abandon(&self.view, self.temporality);
             self.ledger.dropped(Signal::Metrics, "cut_off", lost, CUT_OFF);
         }
     }
