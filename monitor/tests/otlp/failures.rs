@@ -271,7 +271,7 @@ async fn what_no_receiver_can_have_is_not_counted_as_resent() {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap().to_string();
             // Where it listens, it takes connections and does not encrypt them.
-            let silent = is_listening.then(|| listener);
+            let silent = is_listening.then_some(listener);
             let scheme = if is_listening { "https" } else { "http" };
             let timeout = Duration::from_millis(300);
             let target = Target { timeout, ..target(&format!("{scheme}://{address}"), protocol) };

@@ -22,6 +22,9 @@ const ROUNDS: usize = 5;
 /// Time before each of them. Of the last three, two at least are in one interval of CloudWatch.
 const APART_MS: [u64; ROUNDS] = [1200, 1200, 1200, 50, 50];
 
+/// Time in which what comes twice is there: the longest interval of an export, and that of a batch.
+const SETTLED: Duration = Duration::from_secs(3);
+
 /// A series: its value in each round, `None` where it is absent, and when it is reset.
 struct Life {
     name: &'static str,
@@ -128,14 +131,15 @@ fn assert_in_prometheus(prometheus: SocketAddr, expected: f64) {
     let is_complete = |growth: &BTreeMap<String, f64>| {
         names.iter().all(|name| growth.get(name).is_some_and(|grown| *grown >= expected))
     };
-    let mut last = BTreeMap::new();
+    let growth = || prometheus::growth(prometheus, r#"{test_life!=""}"#);
     for _ in 0..50 {
-        last = prometheus::growth(prometheus, r#"{test_life!=""}"#);
-        if is_complete(&last) {
+        if is_complete(&growth()) {
             break;
         }
         thread::sleep(Duration::from_millis(500));
     }
+    thread::sleep(SETTLED);
+    let last = growth();
     let wrong: Vec<_> = names
         .iter()
         .map(|name| (name, last.get(name).copied()))
@@ -252,11 +256,13 @@ fn cloudwatch_has_all_of_the_headline_metrics() {
             }
             totals
         };
-        let totals = wait("all headline metrics", || {
+        wait("all headline metrics", || {
             let totals = headlines();
             let is_complete = totals.len() == HEADLINES && totals.values().all(|it| *it >= total());
-            (is_complete || totals.values().any(|it| *it > total())).then_some(totals)
+            (is_complete || totals.values().any(|it| *it > total())).then_some(())
         });
+        thread::sleep(SETTLED);
+        let totals = headlines();
         assert!(totals.values().all(|it| *it == total()), "not {}: {totals:?}", total());
         println!("{configs:?}: {totals:?}");
     }

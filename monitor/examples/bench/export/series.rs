@@ -45,6 +45,7 @@ pub(crate) fn many() -> Vec<Series> {
             attributes: attributes(group),
             start,
             value: value(metric, BUCKETS[number % BUCKETS.len()], &mut random),
+            is_evicted: false,
         })
         .collect()
 }
