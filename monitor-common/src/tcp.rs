@@ -1,4 +1,4 @@
-//! Maps of the `tcp` probe.
+//! Maps of the `net` probe.
 
 use crate::{hist::COARSE_SLOTS, key::ProcessKey, named::named};
 

@@ -1,4 +1,4 @@
-//! Maps of the `tcp` probe for what is sent and received by UDP, and for questions of names.
+//! Maps of the `net` probe for what is sent and received by UDP, and for DNS queries.
 
 use crate::{
     hist::COARSE_SLOTS,
@@ -6,10 +6,10 @@ use crate::{
     tcp::{CLIENT, DIRECTIONS, LATENCIES, ServiceKey},
 };
 
-/// The port of servers that answer questions of names.
+/// The port of DNS servers.
 pub const DNS_PORT: u16 = 53;
 
-/// The place of the time that an answer takes, among slow latencies: behind those of connections.
+/// The index of DNS latency among slow latencies: behind those of connections.
 pub const NAMES: usize = LATENCIES;
 
 /// How long a DNS query waits for its response before it counts as timed out: after this time the
@@ -85,7 +85,7 @@ impl Query {
     };
 }
 
-/// What a process sent, received and asked in a tick.
+/// Datagrams and DNS queries of a process in a tick.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Datagrams {
@@ -93,39 +93,39 @@ pub struct Datagrams {
     pub bytes: [u64; DIRECTIONS],
     /// Datagrams by direction.
     pub datagrams: [u64; DIRECTIONS],
-    /// Its questions.
-    pub answers: Answers,
+    /// Its DNS queries.
+    pub dns: Dns,
 }
 
-/// Questions of a tick, those of a process or those to a server, and their answers.
+/// DNS queries and responses of a tick, those of a process or those of a server.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct Answers {
-    /// Questions asked.
-    pub questions: u64,
+pub struct Dns {
+    /// Queries sent.
+    pub queries: u64,
     /// Those without a response in time.
     pub timeouts: u64,
-    /// How long the answers took by slot, see [`crate::hist::coarse`].
+    /// Responses by slot of their latency, see [`crate::hist::coarse`].
     pub slots: [u32; COARSE_SLOTS],
     /// The exact sum, in nanoseconds.
     pub sum_ns: u64,
 }
 
-impl Answers {
-    /// Nothing was asked, and nothing answered.
-    pub const EMPTY: Self = Self { questions: 0, timeouts: 0, slots: [0; COARSE_SLOTS], sum_ns: 0 };
+impl Dns {
+    /// No queries.
+    pub const EMPTY: Self = Self { queries: 0, timeouts: 0, slots: [0; COARSE_SLOTS], sum_ns: 0 };
 }
 
 impl Datagrams {
     /// Nothing happened.
     pub const EMPTY: Self =
-        Self { bytes: [0; DIRECTIONS], datagrams: [0; DIRECTIONS], answers: Answers::EMPTY };
+        Self { bytes: [0; DIRECTIONS], datagrams: [0; DIRECTIONS], dns: Dns::EMPTY };
 }
 
-crate::pod!(Answers, Datagrams, QueryKey, Query);
+crate::pod!(Dns, Datagrams, QueryKey, Query);
 
 const _: () = assert!(size_of::<QueryKey>() == 16);
 const _: () = assert!(size_of::<Query>() == size_of::<ProcessKey>() + 16 + 24 * ATTEMPTS);
 const _: () = assert!(ATTEMPTS.is_power_of_two());
-const _: () = assert!(size_of::<Answers>() == 24 + 4 * COARSE_SLOTS);
-const _: () = assert!(size_of::<Datagrams>() == 16 * DIRECTIONS + size_of::<Answers>());
+const _: () = assert!(size_of::<Dns>() == 24 + 4 * COARSE_SLOTS);
+const _: () = assert!(size_of::<Datagrams>() == 16 * DIRECTIONS + size_of::<Dns>());

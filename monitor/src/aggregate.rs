@@ -3,15 +3,15 @@
 //! Every increase of a process goes to exactly one exported group, so the groups always add up to
 //! the host. Groups that are not among those exported are added to `(other)`. A group that becomes
 //! exported starts its series at zero; those of one that ceases to be stay for [`lingering::LINGER`], and then what they counted goes to
-//! `(retired)`. So no series ever goes down while it exists, and none but `(retired)` goes up without activity.
+//! `(evicted)`. So no series ever goes down while it exists, and none but `(evicted)` goes up without activity.
 
 mod exemplar;
 mod groups;
-mod kept;
+mod external;
 mod lingering;
 mod processes;
 mod series;
-mod settle;
+mod reconcile;
 
 use std::{
     sync::Arc,
@@ -19,25 +19,21 @@ use std::{
 };
 
 use self::{
-    groups::Groups, kept::Kept, lingering::Lingering, processes::Processes, series::SeriesSet,
-    settle::Settled,
+    groups::Groups, external::External, lingering::Lingering, processes::Processes, series::SeriesSet,
+    reconcile::Reconciled,
 };
 use crate::{
     attribution::Group,
     event::Among,
     metric::{
-        AGENT_LOST, MetricDesc, PROCESS_OFFCPU_LATENCY, PROCESS_RUNQUEUE_LATENCY,
-        SCHED_OFFCPU_LATENCY, SCHED_RUNQUEUE_LATENCY, catalogue, of_probe,
+        AGENT_LOST, MetricDesc, PROCESS_OFFCPU_LATENCY, PROCESS_RUNQUEUE_LATENCY, catalogue,
     },
     sample::{Attributes, Durations, Owner, Sample, Value},
     view::{Exemplar, Point, ProcessRow, Series},
 };
 
-/// Host histograms and the process histograms they are the sum of.
-const SUMS: [(&MetricDesc, &MetricDesc); 2] = [
-    (&SCHED_RUNQUEUE_LATENCY, &PROCESS_RUNQUEUE_LATENCY),
-    (&SCHED_OFFCPU_LATENCY, &PROCESS_OFFCPU_LATENCY),
-];
+/// Histograms of processes that come later than those of the host, which is reconciled with them.
+const LATE: [&MetricDesc; 2] = [&PROCESS_RUNQUEUE_LATENCY, &PROCESS_OFFCPU_LATENCY];
 
 /// How many metrics of services linger at most.
 const MAX_LINGERING: usize = 1024;
@@ -50,9 +46,9 @@ pub struct Aggregate {
     host: SeriesSet,
     /// Series of evicted services.
     lingering: Lingering<EvictedSeries>,
-    kept: Kept,
+    external: External,
     /// Those of which something was measured.
-    settled: [Option<Settled>; SUMS.len()],
+    reconciled: [Option<Reconciled>; LATE.len()],
     processes: Processes,
     /// Of the series of durations that no group was given.
     unattributed: Attributes,
@@ -81,8 +77,8 @@ impl Aggregate {
             places: Groups::new(top, "systemd.unit", start),
             host: SeriesSet::default(),
             lingering: Lingering::new(),
-            kept: Kept::default(),
-            settled: Default::default(),
+            external: External::default(),
+            reconciled: Default::default(),
             processes: Processes::default(),
             unattributed: Attributes::new([
                 ("monitor.probe", "sched"),
@@ -110,8 +106,8 @@ impl Aggregate {
             self.groups.restart(since);
             self.places.restart(since);
             self.host.restart(since);
-            self.kept.restart(since);
-            self.settled.iter_mut().flatten().for_each(|settled| settled.restart(since));
+            self.external.restart(since);
+            self.reconciled.iter_mut().flatten().for_each(|reconciled| reconciled.restart(since));
         }
         restarts
     }
@@ -123,14 +119,13 @@ impl Aggregate {
     }
 
     /// Starts all groups anew, as what tells them apart has changed. What the old ones counted goes to
-    /// `(retired)`.
+    /// `(evicted)`.
     pub fn regroup(&mut self) {
         self.groups.regroup();
     }
 
-    /// Forgets all that a probe measured, and what it lost.
-    pub fn forget(&mut self, probe: &str) {
-        let metrics = of_probe(probe);
+    /// Removes all series of a probe: those of its `metrics`, and those about it.
+    pub fn forget(&mut self, probe: &str, metrics: &[&MetricDesc]) {
         let measured =
             |metric: &MetricDesc| metrics.iter().any(|measured| std::ptr::eq(*measured, metric));
         let is_gone = |metric: &MetricDesc, attributes: &Attributes| {
@@ -138,10 +133,10 @@ impl Aggregate {
         };
         self.groups.remove(&is_gone);
         self.host.remove(&is_gone);
-        self.kept.remove(&is_gone);
-        for ((metric, _), settled) in SUMS.iter().zip(&mut self.settled) {
+        self.external.remove(&is_gone);
+        for (metric, reconciled) in LATE.iter().zip(&mut self.reconciled) {
             if measured(metric) {
-                *settled = None;
+                *reconciled = None;
             }
         }
     }
@@ -149,7 +144,7 @@ impl Aggregate {
     /// Adds a sample; `group` finds the group of its process.
     pub fn add(&mut self, sample: &Sample<'_>, group: impl FnOnce() -> Arc<Group>) {
         if sample.owner == Owner::Host {
-            if let Value::Retired(to) = sample.value {
+            if let Value::Evicted(to) = sample.value {
                 let (metric, from, to) = (sample.metric, sample.attributes.clone(), to.clone());
                 let evicted = EvictedSeries { metric, from, to };
                 // What there is at present is counted elsewhere from now on.
@@ -160,16 +155,16 @@ impl Aggregate {
                 // It is back, and counts on.
                 self.lingering.retain(|it| !it.has(sample.metric, sample.attributes));
             }
-            match (&sample.value, self.sum_of(sample.metric, |(host, _)| host)) {
-                (Value::Histogram(durations), Some(settled)) => settled.record(durations),
+            match (&sample.value, self.reconciled(|late| late.host, sample.metric)) {
+                (Value::Histogram(durations), Some(reconciled)) => reconciled.record(durations),
                 _ => self.host.add(sample, self.since),
             }
             return;
         }
-        if let (Value::Histogram(durations), Some(settled)) =
-            (&sample.value, self.sum_of(sample.metric, |(_, process)| process))
+        if let (Value::Histogram(durations), Some(reconciled)) =
+            (&sample.value, self.reconciled(|late| Some(late), sample.metric))
         {
-            settled.settle(durations);
+            reconciled.reconcile(durations);
         }
         let Owner::Process(process) = sample.owner else {
             return self.groups.add_rest(sample);
@@ -184,8 +179,8 @@ impl Aggregate {
     /// Has the series that count a slow latency, of a process of this group, show it as an example.
     pub fn exemplify(&mut self, group: &Arc<Group>, among: &Among, exemplar: &Arc<Exemplar>) {
         self.groups.exemplify(group, &among.group, exemplar);
-        match self.sum_of(among.host.metric, |(host, _)| host) {
-            Some(settled) => settled.exemplify(exemplar),
+        match self.reconciled(|late| late.host, among.host.metric) {
+            Some(reconciled) => reconciled.exemplify(exemplar),
             None => self.host.exemplify(&among.host, exemplar),
         }
     }
@@ -204,16 +199,16 @@ impl Aggregate {
 
     /// Takes new values for all that somebody else keeps. Those that are not given again are gone.
     pub fn refresh(&mut self, collect: impl FnOnce(&mut dyn FnMut(Sample<'_>))) {
-        self.kept.begin();
+        self.external.begin();
         collect(&mut |sample| {
             let (value, first) = match sample.value {
                 Value::Total(value) | Value::Gauge(value) => (value, self.since),
                 Value::SinceBoot(value) => (value, self.booted),
                 _ => return,
             };
-            self.kept.add(sample.metric, sample.attributes, value, first, self.since);
+            self.external.add(sample.metric, sample.attributes, value, first, self.since);
         });
-        self.kept.end();
+        self.external.end();
     }
 
     /// Ends a tick that took `interval`: all series, ordered as the catalogue is, and the processes
@@ -223,20 +218,20 @@ impl Aggregate {
         now: SystemTime,
         interval: Duration,
     ) -> (Vec<Series>, Vec<ProcessRow>) {
-        let mut series: Vec<_> = self.kept.series().collect();
+        let mut series: Vec<_> = self.external.series().collect();
         self.host.collect(&mut series);
-        for ((metric, _), settled) in SUMS.iter().zip(&mut self.settled) {
-            let Some(settled) = settled else { continue };
-            settled.publish();
+        for (late, reconciled) in LATE.iter().zip(&mut self.reconciled) {
+            let (Some(metric), Some(reconciled)) = (late.host, reconciled) else { continue };
+            reconciled.publish();
             series.push(Series {
                 metric,
                 attributes: Attributes::default(),
-                start: settled.start,
-                value: settled.point(),
+                start: reconciled.start,
+                value: reconciled.point(),
                 is_evicted: false,
             });
         }
-        let lost = self.settled.iter().flatten().map(|settled| (settled.start, settled.lost()));
+        let lost = self.reconciled.iter().flatten().map(|reconciled| (reconciled.start, reconciled.lost()));
         // It has counted since the first of them began.
         let lost = lost.reduce(|(start, lost), (other, more)| (start.min(other), lost + more));
         series.extend(lost.map(|(start, lost)| Series {
@@ -252,8 +247,8 @@ impl Aggregate {
         series.sort_by_cached_key(|series| {
             places.iter().position(|metric| std::ptr::eq(*metric, series.metric))
         });
-        let retired = [&self.groups, &self.places].map(Groups::retired_since);
-        let starts = series.iter().map(|series| series.start).chain(retired);
+        let evicted = [&self.groups, &self.places].map(Groups::evicted_since);
+        let starts = series.iter().map(|series| series.start).chain(evicted);
         self.latest_start = starts.max().unwrap_or(now);
         self.end_lingering(interval);
         self.groups.choose(now, interval);
@@ -269,19 +264,21 @@ impl Aggregate {
         let mut ended = self.lingering.elapse(interval);
         ended.extend(self.lingering.limit(MAX_LINGERING));
         for EvictedSeries { metric, from, to } in ended {
-            self.host.retire(metric, &from, &to, self.since);
+            self.host.fold(metric, &from, &to, self.since);
         }
     }
 
-    /// The sum that a metric is on the given side of.
-    fn sum_of(
+    /// The reconciled histogram of a metric, which is `of` the late one.
+    fn reconciled(
         &mut self,
+        of: impl Fn(&'static MetricDesc) -> Option<&'static MetricDesc>,
         metric: &MetricDesc,
-        side: impl Fn(&(&'static MetricDesc, &'static MetricDesc)) -> &'static MetricDesc,
-    ) -> Option<&mut Settled> {
-        let place = SUMS.iter().position(|sum| std::ptr::eq(side(sum), metric))?;
+    ) -> Option<&mut Reconciled> {
+        let is_wanted =
+            |late: &&'static MetricDesc| of(late).is_some_and(|it| std::ptr::eq(it, metric));
+        let index = LATE.iter().position(is_wanted)?;
         let since = self.since;
-        Some(self.settled.get_mut(place)?.get_or_insert_with(|| Settled::new(since)))
+        Some(self.reconciled.get_mut(index)?.get_or_insert_with(|| Reconciled::new(since)))
     }
 }
 

@@ -68,18 +68,18 @@ pub enum Error {
     },
 }
 
-/// What tells groups apart.
+/// Grouping key of processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum GroupBy {
-    /// Command name, container and unit.
+    /// Command name, container and systemd unit
     #[default]
-    CommandAndPlace,
-    /// Command name alone.
+    CommandAndContainer,
+    /// Command name
     Command,
-    /// Container and unit alone.
-    Place,
-    /// Process id, command name, container and unit.
+    /// Container and systemd unit
+    Container,
+    /// Process ID, command name, container and systemd unit
     Process,
 }
 
@@ -162,9 +162,9 @@ impl Attributor {
         let mut key = *process;
         match self.group_by {
             GroupBy::Process => return key,
-            GroupBy::CommandAndPlace => {}
+            GroupBy::CommandAndContainer => {}
             GroupBy::Command => key.cgroup_id = 0,
-            GroupBy::Place => key.comm = Default::default(),
+            GroupBy::Container => key.comm = Default::default(),
         }
         key.pid = 0;
         key
@@ -173,7 +173,7 @@ impl Attributor {
     fn find(&mut self, process: &Process) -> Known {
         let mut group = Group::default();
         let mut retry_at = None;
-        if self.group_by != GroupBy::Place {
+        if self.group_by != GroupBy::Container {
             group.executable = executable(process);
         }
         if self.group_by == GroupBy::Process {

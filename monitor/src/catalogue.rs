@@ -6,9 +6,10 @@ use serde::Serialize;
 use crate::{
     export::name::metric_name,
     metric::{Kind, MetricDesc, catalogue},
+    renames,
 };
 
-/// In what form the catalogue is wanted.
+/// Output format of the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// Columns for a terminal
@@ -17,21 +18,22 @@ pub enum Format {
     Json,
     /// The text of docs/metrics.md
     Markdown,
+    /// Names that changed, as tab-separated values
+    Renames,
 }
 
 /// The attributes that all series of a group of processes have, and what they say.
 const GROUP: [(&str, &str); 5] = [
     (
         "process.executable.name",
-        "command name of the thread-group leader; `(other)` for the groups that are too many to be \
-         exported one by one; `(retired)` for what evicted groups counted, two minutes after they were \
-         evicted: exported before under their names, but for an outage or interval of more than two \
-         minutes, so leave it out of rates",
+        "command name of the thread-group leader; `(other)`: all groups beyond the limit; `(evicted)`: counts \
+         of evicted groups, two minutes after their eviction. They were exported under their own names before, \
+         except in an outage or export interval of more than two minutes: exclude them from rates",
     ),
     ("container.id", "id of the container, 64 hexadecimal digits"),
-    ("container.name", "name of the container, where it is known"),
+    ("container.name", "name of the container, if known"),
     ("systemd.unit", "systemd service or scope"),
-    ("process.pid", "process id, only if processes are to be exported one by one"),
+    ("process.pid", "process ID, only with `groups.by = \"process\"`"),
 ];
 
 /// The catalogue in the form wanted, which ends with a line break.
@@ -40,6 +42,7 @@ pub fn render(format: Format) -> String {
         Format::Table => table(),
         Format::Json => json(),
         Format::Markdown => markdown(),
+        Format::Renames => renames::tsv(),
     }
 }
 
@@ -72,7 +75,12 @@ fn json() -> String {
         kind: &'static str,
         attributes: Vec<&'static str>,
         help: &'static str,
+        #[serde(skip_serializing_if = "str::is_empty")]
+        details: &'static str,
         source: &'static str,
+        /// The metric of process groups that this one is the sum of.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sum_of: Option<&'static str>,
     }
     let metrics: Vec<_> = catalogue()
         .map(|metric| Metric {
@@ -82,7 +90,9 @@ fn json() -> String {
             kind: kind(metric),
             attributes: attributes(metric),
             help: metric.help,
+            details: metric.details,
             source: metric.source,
+            sum_of: metric.process.map(|process| process.name),
         })
         .collect();
     serde_json::to_string_pretty(&metrics).expect("strings are always JSON") + "\n"
@@ -109,15 +119,18 @@ fn markdown() -> String {
             sections.push(name);
         }
     }
-    for name in sections {
-        let metrics: Vec<_> = catalogue().filter(|metric| section(metric) == name).collect();
+    for name in &sections {
         text += &format!("\n## `{name}`\n");
+        let metrics: Vec<_> = catalogue().filter(|metric| section(metric) == *name).collect();
         if metrics.iter().any(|metric| is_grouped(metric)) {
             text += GROUP_HEADER;
             text.extend(GROUP.map(|(name, meaning)| format!("- `{name}`: {meaning}\n")));
         }
-        text.extend(metrics.into_iter().map(entry));
+        text += "\n| Metric | Measures | Kind, unit | Attributes |\n| --- | --- | --- | --- |\n";
+        text.extend(metrics.into_iter().map(row));
     }
+    text += DETAILS_HEADER;
+    text.extend(catalogue().map(entry));
     text
 }
 
@@ -126,18 +139,30 @@ const HEADER: &str = "\
 
 # Metrics
 
-All that `monitor` exports. Names, units and attributes are OpenTelemetry's; those below `system` and
-`hw` are defined by its semantic conventions. Prometheus names follow by OpenTelemetry's rules, but for
-a `.count` at the end, which Prometheus keeps for histograms; labels are the attributes with `_` for
-every `.`. Histograms are exponential: in Prometheus they are native histograms, with classic buckets
-beside them. By OTLP, their `min` and `max` are the bounds of the lowest and the highest bucket that is not
-empty: the kernel counts no extremes.
+All metrics that `monitor` exports: one table per subsystem, then the [details](#details) of each metric (attribution, corner
+cases, kernel versions, source). `monitor metrics` prints the same, also as JSON.
+
+- **Names**: `system.*` and `hw.*` are OpenTelemetry's semantic conventions. In Prometheus every `.` is a `_`, with the unit and
+  `_total` at the end: `monitor.process.dns.timeouts` is `monitor_process_dns_timeouts_total`. Labels are the attributes with
+  `_` for every `.`. A `.count` at the end of a name is left out, as Prometheus reserves it.
+- **Latency histograms** are exponential: native histograms in Prometheus, with classic buckets beside them. Count and sum are
+  exact; `min` and `max` by OTLP are bucket bounds. Histograms of the host and of block devices have scale 3 (buckets 9 % wide),
+  those of process groups, services and DNS servers scale 1 (41 %).
+- **Groups**: `monitor.process.*` counts per process group. The groups sum to the host. Cardinality is limited: the top 100
+  groups (`groups.top`) have series of their own, the rest is `(other)`.
+- **Loss and overhead**: `monitor.agent.lost` counts dropped events, `monitor.agent.bpf.time` and `monitor.agent.map.size` are
+  the overhead of the BPF programs.
+- **Missing series**: a metric that this kernel cannot measure is absent, never zero; `monitor check` shows the reason.
 ";
 
 const GROUP_HEADER: &str = "
-These are counted by group: processes that have all of the following in common. The groups add up to
-the host. What is not known of a group is left out.
+Per group: processes with the same values of the following attributes, beside those in the table. Unknown attributes are
+absent.
 
+";
+
+const DETAILS_HEADER: &str = "
+## Details
 ";
 
 /// The part of the documentation that a metric belongs to: the beginning of its name.
@@ -147,19 +172,29 @@ fn section(metric: &'static MetricDesc) -> &'static str {
     &metric.name[..end.unwrap_or(metric.name.len())]
 }
 
+/// A row of the table of a section. Attributes are without those of the group.
+fn row(metric: &MetricDesc) -> String {
+    let MetricDesc { name, unit, help, attributes, .. } = metric;
+    let attributes: Vec<_> = attributes.iter().map(|name| format!("`{name}`")).collect();
+    // The anchor that Markdown gives to the headline of its details.
+    let anchor: String =
+        name.chars().filter(|sign| sign.is_alphanumeric() || *sign == '_').collect();
+    let (kind, attributes) = (kind(metric), attributes.join(", "));
+    format!("| [`{name}`](#{anchor}) | {help} | {kind}, `{unit}` | {attributes} |\n")
+}
+
 fn entry(metric: &MetricDesc) -> String {
-    let MetricDesc { name, unit, help, source, .. } = metric;
-    let (prometheus, kind) = (metric_name(metric), kind(metric));
-    let attributes = match metric.attributes {
-        [] => String::new(),
-        own => {
-            let which = if is_grouped(metric) { "Beside those of the group" } else { "Attributes" };
-            format!("- {which}: `{}`\n", own.join("`, `"))
-        }
+    let MetricDesc { name, details, source, process, host, .. } = metric;
+    let sum = match (process, host) {
+        (Some(process), _) => format!(" Sum of `{}` over all groups; details there.", process.name),
+        (_, Some(host)) => format!(" The sum over all groups is `{}`.", host.name),
+        _ => String::new(),
     };
+    let separator = if details.is_empty() { "" } else { " " };
     format!(
-        "\n### `{name}`\n\n{help}.\n\n- Prometheus: `{prometheus}`\n- Kind and unit: {kind}, \
-         `{unit}`\n{attributes}- Source: {source}\n"
+        "\n### `{name}`\n\n{}.{separator}{details}{sum}\n\n- Prometheus: `{}`\n- Source: {source}\n",
+        metric.help,
+        metric_name(metric),
     )
 }
 

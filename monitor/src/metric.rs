@@ -3,16 +3,17 @@
 //! Documentation, `monitor metrics`, exporters and dashboard checks derive from it. Names, units and
 //! attributes of `system.*` metrics are those of the OpenTelemetry semantic conventions 1.44.
 
+use std::fmt;
+
 mod agent;
 mod block;
 mod cgroup;
 mod export;
 mod host;
 mod memory;
+mod net;
 mod process;
 mod sched;
-mod tcp;
-mod udp;
 
 pub use agent::*;
 pub use block::*;
@@ -20,13 +21,11 @@ pub use cgroup::*;
 pub use export::*;
 pub use host::*;
 pub use memory::*;
+pub use net::*;
 pub use process::*;
 pub use sched::*;
-pub use tcp::*;
-pub use udp::*;
 
 /// A metric's name, unit, shape and meaning.
-#[derive(Debug)]
 pub struct MetricDesc {
     /// OpenTelemetry name.
     pub name: &'static str,
@@ -34,30 +33,96 @@ pub struct MetricDesc {
     pub unit: &'static str,
     /// Shape.
     pub kind: Kind,
-    /// Names of the attributes it can have, without those of its group.
+    /// Names of its attributes, without those of its group.
     pub attributes: &'static [&'static str],
-    /// What it says, in a sentence or two. No trailing period, as Prometheus help texts have none.
+    /// One noun phrase of at most [`MAX_HELP`] characters, without a period.
     pub help: &'static str,
-    /// Where the number comes from.
+    /// Attribution, corner cases and kernel versions, in sentences; for the documentation only.
+    pub details: &'static str,
+    /// Origin of the number.
     pub source: &'static str,
+    /// Whether it ranks groups: time on a CPU and time waiting for a CPU, a disk, a connection, a response or memory. Not
+    /// off-CPU time, as threads block that have nothing to do, nor round-trip time, which nobody waits for.
+    pub is_cost: bool,
+    /// The metric of the host that is the sum of this one over all process groups.
+    pub host: Option<&'static Self>,
+    /// The metric of process groups that this one is the sum of.
+    pub process: Option<&'static Self>,
 }
 
+/// Maximum length of [`MetricDesc::help`].
+pub const MAX_HELP: usize = 120;
+
 impl MetricDesc {
-    /// Whether what a group has of it says how much the group matters: time on a CPU, and time waiting
-    /// for a CPU, a disk, a connection, an answer or memory; of a container or unit, time for which it
-    /// was held up.
-    pub fn is_cost(&self) -> bool {
-        match self.kind {
-            Kind::Counter => self.unit == "s",
-            Kind::Histogram => NO_COST.iter().all(|other| other.name != self.name),
-            Kind::UpDownCounter | Kind::Gauge => false,
+    /// What most metrics have in common.
+    const BASE: Self = Self {
+        name: "",
+        unit: "",
+        kind: Kind::Counter,
+        attributes: &[],
+        help: "",
+        details: "",
+        source: "",
+        is_cost: false,
+        host: None,
+        process: None,
+    };
+
+    /// The metric of the host that is the sum of this one; does not compile in a constant where there is none.
+    pub(crate) const fn of_host(&self) -> &'static Self {
+        match self.host {
+            Some(host) => host,
+            None => panic!("not measured of the host"),
         }
     }
 }
 
-/// Durations that are no cost: threads are blocked that have nothing to do, and how far away the other
-/// end of a connection is makes nobody wait.
-const NO_COST: [&MetricDesc; 2] = [&PROCESS_OFFCPU_LATENCY, &PROCESS_TCP_RTT];
+impl fmt::Debug for MetricDesc {
+    /// The name alone: metrics of processes and of the host refer to each other.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// Declares a measurement of process groups and the same of the host, which is the sum of the groups. `$per` says by what
+/// the host's series differ.
+macro_rules! pair {
+    (
+        process: $process:ident $process_name:literal [$($process_attribute:literal),*],
+        host: $host:ident $host_name:literal [$($host_attribute:literal),*] $per:literal,
+        kind: $kind:ident $unit:literal,
+        is_cost: $is_cost:literal,
+        help: $help:literal,
+        details: $details:literal,
+        source: $source:expr,
+    ) => {
+        #[doc = concat!($help, ".")]
+        pub static $process: MetricDesc = MetricDesc {
+            name: $process_name,
+            unit: $unit,
+            kind: Kind::$kind,
+            attributes: &[$($process_attribute),*],
+            help: $help,
+            details: $details,
+            source: $source,
+            is_cost: $is_cost,
+            host: Some(&$host),
+            ..MetricDesc::BASE
+        };
+        #[doc = concat!($help, $per, ".")]
+        pub static $host: MetricDesc = MetricDesc {
+            name: $host_name,
+            unit: $unit,
+            kind: Kind::$kind,
+            attributes: &[$($host_attribute),*],
+            help: concat!($help, $per),
+            source: $source,
+            process: Some(&$process),
+            ..MetricDesc::BASE
+        };
+    };
+}
+use pair;
 
 /// The shape of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,69 +137,48 @@ pub enum Kind {
     Histogram,
 }
 
-/// The metrics of each probe, by its name.
-const BY_PROBE: &[(&str, &[&MetricDesc])] = &[
-    ("sched", SCHED_ALL),
-    ("block", BLOCK_ALL),
-    ("tcp", TCP_ALL),
-    ("process", PROCESS_ALL),
-    ("memory", MEMORY_ALL),
-    ("faults", FAULTS_ALL),
-    ("cgroup", CGROUP_PROBE_ALL),
-];
-
 /// All metrics, in the order of the documentation.
 pub fn catalogue() -> impl Iterator<Item = &'static MetricDesc> {
+    let of_probes =
+        [SCHED_ALL, BLOCK_ALL, NET_ALL, PROCESS_ALL, MEMORY_ALL, FAULTS_ALL, CGROUP_PROBE_ALL];
     let others = [CGROUP_ALL, HOST_ALL, AGENT_ALL, EXPORT_ALL];
-    BY_PROBE.iter().map(|(_, metrics)| *metrics).chain(others).flatten().copied()
-}
-
-/// The metrics that a probe alone measures: without it they are absent.
-pub fn of_probe(probe: &str) -> &'static [&'static MetricDesc] {
-    BY_PROBE.iter().find(|(name, _)| *name == probe).map_or(&[], |(_, metrics)| metrics)
+    of_probes.into_iter().chain(others).flatten().copied()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ptr;
+
     use super::*;
-    use crate::probe::PROBES;
 
     #[test]
-    fn every_probe_has_metrics_and_they_are_of_a_probe() {
-        assert!(PROBES.iter().map(|probe| probe.name).eq(BY_PROBE.iter().map(|(name, _)| *name)));
-        assert!(PROBES.iter().all(|probe| !of_probe(probe.name).is_empty()));
+    fn help_is_one_short_noun_phrase() {
+        for metric in catalogue() {
+            let help = metric.help;
+            assert!((1..=MAX_HELP).contains(&help.len()), "{metric:?}: {} characters", help.len());
+            assert!(!help.contains(". ") && !help.ends_with('.'), "{metric:?}: {help}");
+            let is_sentences = metric.details.is_empty() || metric.details.ends_with('.');
+            assert!(is_sentences, "{metric:?}: {}", metric.details);
+        }
     }
 
-    /// Whoever adds another decides which it is.
     #[test]
-    fn times_of_groups_are_a_cost_or_not() {
-        let of_groups = |metric: &&MetricDesc| {
-            let subject = metric.name.strip_prefix("monitor.").unwrap_or_default();
-            metric.unit == "s" && ["process.", "cgroup."].iter().any(|it| subject.starts_with(it))
-        };
-        let (costs, others): (Vec<_>, Vec<_>) =
-            catalogue().filter(of_groups).partition(|metric| metric.is_cost());
-        let names = |metrics: Vec<&'static MetricDesc>| -> Vec<_> {
-            metrics.into_iter().map(|metric| metric.name).collect()
-        };
-        assert_eq!(
-            names(costs),
-            [
-                "monitor.process.cpu.time",
-                "monitor.process.runqueue.latency",
-                "monitor.process.cpu.throttled.latency",
-                "monitor.process.block.queue.latency",
-                "monitor.process.block.device.latency",
-                "monitor.process.tcp.connect.latency",
-                "monitor.process.tcp.accept.latency",
-                "monitor.process.dns.latency",
-                "monitor.process.memory.reclaim.latency",
-                "monitor.process.memory.compaction.latency",
-                "monitor.process.memory.fault.latency",
-                "monitor.cgroup.cpu.throttled.time",
-                "monitor.cgroup.pressure.time",
-            ]
-        );
-        assert_eq!(names(others), ["monitor.process.offcpu.latency", "monitor.process.tcp.rtt"]);
+    fn metrics_of_processes_and_of_the_host_refer_to_each_other() {
+        let (of_processes, others): (Vec<_>, Vec<_>) =
+            catalogue().partition(|metric| metric.name.starts_with("monitor.process."));
+        for process in of_processes {
+            assert!(process.process.is_none(), "{process:?}");
+            let Some(host) = process.host else { continue };
+            assert!(host.process.is_some_and(|it| ptr::eq(it, process)), "{process:?}");
+            assert_eq!((process.unit, process.kind), (host.unit, host.kind), "{process:?}");
+            assert!(catalogue().any(|metric| ptr::eq(metric, host)), "{host:?}");
+        }
+        assert!(others.iter().all(|metric| metric.host.is_none()));
+        // `monitor.process.block.io` is a part of `monitor.block.io`, and so is everything that is named so.
+        for metric in others {
+            let part = metric.name.replacen("monitor.", "monitor.process.", 1);
+            let part = catalogue().find(|it| it.name == part);
+            assert!(part.is_none() || metric.process.is_some(), "{metric:?}");
+        }
     }
 }

@@ -13,14 +13,14 @@ mod faults;
 mod ledger;
 mod maps;
 mod memory;
+mod net;
 mod pairs;
+mod per_process;
 mod process;
-mod room;
 mod sched;
+mod scratch;
 mod stalls;
 mod table;
-mod tallies;
-mod tcp;
 #[cfg(test)]
 mod testing;
 
@@ -43,7 +43,7 @@ pub use crate::kernel::grace::wait_for_programs;
 
 /// The table of probes. Configuration keys, reports and status derive from it.
 pub static PROBES: &[ProbeDesc] =
-    &[sched::DESC, block::DESC, tcp::DESC, process::DESC, memory::DESC, faults::DESC, cgroup::DESC];
+    &[sched::DESC, block::DESC, net::DESC, process::DESC, memory::DESC, faults::DESC, cgroup::DESC];
 
 /// What a probe is, before it is loaded.
 pub struct ProbeDesc {
@@ -51,6 +51,8 @@ pub struct ProbeDesc {
     pub name: &'static str,
     /// What it measures.
     pub help: &'static str,
+    /// The metrics that it alone measures.
+    pub metrics: &'static [&'static MetricDesc],
     /// The hooks it wants.
     pub hooks: &'static [Hook],
     /// Whether it runs unless it is asked not to; otherwise only when it is asked to.

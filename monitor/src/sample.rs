@@ -123,7 +123,7 @@ pub enum Value<'a> {
     Histogram(Durations<'a>),
     /// Ends all of the host's series of the metric whose attributes begin with the sample's. What they
     /// counted goes to those that begin with these instead.
-    Retired(&'a Attributes),
+    Evicted(&'a Attributes),
 }
 
 /// Durations of one tick, by bucket.

@@ -15,10 +15,10 @@ use crate::{
     done,
 };
 
-/// The port of servers of names.
+/// The port of DNS servers.
 const PORT: u16 = 53;
 
-/// A question for the address of `name.test`, behind its id.
+/// A query for the address of `name.test`, behind its id.
 const QUESTION: &[u8] = b"\x01\x00\0\x01\0\0\0\0\0\0\x04name\x04test\0\0\x01\0\x01";
 
 /// First bytes of ids of queries that the server does not respond to; responds to twice; and responds to
@@ -32,7 +32,7 @@ fn query(id: [u8; 2]) -> Vec<u8> {
     [&id[..], QUESTION].concat()
 }
 
-/// Answers each question after a time, but for every `dropped`th.
+/// Answers each query after a time, but for every `dropped`th.
 pub(super) fn serve(namespace: &str, address: &str, delay: Duration, dropped: u64) {
     sys::enter_network(namespace);
     let address: IpAddr = address.parse().expect("an address");
@@ -66,16 +66,16 @@ pub(super) fn serve(namespace: &str, address: &str, delay: Duration, dropped: u6
     done(&[]);
 }
 
-/// What answers a question for the addresses of a name.
+/// What answers a query for the addresses of a name.
 fn answer(question: &[u8]) -> Vec<u8> {
     const HEADER: usize = 12;
     let name = question[HEADER..].iter().position(|&byte| byte == 0).expect("a name");
     let kind = HEADER + name + 1;
     let mut answer = question[..kind + 4].to_vec();
-    // An answer that is no error, with one record for one question.
+    // An answer that is no error, with one record for one query.
     answer[2..HEADER].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]);
     let data: &[u8] = if question[kind + 1] == 1 { &[10, 9, 8, 7] } else { &[0xfd; 16] };
-    // The name of the question, its kind and class, a minute to live, and the address.
+    // The name of the query, its kind and class, a minute to live, and the address.
     answer.extend([0xc0, HEADER as u8]);
     answer.extend(&question[kind..kind + 4]);
     answer.extend([0, 0, 0, 60, 0, data.len() as u8]);
@@ -91,7 +91,7 @@ pub(super) struct Asking<'a> {
     pub(super) connected: bool,
     /// How often.
     pub(super) times: u64,
-    /// How many questions at once, for each server.
+    /// How many queries at once, for each server.
     pub(super) at_once: u64,
     /// How long to wait for an answer.
     pub(super) patience: Duration,

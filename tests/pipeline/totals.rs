@@ -79,7 +79,7 @@ fn work(round: u64, cgroup: &Cgroup, network: &Network, to: [&str; 2]) -> u64 {
 
 /// What came to groups and services that lost their place was counted before.
 fn in_prometheus(prometheus: SocketAddr, address: &str) -> Totals {
-    let groups = r#"monitor_process_oom_kills_total{process_executable_name!="(retired)"}"#;
+    let groups = r#"monitor_process_oom_kills_total{process_executable_name!="(evicted)"}"#;
     let service = format!(
         r#"monitor_tcp_io_bytes_total{{server_address="{address}",monitor_tcp_role="client",network_io_direction="transmit"}}"#
     );

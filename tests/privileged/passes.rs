@@ -40,7 +40,7 @@ fn sockets_behind_a_million_open_files() {
     let client = Workload::start("mt-client", arguments);
     client.done();
     assert!(files.pid() < server.pid() && server.pid() < client.pid(), "ids were used again");
-    let collector = Collector::start(&kernel(), "tcp");
+    let collector = Collector::start(&kernel(), "net");
     collector.wait_for_tick();
     let collected = collector.stop();
     let active = |name, role| collected.level(&PROCESS_TCP_ACTIVE, name, &[role]).most;

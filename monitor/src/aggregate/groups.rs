@@ -12,7 +12,7 @@ use crate::{
     attribution::Group,
     event::SeriesKey,
     metric::MetricDesc,
-    places::{self, OTHER, Place, Places, RETIRED},
+    top_k::{self, EVICTED, OTHER, Ranked, TopK},
     sample::{Attributes, Sample, Value},
     view::{Exemplar, Series},
 };
@@ -23,11 +23,11 @@ const CANDIDATES: usize = 4096;
 /// Exported groups, and the rest.
 pub(super) struct Groups {
     top: usize,
-    exported: Places<Arc<Group>, SeriesSet>,
+    exported: TopK<Arc<Group>, SeriesSet>,
     other: SeriesSet,
     /// Evicted groups with their series, which count no further.
     lingering: Lingering<(Arc<Group>, SeriesSet)>,
-    retired: SeriesSet,
+    evicted: SeriesSet,
     /// What groups without a place cost.
     candidates: HashMap<Arc<Group>, f64>,
     start: SystemTime,
@@ -42,10 +42,10 @@ impl Groups {
     pub(super) fn new(top: usize, name: &'static str, start: SystemTime) -> Self {
         Self {
             top,
-            exported: Places::new(),
+            exported: TopK::new(),
             other: SeriesSet::new(Attributes::new([(name, OTHER)])),
             lingering: Lingering::new(),
-            retired: SeriesSet::new(Attributes::new([(name, RETIRED)])),
+            evicted: SeriesSet::new(Attributes::new([(name, EVICTED)])),
             candidates: HashMap::new(),
             start,
             removed: Vec::new(),
@@ -65,7 +65,7 @@ impl Groups {
             let before = self.candidates.remove(group).unwrap_or(0.0);
             let mut series = self.series_of(group);
             series.add(sample, self.chosen);
-            self.exported.insert(group.clone(), Place { value: series, cost: before + cost });
+            self.exported.insert(group.clone(), Ranked { value: series, cost: before + cost });
         } else {
             self.add_rest(sample);
             if let Some(known) = self.candidates.get_mut(group) {
@@ -103,7 +103,7 @@ impl Groups {
         self.exported.values().for_each(|exported| exported.collect(series));
         self.lingering.iter().for_each(|(_, lingering)| lingering.collect(series));
         self.other.collect(series);
-        self.retired.collect(series);
+        self.evicted.collect(series);
     }
 
     /// From now on at most `top` groups are exported: the cheapest lose their places, or the costliest
@@ -111,12 +111,12 @@ impl Groups {
     pub(super) fn set_top(&mut self, top: usize) {
         self.top = top;
         while self.exported.len() > top
-            && let Some((group, cheapest)) = self.exported.take_cheapest()
+            && let Some((group, cheapest)) = self.exported.remove_cheapest()
         {
-            self.retire(cheapest.value);
+            self.fold(cheapest.value);
             self.candidates.insert(group, cheapest.cost);
         }
-        self.retire_lingering();
+        self.fold_lingering();
         for (group, cost) in self.costliest() {
             if self.exported.len() >= top {
                 break;
@@ -128,8 +128,8 @@ impl Groups {
     /// Starts all groups anew.
     pub(super) fn regroup(&mut self) {
         let exported: Vec<_> = self.exported.drain().map(|(_, exported)| exported.value).collect();
-        exported.into_iter().for_each(|series| self.retire(series));
-        self.retire_lingering();
+        exported.into_iter().for_each(|series| self.fold(series));
+        self.fold_lingering();
         self.candidates.clear();
     }
 
@@ -142,7 +142,7 @@ impl Groups {
         });
         self.lingering.iter_mut().for_each(|(_, series)| drop(series.remove(is_gone)));
         self.other.remove(is_gone);
-        for metric in self.retired.remove(is_gone) {
+        for metric in self.evicted.remove(is_gone) {
             self.removed.retain(|(removed, _)| !ptr::eq(*removed, metric));
             self.removed.push((metric, self.chosen));
         }
@@ -157,14 +157,14 @@ impl Groups {
     pub(super) fn restart(&mut self, since: SystemTime) {
         let exported = self.exported.values_mut();
         let lingering = self.lingering.iter_mut().map(|(_, series)| series);
-        let rest = [&mut self.other, &mut self.retired];
+        let rest = [&mut self.other, &mut self.evicted];
         exported.chain(lingering).chain(rest).for_each(|it| it.restart(since));
         self.start = since;
         self.removed.clear();
     }
 
-    /// The latest time since which a series of `(retired)` counts, or would.
-    pub(super) fn retired_since(&self) -> SystemTime {
+    /// The latest time since which a series of `(evicted)` counts, or would.
+    pub(super) fn evicted_since(&self) -> SystemTime {
         self.removed.iter().map(|(_, at)| *at).fold(self.start, SystemTime::max)
     }
 
@@ -177,24 +177,24 @@ impl Groups {
     /// Chooses which groups are exported from now on.
     pub(super) fn choose(&mut self, now: SystemTime, elapsed: Duration) {
         self.chosen = now;
-        let keep = places::fading(elapsed);
-        self.exported.fade(keep);
+        let decay = top_k::decay(elapsed);
+        self.exported.scale(decay);
         self.candidates.retain(|_, cost| {
-            *cost *= keep;
+            *cost *= decay;
             // A microsecond: it did nothing for a long time.
             *cost > 1e3
         });
         for (_, series) in self.lingering.elapse(elapsed) {
-            self.retire(series);
+            self.fold(series);
         }
         for (candidate, cost) in self.costliest() {
-            let Some((group, cheapest)) = self.exported.take_cheaper(cost) else { break };
+            let Some((group, cheapest)) = self.exported.remove_cheaper(cost) else { break };
             self.evict(group, cheapest);
             self.promote(candidate, cost);
         }
         // So that there are never more than twice as many series, however often groups change places.
         for (_, series) in self.lingering.limit(self.top) {
-            self.retire(series);
+            self.fold(series);
         }
     }
 
@@ -207,21 +207,21 @@ impl Groups {
     }
 
     /// Makes a candidate of a group that has lost its place, whose series linger.
-    fn evict(&mut self, group: Arc<Group>, Place { value: mut series, cost }: Place<SeriesSet>) {
+    fn evict(&mut self, group: Arc<Group>, Ranked { value: mut series, cost }: Ranked<SeriesSet>) {
         self.candidates.insert(group.clone(), cost);
         series.remove_levels(|_, _| true);
         self.lingering.push((group, series));
     }
 
-    /// Adds what a group counted that is exported no longer to `(retired)`.
-    fn retire(&mut self, series: SeriesSet) {
-        self.retired.merge(series, since(self.start, &self.removed));
+    /// Adds what a group counted that is exported no longer to `(evicted)`.
+    fn fold(&mut self, series: SeriesSet) {
+        self.evicted.merge(series, since(self.start, &self.removed));
     }
 
     /// Retires the groups that linger.
-    fn retire_lingering(&mut self) {
+    fn fold_lingering(&mut self) {
         for (_, series) in self.lingering.drain() {
-            self.retire(series);
+            self.fold(series);
         }
     }
 
@@ -235,7 +235,7 @@ impl Groups {
     fn promote(&mut self, group: Arc<Group>, cost: f64) {
         self.candidates.remove(&group);
         let series = self.series_of(&group);
-        self.exported.insert(group, Place { value: series, cost });
+        self.exported.insert(group, Ranked { value: series, cost });
     }
 }
 
@@ -254,7 +254,7 @@ fn since(
 fn is_reserved(group: &Group) -> bool {
     let Group { executable, container_id, container_name, systemd_unit, pid } = group;
     let place = [container_id, container_name, systemd_unit];
-    [OTHER, RETIRED].contains(&executable.as_str())
+    [OTHER, EVICTED].contains(&executable.as_str())
         && place.iter().all(|name| name.is_none())
         && pid.is_none()
 }
@@ -262,8 +262,8 @@ fn is_reserved(group: &Group) -> bool {
 /// What a sample says of how much its group matters.
 fn cost(sample: &Sample<'_>) -> f64 {
     match sample.value {
-        Value::Increase(ns) if sample.metric.is_cost() => ns as f64,
-        Value::Histogram(durations) if sample.metric.is_cost() => durations.sum_ns as f64,
+        Value::Increase(ns) if sample.metric.is_cost => ns as f64,
+        Value::Histogram(durations) if sample.metric.is_cost => durations.sum_ns as f64,
         _ => 0.0,
     }
 }

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, mem, time::Duration};
 
 /// How long the series of an evicted group or service are exported: two scrape intervals of a minute. So every receiver has
-/// their last values, and what goes to `(retired)` was sent before.
+/// their last values, and what goes to `(evicted)` was sent before.
 pub(super) const LINGER: Duration = Duration::from_secs(120);
 
 /// Evicted items, each with the time that it has left.

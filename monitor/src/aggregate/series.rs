@@ -104,14 +104,14 @@ impl SeriesSet {
 
     /// Ends the series of a metric whose attributes begin with those of `gone`, and adds what they
     /// counted to those that begin with `to` instead.
-    pub(super) fn retire(
+    pub(super) fn fold(
         &mut self,
         metric: &MetricDesc,
         gone: &Attributes,
         to: &Attributes,
         since: SystemTime,
     ) {
-        let retired = self.series.extract_if(.., |entry| {
+        let folded = self.series.extract_if(.., |entry| {
             let is_meant = std::ptr::eq(entry.metric, metric);
             let key = if is_meant { entry.key.replaced(gone, to) } else { None };
             key.is_some_and(|key| {
@@ -119,8 +119,8 @@ impl SeriesSet {
                 true
             })
         });
-        let retired = Self { common: Attributes::default(), series: retired.collect() };
-        self.merge(retired, |_| since);
+        let folded = Self { common: Attributes::default(), series: folded.collect() };
+        self.merge(folded, |_| since);
     }
 
     /// Removes the series that `is_gone` says so of, by their metric and the sample's attributes, and
@@ -210,7 +210,7 @@ impl Total {
             Value::Histogram(Durations { shift, .. }) => {
                 Some(Self::Histogram(Histogram::empty(*shift)))
             }
-            Value::Total(_) | Value::SinceBoot(_) | Value::Gauge(_) | Value::Retired(_) => None,
+            Value::Total(_) | Value::SinceBoot(_) | Value::Gauge(_) | Value::Evicted(_) => None,
         }
     }
 

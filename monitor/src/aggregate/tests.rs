@@ -2,7 +2,7 @@
 
 mod clock;
 mod linger;
-mod settle;
+mod reconcile;
 
 use std::collections::BTreeMap;
 
@@ -15,8 +15,8 @@ use super::*;
 use crate::{
     event::SeriesKey,
     metric::{
-        HOST_LOAD_1M, Kind, PROCESS_CONTEXT_SWITCHES, PROCESS_CPU_TIME, PROCESS_FORKS,
-        SYSTEM_DISK_IO,
+        self, HOST_LOAD_1M, Kind, PROCESS_CONTEXT_SWITCHES, PROCESS_CPU_TIME, PROCESS_FORKS,
+        SCHED_OFFCPU_LATENCY, SCHED_RUNQUEUE_LATENCY, SYSTEM_DISK_IO,
     },
     sample::Process,
     view::{Histogram, Point},
@@ -122,10 +122,10 @@ fn value(series: &[Series], metric: &'static MetricDesc, name: &str) -> Option<f
 fn names_like_ours_are_the_rest() {
     let mut feed = Feed::new(10);
     feed.cpu("(other)", 1_000_000);
-    feed.cpu("(retired)", 2_000_000);
+    feed.cpu("(evicted)", 2_000_000);
     let series = feed.finish(1);
     assert_eq!(value(&series, &PROCESS_CPU_TIME, "(other)"), Some(0.003));
-    assert_eq!(value(&series, &PROCESS_CPU_TIME, "(retired)"), None);
+    assert_eq!(value(&series, &PROCESS_CPU_TIME, "(evicted)"), None);
 }
 
 #[test]
@@ -168,10 +168,10 @@ fn values_kept_by_others_vanish_with_their_source() {
 #[test]
 fn counters_kept_by_others_begin_with_the_boot_or_when_they_are_first_seen() {
     let at = |second| SystemTime::UNIX_EPOCH + Duration::from_secs(second);
-    let lost = Attributes::new([("monitor.probe", "sched"), ("monitor.loss.reason", "untold")]);
+    let lost = Attributes::new([("monitor.probe", "sched"), ("monitor.loss.reason", "suppressed")]);
     let none = Attributes::default();
     let disk = sample(&SYSTEM_DISK_IO, None, &none, Value::SinceBoot(9.0));
-    let untold = |value| sample(&AGENT_LOST, None, &lost, Value::Total(value));
+    let suppressed = |value| sample(&AGENT_LOST, None, &lost, Value::Total(value));
     // Since when each counts, in a tick that ends at a second.
     let starts = |aggregate: &mut Aggregate, samples: &[Sample<'_>], second| -> Vec<_> {
         aggregate.refresh(|sink| samples.iter().cloned().for_each(sink));
@@ -180,11 +180,11 @@ fn counters_kept_by_others_begin_with_the_boot_or_when_they_are_first_seen() {
     };
     let aggregate = &mut Aggregate::new(1, at(100), at(0));
     assert!(starts(aggregate, &[], 101).is_empty());
-    assert_eq!(starts(aggregate, &[disk.clone(), untold(1.0)], 102), [at(0), at(101)]);
-    assert_eq!(starts(aggregate, &[untold(1.0)], 103), [at(101)]);
+    assert_eq!(starts(aggregate, &[disk.clone(), suppressed(1.0)], 102), [at(0), at(101)]);
+    assert_eq!(starts(aggregate, &[suppressed(1.0)], 103), [at(101)]);
     // What a probe lost before it was loaded again is not part of what it loses now.
-    aggregate.forget("sched");
-    assert_eq!(starts(aggregate, &[disk, untold(2.0)], 104), [at(0), at(103)]);
+    aggregate.forget("sched", &[]);
+    assert_eq!(starts(aggregate, &[disk, suppressed(2.0)], 104), [at(0), at(103)]);
 }
 
 #[test]
@@ -227,12 +227,12 @@ fn the_top_shrinks_and_grows_and_nothing_is_lost() {
         names
     };
     assert_eq!(names(&series).len(), 3, "one, and both reserved: {:?}", names(&series));
-    assert_eq!(value(&series, &PROCESS_CPU_TIME, "(retired)"), Some(0.006));
+    assert_eq!(value(&series, &PROCESS_CPU_TIME, "(evicted)"), Some(0.006));
     feed.0.set_top(10);
     all(&mut feed);
     let series = feed.finish(3);
     assert_adds_up(&series);
-    assert_eq!(names(&series), ["(other)", "(retired)", "a", "b", "c", "d"]);
+    assert_eq!(names(&series), ["(other)", "(evicted)", "a", "b", "c", "d"]);
 }
 
 #[test]
@@ -249,7 +249,7 @@ fn new_groups_start_at_zero_and_the_old_ones_stay_in_the_sums() {
     let series = feed.finish(2);
     assert_adds_up(&series);
     assert_eq!(value(&series, &PROCESS_CPU_TIME, "a"), Some(1.0));
-    assert_eq!(value(&series, &PROCESS_CPU_TIME, "(retired)"), Some(5.0));
+    assert_eq!(value(&series, &PROCESS_CPU_TIME, "(evicted)"), Some(5.0));
     let a = |series: &&Series| series.attributes.iter().any(|(_, value)| value == "a");
     let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
     assert!(series.iter().filter(a).all(|series| series.start == start), "a new start");
@@ -281,7 +281,7 @@ fn what_a_probe_measured_is_forgotten_and_all_else_stays() {
     others(&mut feed);
     feed.0.add(&sample(&AGENT_LOST, None, &lost, Value::Increase(3)), || unreachable!());
     assert!(feed.finish(1).len() > 4);
-    feed.0.forget("sched");
+    feed.0.forget("sched", metric::SCHED_ALL);
     others(&mut feed);
     let series = feed.finish(2);
     let left: Vec<_> = series.iter().map(|series| series.metric.name).collect();
@@ -303,11 +303,11 @@ fn what_goes_down_as_a_probe_is_forgotten_begins_anew() {
         }
         feed.0.regroup();
         let series = (0..60).map(|tick| feed.finish(from + tick)).last().unwrap_or_default();
-        feed.0.forget("sched");
+        feed.0.forget("sched", metric::SCHED_ALL);
         let sums = [
             (&AGENT_LOST, "unattributed"),
-            (&PROCESS_CPU_TIME, "(retired)"),
-            (&PROCESS_FORKS, "(retired)"),
+            (&PROCESS_CPU_TIME, "(evicted)"),
+            (&PROCESS_FORKS, "(evicted)"),
         ];
         sums.map(|(metric, name)| {
             let is_it = |it: &&Series| {

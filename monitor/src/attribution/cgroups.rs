@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use super::cache::Cache;
 use super::hierarchy::{CgroupMount, SEARCH_LIMIT};
 use super::place::Place;
-use crate::pace::{CpuTime, Pace};
+use crate::rate_limit::{CpuTime, RateLimit};
 
 /// How many cgroups are remembered.
 const CAPACITY: usize = 16_384;
@@ -43,7 +43,7 @@ pub(super) struct Cgroups {
     known: Cache<u64, Known>,
     searched: Option<Instant>,
     /// A host may make and remove cgroups all the time.
-    pace: Pace,
+    pace: RateLimit,
 }
 
 #[derive(Clone, Debug)]
@@ -60,7 +60,7 @@ impl Cgroups {
             proc,
             known: Cache::new(CAPACITY),
             searched: None,
-            pace: Pace::new(SEARCH_INTERVAL),
+            pace: RateLimit::new(SEARCH_INTERVAL),
         }
     }
 

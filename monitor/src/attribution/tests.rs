@@ -78,9 +78,9 @@ fn groups_are_told_apart_by_what_was_asked_for() {
     comm.comm = process(b"worker", 0).comm;
     place.cgroup_id = host.container;
     for (group_by, same_pid, same_comm, same_place) in [
-        (GroupBy::CommandAndPlace, true, false, false),
+        (GroupBy::CommandAndContainer, true, false, false),
         (GroupBy::Command, true, false, true),
-        (GroupBy::Place, true, true, false),
+        (GroupBy::Container, true, true, false),
         (GroupBy::Process, false, false, false),
     ] {
         let mut attributor = host.attributor(group_by);
@@ -91,7 +91,7 @@ fn groups_are_told_apart_by_what_was_asked_for() {
             assert_eq!(Arc::ptr_eq(&group, &other), same, "equal groups are shared");
         }
         assert_eq!(group.pid.is_some(), group_by == GroupBy::Process);
-        assert_eq!(group.executable.is_empty(), group_by == GroupBy::Place);
+        assert_eq!(group.executable.is_empty(), group_by == GroupBy::Container);
         assert_eq!(group.systemd_unit.is_none(), group_by == GroupBy::Command);
     }
 }

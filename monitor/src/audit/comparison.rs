@@ -154,20 +154,20 @@ pub(super) const COMPARISONS: &[Comparison] = &[
     block("bytes_discarded", &BLOCK_IO, &["discard"], &["sectors discarded"], BYTES),
     Comparison {
         bounds: AT_LEAST,
-        ..host("tcp", "retransmits", &PROCESS_TCP_RETRANSMITS, RETRANSMITTED, SEGMENTS)
+        ..host("net", "retransmits", &PROCESS_TCP_RETRANSMITS, RETRANSMITTED, SEGMENTS)
     },
     Comparison {
         only: Some(("network.io.direction", &["transmit"])),
         // Of all sockets by one tracepoint, before Linux 6.3 by the ends of functions.
         hooks: &["send", "udp_sendmsg"],
         bounds: AT_LEAST,
-        ..host("tcp", "udp_datagrams_sent", &PROCESS_UDP_DATAGRAMS, DATAGRAMS, SEGMENTS)
+        ..host("net", "udp_datagrams_sent", &PROCESS_UDP_DATAGRAMS, DATAGRAMS, SEGMENTS)
     },
     Comparison {
         only: Some(("network.io.direction", &["receive"])),
         hooks: &["receive", "udp_recvmsg"],
         bounds: AT_LEAST,
-        ..host("tcp", "udp_datagrams_received", &PROCESS_UDP_DATAGRAMS, RECEIVED, SEGMENTS)
+        ..host("net", "udp_datagrams_received", &PROCESS_UDP_DATAGRAMS, RECEIVED, SEGMENTS)
     },
     Comparison {
         only: Some(("monitor.tcp.role", &["server"])),
@@ -176,7 +176,7 @@ pub(super) const COMPARISONS: &[Comparison] = &[
         // Without this an idle connection counts as opened much later than it is accepted.
         hooks: &["accept"],
         bounds: AT_LEAST,
-        ..host("tcp", "server_connections_opened", &PROCESS_TCP_OPENED, OPENED, SEGMENTS)
+        ..host("net", "server_connections_opened", &PROCESS_TCP_OPENED, OPENED, SEGMENTS)
     },
     host("memory", "oom_kills", &PROCESS_OOM_KILLS, (File::Vmstat, &["oom_kill"]), 1),
     Comparison {

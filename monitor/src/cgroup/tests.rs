@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     attribution::{Names, SEARCH_LIMIT},
     host::scratch::Scratch,
-    pace::{CpuTime, Pace},
+    rate_limit::{CpuTime, RateLimit},
 };
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -58,8 +58,8 @@ impl Tree {
     /// Searches and reads at once.
     fn collect(&mut self) {
         for watch in &mut self.cgroups.watches {
-            watch.search = Pace::new(Duration::ZERO);
-            watch.read = Pace::new(Duration::ZERO);
+            watch.search = RateLimit::new(Duration::ZERO);
+            watch.read = RateLimit::new(Duration::ZERO);
         }
         self.cgroups.collect(&mut count(&mut self.counted));
     }
@@ -67,9 +67,9 @@ impl Tree {
     /// Reads at once, with no search before.
     fn read(&mut self) {
         let watch = &mut self.cgroups.watches[0];
-        watch.search = Pace::new(Duration::from_secs(3600));
+        watch.search = RateLimit::new(Duration::from_secs(3600));
         watch.search.done(CpuTime::now());
-        watch.read = Pace::new(Duration::ZERO);
+        watch.read = RateLimit::new(Duration::ZERO);
         self.cgroups.collect(&mut count(&mut self.counted));
     }
 

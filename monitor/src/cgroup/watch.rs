@@ -14,7 +14,7 @@ use super::{Sink, decode::Values};
 use crate::{
     attribution::{CgroupMount, Group, Places, SEARCH_LIMIT},
     metric::MetricDesc,
-    pace::{CpuTime, Pace},
+    rate_limit::{CpuTime, RateLimit},
     sample::{Attributes, CgroupChange, CgroupEvent},
 };
 
@@ -38,8 +38,8 @@ pub(super) struct Watch {
     gone: HashMap<u64, Watched>,
     pub(super) read_limit: usize,
     pub(super) search_limit: usize,
-    pub(super) search: Pace,
-    pub(super) read: Pace,
+    pub(super) search: RateLimit,
+    pub(super) read: RateLimit,
     /// When the last reading began.
     last_read: Option<Instant>,
     /// Whether there was a search.
@@ -96,8 +96,8 @@ impl Watch {
             gone: HashMap::new(),
             read_limit: READ_LIMIT,
             search_limit: SEARCH_LIMIT,
-            search: Pace::new(SEARCH_INTERVAL),
-            read: Pace::with_limit(READ_INTERVAL, READ_LONGEST),
+            search: RateLimit::new(SEARCH_INTERVAL),
+            read: RateLimit::with_limit(READ_INTERVAL, READ_LONGEST),
             last_read: None,
             searched: false,
             has_all: false,

@@ -8,6 +8,7 @@ use super::{
     Config, ConfigError,
     origin::{Origin, Origins},
 };
+use crate::renames;
 
 /// Where the file is looked for when none is named.
 const DEFAULT_PATH: &str = "/etc/monitor/monitor.toml";
@@ -55,6 +56,10 @@ fn note(table: &DeTable<'_>, prefix: &str, set: &mut dyn FnMut(String, usize)) {
 /// What is wrong, in our words where the library's are of little help.
 fn explain(error: &toml::de::Error) -> String {
     let message = error.message();
+    if let Some(rest) = message.strip_prefix("unknown variant `") {
+        let mut names = rest.split('`').step_by(2);
+        return unknown("value", names.next().unwrap_or_default(), names);
+    }
     let Some(rest) = message.strip_prefix("unknown field `") else {
         let message = message.trim_end_matches('\n').replace('\n', ": ");
         return match message.rsplit_once(", expected ") {
@@ -82,6 +87,9 @@ fn in_words(expected: &str) -> &str {
 
 pub(super) fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {
     let known: Vec<_> = known.collect();
+    if let Some(new) = renames::of_config(name).filter(|new| known.contains(new)) {
+        return format!("unknown {what} `{name}`: `{name}` was renamed to `{new}`");
+    }
     let nearest = known
         .iter()
         .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))

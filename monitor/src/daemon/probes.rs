@@ -21,7 +21,7 @@ pub struct Loaded {
     /// Why it could not be read in the last tick.
     failure: Option<String>,
     /// How many slow latencies were not told, as there were slower ones.
-    pub(super) untold: u64,
+    pub(super) suppressed: u64,
 }
 
 /// What came of loading a probe.
@@ -120,12 +120,12 @@ fn read_kernel(config: &Config, mount: Option<&CgroupMount>) -> Result<Kernel, L
     Ok(kernel)
 }
 
-/// Turns probes on and off that are to run now and did not, or the other way. Returns which those are.
+/// Turns probes on and off as the configuration says. Returns those that changed.
 pub(super) fn switch_probes(
     probes: &mut [Loaded],
     config: &Config,
     mount: Option<&CgroupMount>,
-) -> Vec<&'static str> {
+) -> Vec<&'static ProbeDesc> {
     let changed =
         probes.iter_mut().filter(|loaded| config.runs(loaded.desc.name) != loaded.is_enabled());
     let mut changed: Vec<_> = changed.collect();
@@ -138,11 +138,11 @@ pub(super) fn switch_probes(
     }
     drop(kernel);
     heap::give_back();
-    changed.into_iter().map(|loaded| loaded.desc.name).collect()
+    changed.into_iter().map(|loaded| loaded.desc).collect()
 }
 
 fn load_probe(desc: &'static ProbeDesc, runs: bool, kernel: &Result<Kernel, LoadError>) -> Loaded {
-    let loaded = |state| Loaded { desc, state, failure: None, untold: 0 };
+    let loaded = |state| Loaded { desc, state, failure: None, suppressed: 0 };
     if !runs {
         return loaded(State::Disabled);
     }
@@ -205,7 +205,7 @@ mod tests {
         let attached = HookState::Attached { by: "tp_btf/hook, when needed".to_owned() };
         let probe = Fake([Verdict { hook: "hook", state: attached, without: None }]);
         let state = State::Runs(Box::new(probe));
-        let mut loaded = Loaded { desc: &PROBES[0], state, failure: None, untold: 0 };
+        let mut loaded = Loaded { desc: &PROBES[0], state, failure: None, suppressed: 0 };
         assert_eq!(loaded.status(None).state, ProbeState::Active);
         assert_eq!(loaded.attempt(|probe| probe.snapshot()), None);
         let status = loaded.status(None);

@@ -169,8 +169,8 @@ impl Ticker {
         let old = std::mem::replace(&mut self.config, config);
         let switched = switch_probes(&mut self.probes, &self.config, self.mount.as_ref());
         for probe in &switched {
-            self.aggregate.forget(probe);
-            self.audit.forget(probe);
+            self.aggregate.forget(probe.name, probe.metrics);
+            self.audit.forget(probe.name);
         }
         self.read_names();
         let groups = &self.config.groups;
@@ -219,10 +219,10 @@ impl Ticker {
                 self.aggregate.exemplify(&group, &it.among, &exemplar);
                 slow.add(it.latency, (event, group));
             });
-            let (slow, untold) = slow.split();
+            let (slow, suppressed) = slow.split();
             slow.into_iter().for_each(|(event, group)| teller.tell(event, &group));
             if teller.wants(Kind::Slow) {
-                loaded.untold += untold;
+                loaded.suppressed += suppressed;
             }
         }
         self.cgroups.collect(&mut |group, metric, attributes, increase| {
@@ -321,7 +321,7 @@ impl Ticker {
                 let Some(probe) = loaded.probe() else { continue };
                 self.agent.costs(loaded.desc.name, probe, sink);
                 if loaded.desc.slow.is_some() {
-                    self.agent.lost(loaded.desc.name, "untold", loaded.untold, sink);
+                    self.agent.lost(loaded.desc.name, "suppressed", loaded.suppressed, sink);
                 }
             }
         });

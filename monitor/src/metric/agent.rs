@@ -25,8 +25,10 @@ pub static AGENT_BPF_TIME: MetricDesc = MetricDesc {
     unit: "s",
     kind: Kind::Counter,
     attributes: &["monitor.probe", "monitor.program"],
-    help: "Time spent in a BPF program; only there while the kernel's BPF statistics are on",
+    help: "Run time of a BPF program: its overhead",
+    details: "Absent unless the kernel's BPF statistics are on (`sysctl kernel.bpf_stats_enabled=1`).",
     source: "BPF program info",
+    ..MetricDesc::BASE
 };
 
 /// Runs of BPF programs.
@@ -35,8 +37,10 @@ pub static AGENT_BPF_RUNS: MetricDesc = MetricDesc {
     unit: "{run}",
     kind: Kind::Counter,
     attributes: &["monitor.probe", "monitor.program"],
-    help: "Times a BPF program ran; only there while the kernel's BPF statistics are on",
+    help: "Runs of a BPF program",
+    details: "Absent unless the kernel's BPF statistics are on (`sysctl kernel.bpf_stats_enabled=1`).",
     source: "BPF program info",
+    ..MetricDesc::BASE
 };
 
 /// Skipped runs of BPF programs.
@@ -45,9 +49,10 @@ pub static AGENT_BPF_RECURSION_MISSES: MetricDesc = MetricDesc {
     unit: "{run}",
     kind: Kind::Counter,
     attributes: &["monitor.probe", "monitor.program"],
-    help: "Skipped runs of a BPF program that was already running on that CPU",
-    source: "BPF program info; no loss where a second program at the same tracepoint saw the event: \
-             monitor.agent.lost counts what none saw",
+    help: "Skipped runs of a BPF program that was already running on the same CPU",
+    details: "An event is not lost where a second program at the same tracepoint saw it: monitor.agent.lost counts those that none saw.",
+    source: "BPF program info",
+    ..MetricDesc::BASE
 };
 
 /// Entries in maps.
@@ -56,8 +61,9 @@ pub static AGENT_MAP_ENTRIES: MetricDesc = MetricDesc {
     unit: "{entry}",
     kind: Kind::UpDownCounter,
     attributes: &["monitor.probe", "monitor.map"],
-    help: "Entries in use in a BPF map, for maps that can be full",
+    help: "Entries in use of a BPF map that can be full",
     source: "counted at each tick",
+    ..MetricDesc::BASE
 };
 
 /// Capacity of maps.
@@ -66,8 +72,9 @@ pub static AGENT_MAP_CAPACITY: MetricDesc = MetricDesc {
     unit: "{entry}",
     kind: Kind::UpDownCounter,
     attributes: &["monitor.probe", "monitor.map"],
-    help: "Entries a BPF map has room for",
+    help: "Maximum number of entries of a BPF map",
     source: "BPF map info",
+    ..MetricDesc::BASE
 };
 
 /// Memory of maps.
@@ -77,7 +84,9 @@ pub static AGENT_MAP_SIZE: MetricDesc = MetricDesc {
     kind: Kind::UpDownCounter,
     attributes: &["monitor.probe", "monitor.map"],
     help: "Kernel memory of a BPF map",
-    source: "BPF map info; for storage of tasks and sockets, how many there are times the size of one",
+    details: "For task and socket storage, the number of values times the size of one.",
+    source: "BPF map info",
+    ..MetricDesc::BASE
 };
 
 /// Duration of ticks.
@@ -85,9 +94,9 @@ pub static AGENT_TICK_DURATION: MetricDesc = MetricDesc {
     name: "monitor.agent.tick.duration",
     unit: "s",
     kind: Kind::Gauge,
-    attributes: &[],
-    help: "Time the last tick took from ending the banks to publishing the values",
+    help: "Duration of the last tick, from the switch of banks to the published values",
     source: "the daemon's clock",
+    ..MetricDesc::BASE
 };
 
 /// State of probes.
@@ -96,8 +105,9 @@ pub static AGENT_PROBE_STATE: MetricDesc = MetricDesc {
     unit: "{probe}",
     kind: Kind::UpDownCounter,
     attributes: &["monitor.probe", "monitor.probe.state"],
-    help: "1 for the state a probe is in: active, degraded, failed or disabled",
+    help: "State of a probe: 1 for the current one of active, degraded, failed and disabled",
     source: "what came of the probe's hooks",
+    ..MetricDesc::BASE
 };
 
 /// The loss ledger.
@@ -106,8 +116,9 @@ pub static AGENT_LOST: MetricDesc = MetricDesc {
     unit: "{event}",
     kind: Kind::Counter,
     attributes: &["monitor.probe", "monitor.loss.reason"],
-    help: "Events that were not measured or not told, or not where they belong; 0 says that none were lost",
+    help: "Dropped, suppressed or misattributed events; 0 if none",
     source: "counted where each loss happens",
+    ..MetricDesc::BASE
 };
 
 /// Self-audit.
@@ -117,9 +128,11 @@ pub static AGENT_AUDIT_RATIO: MetricDesc = MetricDesc {
     unit: "{ratio}",
     kind: Kind::Gauge,
     attributes: &["monitor.probe", "monitor.audit.counter", "system.device"],
-    help: "Growth of a count over the growth of the kernel's own counter, in the last audit round",
+    help: "Growth of a count divided by the growth of the kernel's own counter, in the last audit round",
+    details: "Absent where the kernel counted nothing.",
     source: "/proc/stat, schedstat, diskstats and vmstat, and netstat, snmp and snmp6 of each network namespace, \
-             read around the end of a tick about once a minute; absent where the kernel counted nothing",
+             read around the end of a tick about once a minute",
+    ..MetricDesc::BASE
 };
 
 /// Age of the readings of cgroups.
@@ -127,9 +140,9 @@ pub static AGENT_CGROUP_READING_AGE: MetricDesc = MetricDesc {
     name: "monitor.agent.cgroup.reading.age",
     unit: "s",
     kind: Kind::Gauge,
-    attributes: &[],
-    help: "Age of the last reading of the CPU throttling and pressure files of cgroups",
+    help: "Age of the last reading of the CPU throttling and PSI files of cgroups",
     source: "the daemon's clock",
+    ..MetricDesc::BASE
 };
 
 /// Expiry of certificates.
@@ -138,8 +151,9 @@ pub static AGENT_CERTIFICATE_TIME_TO_EXPIRY: MetricDesc = MetricDesc {
     unit: "s",
     kind: Kind::Gauge,
     attributes: &["monitor.config.key", "file.path"],
-    help: "Time until the first certificate of a chain in use expires, negative afterwards",
+    help: "Time until the first certificate of a chain in use expires, negative when expired",
     source: "the certificates in the files of tls.certificate and otlp.tls.certificate, and the wall clock",
+    ..MetricDesc::BASE
 };
 
 /// Aborted HTTP connections.
@@ -148,6 +162,8 @@ pub static HTTP_ABORTED: MetricDesc = MetricDesc {
     unit: "{connection}",
     kind: Kind::Counter,
     attributes: &["error.type"],
-    help: "HTTP connections closed by the daemon: timeout, slow, limit (the scraper's timeout) or slots (too many slow ones)",
+    help: "HTTP connections aborted by the daemon",
+    details: "`error.type` is `timeout`, `slow`, `limit` (the scraper's timeout) or `slots` (too many slow clients).",
     source: "counted where connections are served",
+    ..MetricDesc::BASE
 };

@@ -1,9 +1,9 @@
 //! Metrics of the `block` probe.
 
-use super::{Kind, MetricDesc};
+use super::{Kind, MetricDesc, pair};
 
 /// Every metric of this module.
-pub(super) const BLOCK_ALL: &[&MetricDesc] = &[
+pub(crate) const BLOCK_ALL: &[&MetricDesc] = &[
     &PROCESS_BLOCK_QUEUE_LATENCY,
     &PROCESS_BLOCK_DEVICE_LATENCY,
     &PROCESS_BLOCK_IO,
@@ -17,125 +17,66 @@ pub(super) const BLOCK_ALL: &[&MetricDesc] = &[
     &BLOCK_PASSTHROUGH,
 ];
 
-/// What tells the series of a group or of the host apart.
-const ATTRIBUTES: &[&str] = &["system.device", "disk.io.direction"];
+pair! {
+    process: PROCESS_BLOCK_QUEUE_LATENCY "monitor.process.block.queue.latency" ["system.device", "disk.io.direction"],
+    host: BLOCK_QUEUE_LATENCY "monitor.block.queue.latency" ["system.device", "disk.io.direction"] ", per device",
+    kind: Histogram "s",
+    is_cost: true,
+    help: "Block I/O queue latency: time from creation of a request to its last issue to the device",
+    details: "Plug time, in which a task holds requests back to submit them together, counts as queue time, and so does a \
+              requeue, where the device refused the request. A request that others are merged into keeps its own creation \
+              time, and a merged one is no operation of its own. Not included is what passes before the request exists: waits \
+              for a free tag, for writeback throttling (WBT) or for a cgroup limit (io.max), and time in device-mapper or md \
+              above the disk. Before Linux 6.5, requests allocated in a batch have the creation time of the first. \
+              Attribution: a request belongs to the process that submitted it, with the parts that others merged into it; \
+              writeback belongs to the kernel thread that writes, in the cgroup that dirtied the pages (cgroup v2). I/O of a \
+              partition is that of its disk. Stacked devices without a request queue, such as most device-mapper devices, have \
+              no requests: theirs are those of the disks below.",
+    source: "block_io_start to block_rq_issue: request.start_time_ns and request.io_start_time_ns where the kernel reads its \
+             clock for each, else a clock of the programs",
+}
 
-/// Queue latency by process group.
-pub static PROCESS_BLOCK_QUEUE_LATENCY: MetricDesc = MetricDesc {
-    name: "monitor.process.block.queue.latency",
-    unit: "s",
-    kind: Kind::Histogram,
-    attributes: ATTRIBUTES,
-    help: "Time that requests to block devices waited in the kernel: from being made to being last \
-           issued to the device. The time in a plug, where a task holds requests back to submit them \
-           together, counts, and so does what an issue took that the device turned away (a requeue). A \
-           request that others are merged into keeps the time it was made itself; what is merged into \
-           it is no operation of its own. What passes before there is a request is not in it: waits \
-           for a free tag, for limits on writeback (WBT) or of a cgroup (io.max), and in device-mapper \
-           or md above the disk. Before Linux 6.5 requests that are made in a batch begin with the \
-           first of them. A request is its maker's, also the parts that others added to it; one that \
-           the kernel writes back is its thread's, in the cgroup that dirtied the pages where the \
-           version 2 hierarchy tells. A partition's are its disk's. Devices made of others without a \
-           queue of their own, as most of device-mapper's, have no requests: theirs are those of the \
-           disks below",
-    source: "block_io_start to block_rq_issue: request.start_time_ns and request.io_start_time_ns \
-             where the kernel reads its clock for each, else a clock of the programs",
-};
-
-/// Device latency by process group.
-pub static PROCESS_BLOCK_DEVICE_LATENCY: MetricDesc = MetricDesc {
-    name: "monitor.process.block.device.latency",
-    unit: "s",
-    kind: Kind::Histogram,
-    attributes: ATTRIBUTES,
-    help: "Time from last issuing a request to the block device to its completion; of a request that \
-           only flushes, that of the device's flush it waited for",
+pair! {
+    process: PROCESS_BLOCK_DEVICE_LATENCY "monitor.process.block.device.latency" ["system.device", "disk.io.direction"],
+    host: BLOCK_DEVICE_LATENCY "monitor.block.device.latency" ["system.device", "disk.io.direction"] ", per device",
+    kind: Histogram "s",
+    is_cost: true,
+    help: "Block I/O device latency: time from the last issue of a request to its completion",
+    details: "A request that only flushes has the time of the device's flush that it waited for. Attribution as for \
+              monitor.process.block.queue.latency.",
     source: "block_rq_issue to block_rq_complete, as for monitor.process.block.queue.latency",
-};
+}
 
-/// Bytes by process group.
-pub static PROCESS_BLOCK_IO: MetricDesc = MetricDesc {
-    name: "monitor.process.block.io",
-    unit: "By",
-    kind: Kind::Counter,
-    attributes: ATTRIBUTES,
-    help: "Bytes that requests to block devices read, wrote or discarded",
+pair! {
+    process: PROCESS_BLOCK_IO "monitor.process.block.io" ["system.device", "disk.io.direction"],
+    host: BLOCK_IO "monitor.block.io" ["system.device", "disk.io.direction"] ", per device",
+    kind: Counter "By",
+    is_cost: false,
+    help: "Bytes read, written or discarded by block I/O requests",
+    details: "Attribution as for monitor.process.block.queue.latency.",
     source: "block_rq_complete",
-};
+}
 
-/// Operations by process group.
-pub static PROCESS_BLOCK_OPERATIONS: MetricDesc = MetricDesc {
-    name: "monitor.process.block.operations",
-    unit: "{operation}",
-    kind: Kind::Counter,
-    attributes: ATTRIBUTES,
-    help: "Requests to block devices that ended. Writes and flushes together are what the kernel counts \
-           as writes, as it makes a request that only flushes a write of nothing; it counts flushes of \
-           the device besides",
+pair! {
+    process: PROCESS_BLOCK_OPERATIONS "monitor.process.block.operations" ["system.device", "disk.io.direction"],
+    host: BLOCK_OPERATIONS "monitor.block.operations" ["system.device", "disk.io.direction"] ", per device",
+    kind: Counter "{operation}",
+    is_cost: false,
+    help: "Completed block I/O requests",
+    details: "Writes and flushes together are what the kernel counts as writes, as it turns a request that only flushes into an \
+              empty write; it counts flushes of the device separately.",
     source: "block_rq_complete",
-};
+}
 
-/// Failed operations by process group.
-pub static PROCESS_BLOCK_ERRORS: MetricDesc = MetricDesc {
-    name: "monitor.process.block.errors",
-    unit: "{operation}",
-    kind: Kind::Counter,
-    attributes: ATTRIBUTES,
-    help: "Requests to block devices, or parts of them, that failed",
+pair! {
+    process: PROCESS_BLOCK_ERRORS "monitor.process.block.errors" ["system.device", "disk.io.direction"],
+    host: BLOCK_ERRORS "monitor.block.errors" ["system.device", "disk.io.direction"] ", per device",
+    kind: Counter "{operation}",
+    is_cost: false,
+    help: "Block I/O requests that failed, completely or in part",
+    details: "",
     source: "block_rq_complete",
-};
-
-/// Queue latency by device.
-pub static BLOCK_QUEUE_LATENCY: MetricDesc = MetricDesc {
-    name: "monitor.block.queue.latency",
-    unit: "s",
-    kind: Kind::Histogram,
-    attributes: ATTRIBUTES,
-    help: "Time that requests to a block device waited in the kernel, from being made to being last \
-           issued; the sum of monitor.process.block.queue.latency over all groups, at a finer scale",
-    source: "block_io_start to block_rq_issue, as for monitor.process.block.queue.latency",
-};
-
-/// Device latency by device.
-pub static BLOCK_DEVICE_LATENCY: MetricDesc = MetricDesc {
-    name: "monitor.block.device.latency",
-    unit: "s",
-    kind: Kind::Histogram,
-    attributes: ATTRIBUTES,
-    help: "Time from issuing a request to a block device to its completion; the sum of \
-           monitor.process.block.device.latency over all groups, at a finer scale",
-    source: "block_rq_issue to block_rq_complete, as for monitor.process.block.queue.latency",
-};
-
-/// Bytes by device.
-pub static BLOCK_IO: MetricDesc = MetricDesc {
-    name: "monitor.block.io",
-    unit: "By",
-    kind: Kind::Counter,
-    attributes: ATTRIBUTES,
-    help: "Bytes that requests to a block device read, wrote or discarded",
-    source: "block_rq_complete",
-};
-
-/// Operations by device.
-pub static BLOCK_OPERATIONS: MetricDesc = MetricDesc {
-    name: "monitor.block.operations",
-    unit: "{operation}",
-    kind: Kind::Counter,
-    attributes: ATTRIBUTES,
-    help: "Requests to a block device that ended",
-    source: "block_rq_complete",
-};
-
-/// Failed operations by device.
-pub static BLOCK_ERRORS: MetricDesc = MetricDesc {
-    name: "monitor.block.errors",
-    unit: "{operation}",
-    kind: Kind::Counter,
-    attributes: ATTRIBUTES,
-    help: "Requests to a block device, or parts of them, that failed",
-    source: "block_rq_complete",
-};
+}
 
 /// Driver commands by device.
 pub static BLOCK_PASSTHROUGH: MetricDesc = MetricDesc {
@@ -143,7 +84,8 @@ pub static BLOCK_PASSTHROUGH: MetricDesc = MetricDesc {
     unit: "{command}",
     kind: Kind::Counter,
     attributes: &["system.device"],
-    help: "Driver commands (SCSI or NVMe passthrough) to a block device that ended, such as the polling \
-           of a CD-ROM drive; they are no operations, and the kernel does not count them either",
+    help: "Completed SCSI and NVMe passthrough commands, such as the polling of a CD-ROM drive",
+    details: "They are no block I/O operations, neither here nor in /proc/diskstats.",
     source: "block_rq_complete",
+    ..MetricDesc::BASE
 };

@@ -3,10 +3,10 @@
 use super::{Kind, MetricDesc};
 
 /// The metrics of the `cgroup` probe.
-pub(super) const CGROUP_PROBE_ALL: &[&MetricDesc] = &[&CGROUP_CREATIONS];
+pub(crate) const CGROUP_PROBE_ALL: &[&MetricDesc] = &[&CGROUP_CREATIONS];
 
 /// The metrics that are read from files.
-pub(super) const CGROUP_ALL: &[&MetricDesc] = &[
+pub(crate) const CGROUP_ALL: &[&MetricDesc] = &[
     &CGROUP_CPU_PERIODS,
     &CGROUP_CPU_THROTTLED_PERIODS,
     &CGROUP_CPU_THROTTLED_TIME,
@@ -19,30 +19,33 @@ pub static CGROUP_CPU_PERIODS: MetricDesc = MetricDesc {
     unit: "{period}",
     kind: Kind::Counter,
     attributes: &["container.id", "container.name", "systemd.unit"],
-    help: "Periods of the CPU quota of a container or unit in which it had something to run; 0 \
-           without a quota",
+    help: "CPU quota periods in which the container or unit was runnable",
+    details: "0 without a quota.",
     source: "nr_periods in the cgroup's cpu.stat, read 1 to 15 s apart, and at tp_btf/cgroup_rmdir",
+    ..MetricDesc::BASE
 };
 
-/// Periods in which the quota was used up.
+/// Throttled periods of the CPU quota.
 pub static CGROUP_CPU_THROTTLED_PERIODS: MetricDesc = MetricDesc {
     name: "monitor.cgroup.cpu.throttled.periods",
     unit: "{period}",
     kind: Kind::Counter,
     attributes: &["container.id", "container.name", "systemd.unit"],
-    help: "Periods in which a container or unit had used up its CPU quota and was kept from running",
+    help: "CPU quota periods in which the container or unit was throttled",
     source: "nr_throttled in the cgroup's cpu.stat",
+    ..MetricDesc::BASE
 };
 
-/// Time for which the quota was used up.
+/// Throttled time.
 pub static CGROUP_CPU_THROTTLED_TIME: MetricDesc = MetricDesc {
     name: "monitor.cgroup.cpu.throttled.time",
     unit: "s",
     kind: Kind::Counter,
     attributes: &["container.id", "container.name", "systemd.unit"],
-    help: "Time for which a container or unit was kept from running as it had used up its CPU quota, \
-           added up over CPUs",
+    help: "Time that the container or unit was throttled by its CPU quota, summed over CPUs",
     source: "throttled_time or throttled_usec in the cgroup's cpu.stat",
+    is_cost: true,
+    ..MetricDesc::BASE
 };
 
 /// Pressure on a container or unit.
@@ -57,18 +60,19 @@ pub static CGROUP_PRESSURE_TIME: MetricDesc = MetricDesc {
         "monitor.pressure.resource",
         "monitor.pressure.stall_type",
     ],
-    help: "Time in which at least one task (some) or all tasks that had work (full) of a container or \
-           unit were stalled for want of the resource",
-    source: "cpu.pressure, io.pressure and memory.pressure of the cgroup, version 2 only, read 1 to 15 s \
-             apart; what follows the last reading of a cgroup is not counted",
+    help: "Pressure stall time (PSI) of the container or unit: some or all (full) tasks stalled on the resource",
+    details: "Cgroup v2 only. What follows the last reading of a cgroup that is removed is not counted.",
+    source: "cpu.pressure, io.pressure and memory.pressure of the cgroup, read 1 to 15 s apart",
+    is_cost: true,
+    ..MetricDesc::BASE
 };
 
-/// Cgroups created.
+/// Created cgroups.
 pub static CGROUP_CREATIONS: MetricDesc = MetricDesc {
     name: "monitor.cgroup.creations",
     unit: "{cgroup}",
     kind: Kind::Counter,
-    attributes: &[],
-    help: "Cgroups created on the host, in the hierarchy of containers and units",
+    help: "Created cgroups, in the hierarchy of containers and units",
     source: "tp_btf/cgroup_mkdir",
+    ..MetricDesc::BASE
 };

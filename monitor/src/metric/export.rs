@@ -19,8 +19,9 @@ pub static EXPORT_REQUESTS: MetricDesc = MetricDesc {
     unit: "{request}",
     kind: Kind::Counter,
     attributes: &["monitor.signal"],
-    help: "Requests sent by OTLP, those included that failed; signal metrics or logs",
+    help: "OTLP requests sent, including failed ones",
     source: "counted where requests are sent",
+    ..MetricDesc::BASE
 };
 
 /// Failed requests.
@@ -29,9 +30,10 @@ pub static EXPORT_FAILURES: MetricDesc = MetricDesc {
     unit: "{request}",
     kind: Kind::Counter,
     attributes: &["monitor.signal", "error.type"],
-    help: "Requests by OTLP that failed: by the gRPC code or HTTP status of the answer, or timeout, \
-           connection, redirect (one that is not followed) or malformed_response (a web page)",
+    help: "Failed OTLP requests by error type",
+    details: "`error.type` is the gRPC code or HTTP status of the response, `timeout`, `connection`, `redirect` (one that is not followed) or `malformed_response` (a web page).",
     source: "counted where requests are sent",
+    ..MetricDesc::BASE
 };
 
 /// Items that were taken.
@@ -40,8 +42,9 @@ pub static EXPORT_ITEMS: MetricDesc = MetricDesc {
     unit: "{item}",
     kind: Kind::Counter,
     attributes: &["monitor.signal"],
-    help: "Data points and log records that a receiver took",
+    help: "Data points and log records accepted by the receiver",
     source: "counted where requests are sent",
+    ..MetricDesc::BASE
 };
 
 /// Items that may be there twice.
@@ -50,9 +53,10 @@ pub static EXPORT_RESENT: MetricDesc = MetricDesc {
     unit: "{item}",
     kind: Kind::Counter,
     attributes: &["monitor.signal"],
-    help: "Log records and delta points sent again after a request of unknown outcome: possible duplicates",
-    source: "counted where requests are sent; a request is of unknown outcome after a timeout, a broken connection or an \
-             end of the sender; cumulative points are not sent again, the next ones supersede them",
+    help: "Log records and delta data points resent after an unknown outcome: possible duplicates",
+    details: "The outcome is unknown after a timeout, a broken connection, HTTP status 502 or 504, gRPC code Cancelled or DeadlineExceeded, or the end of a sender. Cumulative data points are not resent: the next export supersedes them.",
+    source: "counted where requests are sent",
+    ..MetricDesc::BASE
 };
 
 /// Items that are lost.
@@ -61,10 +65,10 @@ pub static EXPORT_DROPPED: MetricDesc = MetricDesc {
     unit: "{item}",
     kind: Kind::Counter,
     attributes: &["monitor.signal", "monitor.loss.reason"],
-    help: "Data points and log records that were not sent and never will be: rejected by the \
-           receiver, pushed out by newer ones (queue_full), left when sending ended (cut_off, \
-           turned_off), or in a request that failed for good, by its error.type; what a later request makes good is not counted",
+    help: "Dropped data points and log records by reason",
+    details: "`rejected` (by the receiver), `queue_full` (evicted by newer records), `cut_off` and `turned_off` (not sent when the export ended), or the `error.type` of a request that must not be retried. Cumulative data points that the next export supersedes are not counted.",
     source: "counted where each loss happens",
+    ..MetricDesc::BASE
 };
 
 /// Size of requests.
@@ -73,8 +77,9 @@ pub static EXPORT_SIZE: MetricDesc = MetricDesc {
     unit: "By",
     kind: Kind::Counter,
     attributes: &["monitor.signal"],
-    help: "Bytes of the requests sent by OTLP, before compression",
+    help: "Bytes of OTLP requests before compression",
     source: "counted where requests are sent",
+    ..MetricDesc::BASE
 };
 
 /// Duration of requests.
@@ -83,6 +88,7 @@ pub static EXPORT_DURATION: MetricDesc = MetricDesc {
     unit: "s",
     kind: Kind::Gauge,
     attributes: &["monitor.signal"],
-    help: "Time the last request by OTLP took, until its answer was read or it was given up",
+    help: "Duration of the last OTLP request, until its response or failure",
     source: "the daemon's clock",
+    ..MetricDesc::BASE
 };

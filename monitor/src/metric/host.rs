@@ -48,9 +48,9 @@ pub static SYSTEM_UPTIME: MetricDesc = MetricDesc {
     name: "system.uptime",
     unit: "s",
     kind: Kind::Gauge,
-    attributes: &[],
-    help: "Time since the host was started",
+    help: "Time since boot",
     source: "/proc/uptime",
+    ..MetricDesc::BASE
 };
 
 /// Logical CPUs.
@@ -58,9 +58,9 @@ pub static SYSTEM_CPU_LOGICAL_COUNT: MetricDesc = MetricDesc {
     name: "system.cpu.logical.count",
     unit: "{cpu}",
     kind: Kind::UpDownCounter,
-    attributes: &[],
-    help: "CPUs that are online",
+    help: "Online CPUs",
     source: "/proc/stat",
+    ..MetricDesc::BASE
 };
 
 /// CPU time.
@@ -69,9 +69,10 @@ pub static SYSTEM_CPU_TIME: MetricDesc = MetricDesc {
     unit: "s",
     kind: Kind::Counter,
     attributes: &["cpu.logical_number", "cpu.mode"],
-    help: "Time a CPU spent in each mode; guests count as user time, interrupt is hard and soft \
-           interrupts",
+    help: "CPU time by mode",
+    details: "Guest time is part of user time; `interrupt` is hard and soft interrupt time; `steal` is time that the hypervisor gave to others.",
     source: "/proc/stat",
+    ..MetricDesc::BASE
 };
 
 /// CPU utilisation.
@@ -80,8 +81,10 @@ pub static SYSTEM_CPU_UTILIZATION: MetricDesc = MetricDesc {
     unit: "1",
     kind: Kind::Gauge,
     attributes: &["cpu.logical_number", "cpu.mode"],
-    help: "Share of a CPU's time in each mode since the last tick; the modes of a CPU add up to 1",
+    help: "CPU utilization by mode since the last tick",
+    details: "The modes of a CPU sum to 1.",
     source: "/proc/stat",
+    ..MetricDesc::BASE
 };
 
 /// Load of a minute.
@@ -89,9 +92,9 @@ pub static HOST_LOAD_1M: MetricDesc = MetricDesc {
     name: "monitor.host.load.1m",
     unit: "{thread}",
     kind: Kind::Gauge,
-    attributes: &[],
-    help: "Threads that run, want to run or are in uninterruptible sleep, averaged over a minute",
+    help: "Load average over 1 minute: threads running, runnable or in uninterruptible sleep",
     source: "sysinfo (/proc/loadavg)",
+    ..MetricDesc::BASE
 };
 
 /// Load of 5 minutes.
@@ -99,9 +102,9 @@ pub static HOST_LOAD_5M: MetricDesc = MetricDesc {
     name: "monitor.host.load.5m",
     unit: "{thread}",
     kind: Kind::Gauge,
-    attributes: &[],
-    help: "Threads that run, want to run or are in uninterruptible sleep, averaged over 5 minutes",
+    help: "Load average over 5 minutes: threads running, runnable or in uninterruptible sleep",
     source: "sysinfo (/proc/loadavg)",
+    ..MetricDesc::BASE
 };
 
 /// Load of 15 minutes.
@@ -109,9 +112,9 @@ pub static HOST_LOAD_15M: MetricDesc = MetricDesc {
     name: "monitor.host.load.15m",
     unit: "{thread}",
     kind: Kind::Gauge,
-    attributes: &[],
-    help: "Threads that run, want to run or are in uninterruptible sleep, averaged over 15 minutes",
+    help: "Load average over 15 minutes: threads running, runnable or in uninterruptible sleep",
     source: "sysinfo (/proc/loadavg)",
+    ..MetricDesc::BASE
 };
 
 /// Threads that run or wait for a disk.
@@ -120,9 +123,9 @@ pub static HOST_THREADS: MetricDesc = MetricDesc {
     unit: "{thread}",
     kind: Kind::UpDownCounter,
     attributes: &["monitor.thread.state"],
-    help: "Threads that run or want to run (runnable) and that wait for block I/O (blocked), at \
-           this moment",
+    help: "Runnable threads, running ones included, and threads blocked on block I/O",
     source: "/proc/stat",
+    ..MetricDesc::BASE
 };
 
 /// Pressure stall time.
@@ -131,9 +134,9 @@ pub static HOST_PRESSURE_TIME: MetricDesc = MetricDesc {
     unit: "s",
     kind: Kind::Counter,
     attributes: &["monitor.pressure.resource", "monitor.pressure.stall_type"],
-    help: "Time in which at least one task (some) or all tasks that had work (full) were stalled \
-           for want of the resource",
+    help: "Pressure stall time (PSI) of the host: some or all (full) tasks stalled on the resource",
     source: "/proc/pressure",
+    ..MetricDesc::BASE
 };
 
 /// Memory.
@@ -141,9 +144,9 @@ pub static SYSTEM_MEMORY_LIMIT: MetricDesc = MetricDesc {
     name: "system.memory.limit",
     unit: "By",
     kind: Kind::UpDownCounter,
-    attributes: &[],
-    help: "Memory of the host",
+    help: "Total memory",
     source: "sysinfo (/proc/meminfo)",
+    ..MetricDesc::BASE
 };
 
 /// Memory by state.
@@ -152,8 +155,10 @@ pub static SYSTEM_MEMORY_USAGE: MetricDesc = MetricDesc {
     unit: "By",
     kind: Kind::UpDownCounter,
     attributes: &["system.memory.state"],
-    help: "Memory by state; used is what is not available to new programs, so the states overlap",
+    help: "Memory by state",
+    details: "`used` is total minus available, so the states overlap.",
     source: "sysinfo (/proc/meminfo); /proc/meminfo for cached and buffers",
+    ..MetricDesc::BASE
 };
 
 /// Memory by state, as a share.
@@ -162,9 +167,10 @@ pub static SYSTEM_MEMORY_UTILIZATION: MetricDesc = MetricDesc {
     unit: "1",
     kind: Kind::Gauge,
     attributes: &["system.memory.state"],
-    help: "Share of memory by state; used is what is not available to new programs, so the states \
-           overlap",
+    help: "Share of memory by state",
+    details: "`used` is total minus available, so the states overlap.",
     source: "sysinfo (/proc/meminfo); /proc/meminfo for cached and buffers",
+    ..MetricDesc::BASE
 };
 
 /// Available memory.
@@ -172,9 +178,9 @@ pub static SYSTEM_MEMORY_LINUX_AVAILABLE: MetricDesc = MetricDesc {
     name: "system.memory.linux.available",
     unit: "By",
     kind: Kind::UpDownCounter,
-    attributes: &[],
-    help: "Memory that new programs can have without swapping, as the kernel estimates it",
+    help: "Memory available to new programs without swapping, estimated by the kernel",
     source: "sysinfo (/proc/meminfo)",
+    ..MetricDesc::BASE
 };
 
 /// Shared memory.
@@ -182,9 +188,9 @@ pub static SYSTEM_MEMORY_LINUX_SHARED: MetricDesc = MetricDesc {
     name: "system.memory.linux.shared",
     unit: "By",
     kind: Kind::UpDownCounter,
-    attributes: &[],
-    help: "Shared memory, mostly that of tmpfs",
+    help: "Shared memory, mostly tmpfs",
     source: "/proc/meminfo",
+    ..MetricDesc::BASE
 };
 
 /// Slab memory.
@@ -193,8 +199,9 @@ pub static SYSTEM_MEMORY_LINUX_SLAB_USAGE: MetricDesc = MetricDesc {
     unit: "By",
     kind: Kind::UpDownCounter,
     attributes: &["system.memory.linux.slab.state"],
-    help: "Memory of the kernel's caches of objects",
+    help: "Slab memory of the kernel by state",
     source: "/proc/meminfo",
+    ..MetricDesc::BASE
 };
 
 /// Swap.
@@ -205,6 +212,7 @@ pub static SYSTEM_PAGING_USAGE: MetricDesc = MetricDesc {
     attributes: &["system.paging.state"],
     help: "Swap space by state",
     source: "sysinfo (/proc/meminfo)",
+    ..MetricDesc::BASE
 };
 
 /// Swap, as a share.
@@ -213,8 +221,10 @@ pub static SYSTEM_PAGING_UTILIZATION: MetricDesc = MetricDesc {
     unit: "1",
     kind: Kind::Gauge,
     attributes: &["system.paging.state"],
-    help: "Share of swap space by state; absent without swap",
+    help: "Share of swap space by state",
+    details: "Absent without swap.",
     source: "sysinfo (/proc/meminfo)",
+    ..MetricDesc::BASE
 };
 
 /// Page faults.
@@ -223,8 +233,9 @@ pub static SYSTEM_PAGING_FAULTS: MetricDesc = MetricDesc {
     unit: "{fault}",
     kind: Kind::Counter,
     attributes: &["system.paging.fault.type"],
-    help: "Page faults",
+    help: "Minor and major page faults of the host",
     source: "/proc/vmstat",
+    ..MetricDesc::BASE
 };
 
 /// Pages swapped.
@@ -235,6 +246,7 @@ pub static SYSTEM_PAGING_OPERATIONS: MetricDesc = MetricDesc {
     attributes: &["system.paging.direction"],
     help: "Pages swapped in and out",
     source: "/proc/vmstat",
+    ..MetricDesc::BASE
 };
 
 /// Disk bytes.
@@ -243,9 +255,10 @@ pub static SYSTEM_DISK_IO: MetricDesc = MetricDesc {
     unit: "By",
     kind: Kind::Counter,
     attributes: &["system.device", "disk.io.direction"],
-    help: "Bytes read from and written to a whole block device; stacked devices (md, dm) count \
-           again what the disks below them do",
+    help: "Bytes read from and written to a block device",
+    details: "Whole devices, not partitions. Stacked devices (md, dm) count the I/O of the disks below again.",
     source: "/proc/diskstats",
+    ..MetricDesc::BASE
 };
 
 /// Disk operations.
@@ -254,8 +267,9 @@ pub static SYSTEM_DISK_OPERATIONS: MetricDesc = MetricDesc {
     unit: "{operation}",
     kind: Kind::Counter,
     attributes: &["system.device", "disk.io.direction"],
-    help: "Reads and writes that a whole block device completed",
+    help: "Completed reads and writes of a block device",
     source: "/proc/diskstats",
+    ..MetricDesc::BASE
 };
 
 /// Disk activity.
@@ -264,8 +278,9 @@ pub static SYSTEM_DISK_IO_TIME: MetricDesc = MetricDesc {
     unit: "s",
     kind: Kind::Counter,
     attributes: &["system.device"],
-    help: "Time in which a block device had anything to do",
+    help: "Time that a block device was busy",
     source: "/proc/diskstats",
+    ..MetricDesc::BASE
 };
 
 /// Disk queues.
@@ -274,8 +289,9 @@ pub static DISK_IN_FLIGHT: MetricDesc = MetricDesc {
     unit: "{operation}",
     kind: Kind::UpDownCounter,
     attributes: &["system.device"],
-    help: "Requests to a block device that were made and have not ended",
+    help: "I/O requests of a block device in flight",
     source: "/proc/diskstats",
+    ..MetricDesc::BASE
 };
 
 /// Disks of devices.
@@ -284,8 +300,10 @@ pub static DISK_INFO: MetricDesc = MetricDesc {
     unit: "{device}",
     kind: Kind::Gauge,
     attributes: &["system.device", "monitor.disk", "monitor.device_mapper.name"],
-    help: "Disk that a block device is on, always 1; partitions, dm and md devices lead to each disk below them",
+    help: "Disk below a block device, always 1",
+    details: "Partitions, dm and md devices have a series for each disk below them.",
     source: "/sys/class/block",
+    ..MetricDesc::BASE
 };
 
 /// Disk waiting.
@@ -294,8 +312,9 @@ pub static SYSTEM_DISK_OPERATION_TIME: MetricDesc = MetricDesc {
     unit: "s",
     kind: Kind::Counter,
     attributes: &["system.device", "disk.io.direction"],
-    help: "Time that the operations of a block device took, added up",
+    help: "Time of all I/O operations of a block device, summed",
     source: "/proc/diskstats",
+    ..MetricDesc::BASE
 };
 
 /// Disk merges.
@@ -304,8 +323,9 @@ pub static SYSTEM_DISK_MERGED: MetricDesc = MetricDesc {
     unit: "{operation}",
     kind: Kind::Counter,
     attributes: &["system.device", "disk.io.direction"],
-    help: "Operations that were merged into others",
+    help: "Merged I/O operations of a block device",
     source: "/proc/diskstats",
+    ..MetricDesc::BASE
 };
 
 /// File system size.
@@ -319,8 +339,10 @@ pub static SYSTEM_FILESYSTEM_LIMIT: MetricDesc = MetricDesc {
         "system.filesystem.mountpoint",
         "system.filesystem.type",
     ],
-    help: "Size of a file system. Read every 15 s",
+    help: "Size of a file system",
+    details: "Read every 15 s.",
     source: "sysinfo for the list, statvfs",
+    ..MetricDesc::BASE
 };
 
 /// File system space.
@@ -335,9 +357,10 @@ pub static SYSTEM_FILESYSTEM_USAGE: MetricDesc = MetricDesc {
         "system.filesystem.state",
         "system.filesystem.type",
     ],
-    help: "Space of a file system; free is for anybody to take, reserved for root alone. Read \
-           every 15 s",
+    help: "File system space by state",
+    details: "`free` is available to all users, `reserved` to root only. Read every 15 s.",
     source: "sysinfo for the list, statvfs",
+    ..MetricDesc::BASE
 };
 
 /// File system space, as a share.
@@ -352,9 +375,10 @@ pub static SYSTEM_FILESYSTEM_UTILIZATION: MetricDesc = MetricDesc {
         "system.filesystem.state",
         "system.filesystem.type",
     ],
-    help: "Share of a file system's space; free is for anybody to take, reserved for root alone. \
-           Read every 15 s",
+    help: "Share of file system space by state",
+    details: "`free` is available to all users, `reserved` to root only. Read every 15 s.",
     source: "sysinfo for the list, statvfs",
+    ..MetricDesc::BASE
 };
 
 /// Network bytes.
@@ -363,8 +387,9 @@ pub static SYSTEM_NETWORK_IO: MetricDesc = MetricDesc {
     unit: "By",
     kind: Kind::Counter,
     attributes: &["network.interface.name", "network.io.direction"],
-    help: "Bytes received and transmitted by an interface of the host",
+    help: "Bytes received and transmitted by a network interface",
     source: "/proc/1/net/dev",
+    ..MetricDesc::BASE
 };
 
 /// Packets.
@@ -373,8 +398,9 @@ pub static SYSTEM_NETWORK_PACKET_COUNT: MetricDesc = MetricDesc {
     unit: "{packet}",
     kind: Kind::Counter,
     attributes: &["system.device", "network.io.direction"],
-    help: "Packets received and transmitted by an interface of the host",
+    help: "Packets received and transmitted by a network interface",
     source: "/proc/1/net/dev",
+    ..MetricDesc::BASE
 };
 
 /// Packets dropped.
@@ -383,8 +409,9 @@ pub static SYSTEM_NETWORK_PACKET_DROPPED: MetricDesc = MetricDesc {
     unit: "{packet}",
     kind: Kind::Counter,
     attributes: &["network.interface.name", "network.io.direction"],
-    help: "Packets dropped though nothing was wrong with them",
+    help: "Packets dropped by a network interface without an error",
     source: "/proc/1/net/dev",
+    ..MetricDesc::BASE
 };
 
 /// Network errors.
@@ -393,8 +420,9 @@ pub static SYSTEM_NETWORK_ERRORS: MetricDesc = MetricDesc {
     unit: "{error}",
     kind: Kind::Counter,
     attributes: &["network.interface.name", "network.io.direction"],
-    help: "Packets that were not received or not transmitted because of an error",
+    help: "Receive and transmit errors of a network interface",
     source: "/proc/1/net/dev",
+    ..MetricDesc::BASE
 };
 
 /// Processes by state.
@@ -403,9 +431,10 @@ pub static SYSTEM_PROCESS_COUNT: MetricDesc = MetricDesc {
     unit: "{process}",
     kind: Kind::UpDownCounter,
     attributes: &["process.state"],
-    help: "Processes by the state of their first thread; uninterruptible and idle kernel threads \
-           are sleeping. Counted every 15 s, less often where there are very many",
+    help: "Processes by state of the thread-group leader",
+    details: "Uninterruptible and idle kernel threads count as sleeping. Read every 15 s, less often with very many processes.",
     source: "/proc/<pid>/stat",
+    ..MetricDesc::BASE
 };
 
 /// Temperature.
@@ -414,8 +443,10 @@ pub static HW_TEMPERATURE: MetricDesc = MetricDesc {
     unit: "Cel",
     kind: Kind::Gauge,
     attributes: &["hw.id", "hw.name"],
-    help: "Temperature of a sensor, read every 15 s",
+    help: "Temperature of a sensor",
+    details: "Read every 15 s.",
     source: "sysinfo (/sys/class/hwmon or /sys/class/thermal)",
+    ..MetricDesc::BASE
 };
 
 /// Critical temperature.
@@ -424,6 +455,7 @@ pub static HW_TEMPERATURE_LIMIT: MetricDesc = MetricDesc {
     unit: "Cel",
     kind: Kind::Gauge,
     attributes: &["hw.id", "hw.limit_type", "hw.name"],
-    help: "Temperature that the sensor's driver calls critical",
+    help: "Critical temperature of a sensor, as its driver reports it",
     source: "sysinfo (/sys/class/hwmon)",
+    ..MetricDesc::BASE
 };

@@ -1,13 +1,13 @@
-//! Metrics of the `memory` and the `faults` probe. Page faults are counted by `sched`.
+//! Metrics of the `memory` and the `faults` probe. The `sched` probe counts page faults.
 
-use super::{Kind, MetricDesc};
+use super::{Kind, MetricDesc, pair};
 
 /// The metrics of `faults`.
-pub(super) const FAULTS_ALL: &[&MetricDesc] =
+pub(crate) const FAULTS_ALL: &[&MetricDesc] =
     &[&PROCESS_MEMORY_FAULT_LATENCY, &MEMORY_FAULT_LATENCY];
 
 /// The metrics of `memory`.
-pub(super) const MEMORY_ALL: &[&MetricDesc] = &[
+pub(crate) const MEMORY_ALL: &[&MetricDesc] = &[
     &PROCESS_MEMORY_RECLAIM_LATENCY,
     &PROCESS_MEMORY_COMPACTION_LATENCY,
     &PROCESS_OOM_KILLS,
@@ -15,81 +15,45 @@ pub(super) const MEMORY_ALL: &[&MetricDesc] = &[
     &MEMORY_COMPACTION_LATENCY,
 ];
 
-/// Time in reclaim by process group.
-pub static PROCESS_MEMORY_RECLAIM_LATENCY: MetricDesc = MetricDesc {
-    name: "monitor.process.memory.reclaim.latency",
-    unit: "s",
-    kind: Kind::Histogram,
-    attributes: &["monitor.reclaim.type"],
-    help: "Time a thread that wanted memory was kept to free some first: direct when the host was \
-           short of it, memcg when its cgroup had reached a limit",
+pair! {
+    process: PROCESS_MEMORY_RECLAIM_LATENCY "monitor.process.memory.reclaim.latency" ["monitor.reclaim.type"],
+    host: MEMORY_RECLAIM_LATENCY "monitor.memory.reclaim.latency" ["monitor.reclaim.type"] ", all threads of the host",
+    kind: Histogram "s",
+    is_cost: true,
+    help: "Memory reclaim latency: time that an allocating thread spent in reclaim",
+    details: "`direct`: direct reclaim, as the host was short of memory. `memcg`: reclaim in a cgroup that had reached a limit.",
     source: "mm_vmscan_direct_reclaim_begin and _end, mm_vmscan_memcg_reclaim_begin and _end",
-};
+}
 
-/// Time in compaction by process group.
-pub static PROCESS_MEMORY_COMPACTION_LATENCY: MetricDesc = MetricDesc {
-    name: "monitor.process.memory.compaction.latency",
-    unit: "s",
-    kind: Kind::Histogram,
-    attributes: &[],
-    help: "Time a thread moved pages together, to get memory in one piece or, in threads of the \
-           kernel, ahead of that",
+pair! {
+    process: PROCESS_MEMORY_COMPACTION_LATENCY "monitor.process.memory.compaction.latency" [],
+    host: MEMORY_COMPACTION_LATENCY "monitor.memory.compaction.latency" [] ", all threads of the host",
+    kind: Histogram "s",
+    is_cost: true,
+    help: "Memory compaction latency: time that a thread spent in compaction",
+    details: "A thread compacts for an allocation of contiguous pages; kernel threads (kcompactd) do it in advance.",
     source: "mm_compaction_begin and mm_compaction_end",
-};
+}
 
-/// Victims by process group.
+/// OOM kills by process group.
 pub static PROCESS_OOM_KILLS: MetricDesc = MetricDesc {
     name: "monitor.process.oom_kills",
     unit: "{event}",
     kind: Kind::Counter,
-    attributes: &[],
-    help: "Processes that were chosen to be killed as there was no memory left, in the host or in a \
-           cgroup",
-    source: "mark_victim, or sched_process_exit where that does not say whom",
+    help: "OOM kills, counted for the OOM victim",
+    details: "Those of the host and those of a cgroup with a memory limit.",
+    source: "mark_victim, or sched_process_exit where that does not name the victim",
+    ..MetricDesc::BASE
 };
 
-/// Time in reclaim on the host.
-pub static MEMORY_RECLAIM_LATENCY: MetricDesc = MetricDesc {
-    name: "monitor.memory.reclaim.latency",
-    unit: "s",
-    kind: Kind::Histogram,
-    attributes: &["monitor.reclaim.type"],
-    help: "Time threads that wanted memory were kept to free some first; the sum of \
-           monitor.process.memory.reclaim.latency over all groups, at a finer scale",
-    source: "mm_vmscan_direct_reclaim_begin and _end, mm_vmscan_memcg_reclaim_begin and _end",
-};
-
-/// Time in compaction on the host.
-pub static MEMORY_COMPACTION_LATENCY: MetricDesc = MetricDesc {
-    name: "monitor.memory.compaction.latency",
-    unit: "s",
-    kind: Kind::Histogram,
-    attributes: &[],
-    help: "Time threads moved pages together; the sum of monitor.process.memory.compaction.latency \
-           over all groups, at a finer scale",
-    source: "mm_compaction_begin and mm_compaction_end",
-};
-
-/// Time in major faults by process group.
-pub static PROCESS_MEMORY_FAULT_LATENCY: MetricDesc = MetricDesc {
-    name: "monitor.process.memory.fault.latency",
-    unit: "s",
-    kind: Kind::Histogram,
-    attributes: &[],
-    help: "Time a thread was kept by a major page fault, until the page had been read. Faults that the \
-           kernel makes for a process, as when it copies to its memory in advance, are not seen. The probe \
-           `faults` is off unless it is turned on, as it runs at every minor fault too",
-    source: "the software events page-faults and major-faults; a fault whose beginning is not seen, as on a \
-             CPU that has come online since the last tick, is lost as unmatched",
-};
-
-/// Time in major faults on the host.
-pub static MEMORY_FAULT_LATENCY: MetricDesc = MetricDesc {
-    name: "monitor.memory.fault.latency",
-    unit: "s",
-    kind: Kind::Histogram,
-    attributes: &[],
-    help: "Time threads were kept by major page faults; the sum of \
-           monitor.process.memory.fault.latency over all groups, at a finer scale",
-    source: "the software events page-faults and major-faults",
-};
+pair! {
+    process: PROCESS_MEMORY_FAULT_LATENCY "monitor.process.memory.fault.latency" [],
+    host: MEMORY_FAULT_LATENCY "monitor.memory.fault.latency" [] ", all threads of the host",
+    kind: Histogram "s",
+    is_cost: true,
+    help: "Major page fault latency: time until the page was read",
+    details: "Faults that the kernel resolves for a process, such as when it copies to its memory, are not included. The \
+              `faults` probe is off by default, as it also runs at each minor fault. A fault whose beginning was not seen, such \
+              as on a CPU that came online since the last tick, is lost as `unmatched`.",
+    source: "software events page-faults and major-faults",
+}

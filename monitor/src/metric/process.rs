@@ -3,48 +3,50 @@
 use super::{Kind, MetricDesc};
 
 /// Every metric of this module.
-pub(super) const PROCESS_ALL: &[&MetricDesc] =
+pub(crate) const PROCESS_ALL: &[&MetricDesc] =
     &[&PROCESS_FORKS, &PROCESS_THREADS_CREATED, &PROCESS_EXECS, &PROCESS_EXITS];
 
-/// Processes made, by process group.
+/// Forks by process group.
 pub static PROCESS_FORKS: MetricDesc = MetricDesc {
     name: "monitor.process.forks",
     unit: "{process}",
     kind: Kind::Counter,
-    attributes: &[],
-    help: "Processes that were made, counted for the one that made them; threads are not counted",
+    help: "Forked processes, counted for the parent",
+    details: "Threads are not included.",
     source: "task_newtask",
+    ..MetricDesc::BASE
 };
 
-/// Threads created, by process group.
+/// Created threads by process group.
 pub static PROCESS_THREADS_CREATED: MetricDesc = MetricDesc {
     name: "monitor.process.threads.created",
     unit: "{thread}",
     kind: Kind::Counter,
-    attributes: &[],
-    help: "Threads created besides the first of a process, with those that the kernel creates in it for \
-           io_uring and vhost",
+    help: "Created threads, without the first thread of each process",
+    details: "Workers that the kernel creates in a process, for io_uring and vhost, are included.",
     source: "task_newtask",
+    ..MetricDesc::BASE
 };
 
-/// Programs executed, by process group.
+/// Executed programs by process group.
 pub static PROCESS_EXECS: MetricDesc = MetricDesc {
     name: "monitor.process.execs",
     unit: "{exec}",
     kind: Kind::Counter,
-    attributes: &[],
-    help: "Programs that were executed, counted for the command that the process is named after from \
-           then on",
+    help: "Executed programs (exec), counted for the new command name",
     source: "sched_process_exec",
+    ..MetricDesc::BASE
 };
 
-/// Ends of processes, by process group.
+/// Exits by process group.
 pub static PROCESS_EXITS: MetricDesc = MetricDesc {
     name: "monitor.process.exits",
     unit: "{process}",
     kind: Kind::Counter,
     attributes: &["monitor.exit.class", "monitor.exit.signal"],
-    help: "Processes whose last thread ended: class success with code 0, failure with another code, \
-           signal by the signal that is named",
+    help: "Exited processes by class: success, failure or signal",
+    details: "`success`: exit code 0. `failure`: another exit code. `signal`: killed by the signal in `monitor.exit.signal`. A \
+              process exits with its last thread.",
     source: "sched_process_exit",
+    ..MetricDesc::BASE
 };

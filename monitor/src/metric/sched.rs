@@ -1,9 +1,9 @@
 //! Metrics of the `sched` probe.
 
-use super::{Kind, MetricDesc};
+use super::{Kind, MetricDesc, pair};
 
 /// Every metric of this module.
-pub(super) const SCHED_ALL: &[&MetricDesc] = &[
+pub(crate) const SCHED_ALL: &[&MetricDesc] = &[
     &PROCESS_CPU_TIME,
     &PROCESS_RUNQUEUE_LATENCY,
     &PROCESS_CPU_THROTTLED_LATENCY,
@@ -16,55 +16,53 @@ pub(super) const SCHED_ALL: &[&MetricDesc] = &[
     &SCHED_CONTEXT_SWITCHES,
 ];
 
-/// On-CPU time by process group.
+/// On-CPU time.
 pub static PROCESS_CPU_TIME: MetricDesc = MetricDesc {
     name: "monitor.process.cpu.time",
     unit: "s",
     kind: Kind::Counter,
-    attributes: &[],
-    help: "Time spent running on a CPU",
+    help: "On-CPU time of all threads",
     source: "task_struct.se.sum_exec_runtime, read by an iter/task pass and at sched_process_free",
+    is_cost: true,
+    ..MetricDesc::BASE
 };
 
-/// Run-queue latency by process group.
-pub static PROCESS_RUNQUEUE_LATENCY: MetricDesc = MetricDesc {
-    name: "monitor.process.runqueue.latency",
-    unit: "s",
-    kind: Kind::Histogram,
-    attributes: &[],
-    help: "Time from being runnable (woken, or preempted) to running on a CPU, without throttled time",
-    source: "sched_wakeup, sched_wakeup_new and sched_switch to sched_switch, recorded each time a thread gets \
-             a CPU; sched_wakeup runs on the woken CPU, so the time that an idle CPU takes to wake up is not in \
-             it",
-};
+pair! {
+    process: PROCESS_RUNQUEUE_LATENCY "monitor.process.runqueue.latency" [],
+    host: SCHED_RUNQUEUE_LATENCY "monitor.sched.runqueue.latency" [] ", all threads of the host",
+    kind: Histogram "s",
+    is_cost: true,
+    help: "Run-queue latency: time from runnable (woken or preempted) to running on a CPU",
+    details: "Time throttled by a CPU quota is not included. `sched_wakeup` runs on the woken CPU, so the time that an idle CPU \
+              takes to wake up is not included either.",
+    source: "sched_wakeup, sched_wakeup_new and sched_switch to sched_switch, recorded each time a thread gets a CPU",
+}
 
-/// Throttled latency by process group.
-pub static PROCESS_CPU_THROTTLED_LATENCY: MetricDesc = MetricDesc {
-    name: "monitor.process.cpu.throttled.latency",
-    unit: "s",
-    kind: Kind::Histogram,
-    attributes: &[],
-    help: "Time that runnable threads were throttled by a CPU quota; N throttled threads count N times",
-    source: "the growth of cfs_rq.throttled_clock_self_time during a wait for a CPU, from sched_wakeup and \
-             sched_switch to sched_switch, in cgroups with a quota of their own or above; recorded when the \
-             thread runs again. The rest of the wait is monitor.process.runqueue.latency. throttled_usec in \
-             cpu.stat counts a CPU once, however many threads wait there. Absent before Linux 6.6, where all of \
-             the wait is run-queue latency; so is the wait of a thread that changes its cgroup meanwhile, or its \
-             CPU in the tick of the host's first throttled wait, and what a thread is throttled on another CPU \
-             that it is given while it is throttled",
-};
+pair! {
+    process: PROCESS_CPU_THROTTLED_LATENCY "monitor.process.cpu.throttled.latency" [],
+    host: SCHED_THROTTLED_LATENCY "monitor.sched.throttled.latency" [] ", all threads of the host",
+    kind: Histogram "s",
+    is_cost: true,
+    help: "Time that runnable threads were throttled by a CPU quota",
+    details: "N throttled threads count N times, while `throttled_usec` in cpu.stat counts each CPU once. Recorded when the \
+              thread runs again; the rest of its wait is run-queue latency. Absent before Linux 6.6, where the whole wait is \
+              run-queue latency. The same holds for the wait of a thread that changes its cgroup while it waits, or its CPU in \
+              the tick of the host's first throttled wait, and for the time throttled on a second CPU that the thread moves to \
+              while it is throttled.",
+    source: "growth of cfs_rq.throttled_clock_self_time during a wait for a CPU, from sched_wakeup and sched_switch to \
+             sched_switch, in cgroups with a quota of their own or above",
+}
 
-/// Off-CPU latency by process group.
-pub static PROCESS_OFFCPU_LATENCY: MetricDesc = MetricDesc {
-    name: "monitor.process.offcpu.latency",
-    unit: "s",
-    kind: Kind::Histogram,
-    attributes: &[],
-    help: "Time blocked: from leaving a CPU to wait for something else until being woken; recorded \
-           when the thread next runs, so what a thread still waits for is not yet in it",
-    source: "sched_switch to sched_wakeup, which runs on the woken CPU: the time from sched_waking on \
-             that an idle CPU takes to get the interrupt and to leave its idle state counts as blocked",
-};
+pair! {
+    process: PROCESS_OFFCPU_LATENCY "monitor.process.offcpu.latency" [],
+    host: SCHED_OFFCPU_LATENCY "monitor.sched.offcpu.latency" [] ", all threads of the host",
+    kind: Histogram "s",
+    is_cost: false,
+    help: "Off-CPU latency: time blocked, from leaving a CPU until woken",
+    details: "Recorded when the thread next runs: the wait of a thread that is still blocked is not included yet. The time that \
+              an idle CPU takes to handle the wakeup interrupt and to leave its idle state counts as blocked.",
+    source: "sched_switch to sched_wakeup, which runs on the woken CPU",
+}
 
 /// Context switches by process group.
 pub static PROCESS_CONTEXT_SWITCHES: MetricDesc = MetricDesc {
@@ -72,8 +70,9 @@ pub static PROCESS_CONTEXT_SWITCHES: MetricDesc = MetricDesc {
     unit: "{switch}",
     kind: Kind::Counter,
     attributes: &["process.context_switch.type"],
-    help: "Context switches away from the process's threads",
+    help: "Voluntary and involuntary context switches of all threads",
     source: "task_struct.nvcsw and nivcsw, read by an iter/task pass and at sched_process_free",
+    ..MetricDesc::BASE
 };
 
 /// Page faults by process group.
@@ -82,44 +81,9 @@ pub static PROCESS_MEMORY_FAULTS: MetricDesc = MetricDesc {
     unit: "{fault}",
     kind: Kind::Counter,
     attributes: &["system.paging.fault.type"],
-    help: "Page faults: minor ones found the page in memory, major ones waited for it to be read",
+    help: "Minor page faults (page in memory) and major page faults (page read from disk)",
     source: "task_struct.min_flt and maj_flt, read by an iter/task pass and at sched_process_free",
-};
-
-/// Run-queue latency of the host.
-pub static SCHED_RUNQUEUE_LATENCY: MetricDesc = MetricDesc {
-    name: "monitor.sched.runqueue.latency",
-    unit: "s",
-    kind: Kind::Histogram,
-    attributes: &[],
-    help: "Time from being runnable to running on a CPU without throttled time, of all threads; the sum of \
-           monitor.process.runqueue.latency over all groups, at a finer scale",
-    source: "sched_wakeup, sched_wakeup_new and sched_switch to sched_switch; sched_wakeup runs on the \
-             woken CPU, so the time that an idle CPU takes to wake up is not in it",
-};
-
-/// Throttled latency of the host.
-pub static SCHED_THROTTLED_LATENCY: MetricDesc = MetricDesc {
-    name: "monitor.sched.throttled.latency",
-    unit: "s",
-    kind: Kind::Histogram,
-    attributes: &[],
-    help: "Time that runnable threads were throttled by a CPU quota, of all threads; the sum of \
-           monitor.process.cpu.throttled.latency over all groups, at a finer scale",
-    source: "the growth of cfs_rq.throttled_clock_self_time during a wait for a CPU, from sched_wakeup and \
-             sched_switch to sched_switch; absent before Linux 6.6",
-};
-
-/// Off-CPU latency of the host.
-pub static SCHED_OFFCPU_LATENCY: MetricDesc = MetricDesc {
-    name: "monitor.sched.offcpu.latency",
-    unit: "s",
-    kind: Kind::Histogram,
-    attributes: &[],
-    help: "Time blocked, of all threads; the sum of monitor.process.offcpu.latency over all groups, \
-           at a finer scale",
-    source: "sched_switch to sched_wakeup, which runs on the woken CPU: the time from sched_waking on \
-             that an idle CPU takes to get the interrupt and to leave its idle state counts as blocked",
+    ..MetricDesc::BASE
 };
 
 /// Context switches by CPU.
@@ -128,6 +92,7 @@ pub static SCHED_CONTEXT_SWITCHES: MetricDesc = MetricDesc {
     unit: "{switch}",
     kind: Kind::Counter,
     attributes: &["cpu.logical_number"],
-    help: "Context switches on a CPU, to and from its idle task too",
+    help: "Context switches per CPU, including those to and from the idle task",
     source: "sched_switch",
+    ..MetricDesc::BASE
 };

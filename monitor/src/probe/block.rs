@@ -25,6 +25,7 @@ use crate::{
         attach::{Alternative, Hook, Target, tracepoint},
         loader::{Kernel, Object, Setup},
     },
+    metric,
     sample::Sample,
 };
 
@@ -116,6 +117,7 @@ const BEFORE_IO_START: &[Hook] = &[
 pub(super) const DESC: ProbeDesc = ProbeDesc {
     name: NAME,
     help: "queue and device latency of block devices, bytes, operations and errors",
+    metrics: metric::BLOCK_ALL,
     hooks: HOOKS,
     is_default: true,
     slow: Some(Duration::from_millis(500)),

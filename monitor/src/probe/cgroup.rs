@@ -22,7 +22,7 @@ use crate::{
         attach::{Hook, tracepoint},
         loader::{Kernel, Object, Setup},
     },
-    metric::CGROUP_CREATIONS,
+    metric::{self, CGROUP_CREATIONS},
     sample::{Attributes, CgroupChange, Owner, Sample, Value},
 };
 
@@ -43,6 +43,7 @@ const HOOKS: &[Hook] = &[
 pub(super) const DESC: ProbeDesc = ProbeDesc {
     name: NAME,
     help: "cgroups created and removed",
+    metrics: metric::CGROUP_PROBE_ALL,
     hooks: HOOKS,
     is_default: true,
     slow: None,

@@ -11,14 +11,14 @@ use monitor_common::{
 use super::{
     ProbeDesc, ProbeError, require,
     stalls::{Kind, Stalls},
-    tallies::{Layout, Tallies},
+    per_process::{Layout, PerProcess},
 };
 use crate::{
     kernel::{
         attach::{Alternative, Hook, SoftwareEvent, Target},
         loader::{Kernel, Setup},
     },
-    metric::{MEMORY_FAULT_LATENCY, PROCESS_MEMORY_FAULT_LATENCY},
+    metric::{self, PROCESS_MEMORY_FAULT_LATENCY},
     sample::Attributes,
 };
 
@@ -48,13 +48,14 @@ const HOOKS: &[Hook] = &[
 pub(super) const DESC: ProbeDesc = ProbeDesc {
     name: NAME,
     help: "latency of major page faults; it runs at every minor one too",
+    metrics: metric::FAULTS_ALL,
     hooks: HOOKS,
     is_default: false,
     slow: Some(Duration::from_millis(100)),
     load: |kernel| Ok(Box::new(load(kernel)?)),
 };
 
-fn load(kernel: &Kernel) -> Result<Tallies<Faults, HostBank, Stalls<LATENCIES>>, ProbeError> {
+fn load(kernel: &Kernel) -> Result<PerProcess<Faults, HostBank, Stalls<LATENCIES>>, ProbeError> {
     let mut object = kernel.load(
         NAME,
         aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/faults.o")),
@@ -72,10 +73,9 @@ fn load(kernel: &Kernel) -> Result<Tallies<Faults, HostBank, Stalls<LATENCIES>>,
     }
     require(NAME, HOOKS, &object.verdicts)?;
     let faults = Kind {
-        process: &PROCESS_MEMORY_FAULT_LATENCY,
-        host: &MEMORY_FAULT_LATENCY,
+        metric: &PROCESS_MEMORY_FAULT_LATENCY,
         attributes: Attributes::default(),
         is_measured: true,
     };
-    Tallies::start(object, layout, |_| Stalls::new(NAME, [faults]))
+    PerProcess::start(object, layout, |_| Stalls::new(NAME, [faults]))
 }

@@ -14,11 +14,14 @@ use monitor_common::{
 use self::decode::Decoder;
 use super::{
     ProbeDesc, ProbeError,
-    tallies::{Layout, Tallies},
+    per_process::{Layout, PerProcess},
 };
-use crate::kernel::{
-    attach::{Alternative, Hook, Target, tracepoint},
-    loader::{Kernel, Setup},
+use crate::{
+    kernel::{
+        attach::{Alternative, Hook, Target, tracepoint},
+        loader::{Kernel, Setup},
+    },
+    metric,
 };
 
 const NAME: &str = "memory";
@@ -57,13 +60,14 @@ const ENDS: [[&str; 2]; LATENCIES] = [
 pub(super) const DESC: ProbeDesc = ProbeDesc {
     name: NAME,
     help: "reclaim, compaction, processes killed for want of memory",
+    metrics: metric::MEMORY_ALL,
     hooks: HOOKS,
     is_default: true,
     slow: Some(Duration::from_millis(100)),
     load: |kernel| Ok(Box::new(load(kernel)?)),
 };
 
-fn load(kernel: &Kernel) -> Result<Tallies<Kept, HostBank, Decoder>, ProbeError> {
+fn load(kernel: &Kernel) -> Result<PerProcess<Kept, HostBank, Decoder>, ProbeError> {
     let object = kernel.load(
         NAME,
         aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/memory.o")),
@@ -80,7 +84,7 @@ fn load(kernel: &Kernel) -> Result<Tallies<Kept, HostBank, Decoder>, ProbeError>
         events: "EVENTS",
         pairs: &[],
     };
-    Tallies::start(object, layout, |object| {
+    PerProcess::start(object, layout, |object| {
         for hook in HOOKS {
             kernel.attach(object, hook);
         }

@@ -11,11 +11,14 @@ use monitor_common::{
 use self::decode::Decoder;
 use super::{
     ProbeDesc, ProbeError, pairs,
-    tallies::{Layout, Tallies},
+    per_process::{Layout, PerProcess},
 };
-use crate::kernel::{
-    attach::{Alternative, Hook, Target, tracepoint},
-    loader::{Kernel, Setup},
+use crate::{
+    kernel::{
+        attach::{Alternative, Hook, Target, tracepoint},
+        loader::{Kernel, Setup},
+    },
+    metric,
 };
 
 const NAME: &str = "process";
@@ -59,13 +62,14 @@ const PAIRS: pairs::Names = &[
 pub(super) const DESC: ProbeDesc = ProbeDesc {
     name: NAME,
     help: "processes made and ended, programs executed",
+    metrics: metric::PROCESS_ALL,
     hooks: HOOKS,
     is_default: true,
     slow: None,
     load: |kernel| Ok(Box::new(load(kernel)?)),
 };
 
-fn load(kernel: &Kernel) -> Result<Tallies<Counts, Losses, Decoder>, ProbeError> {
+fn load(kernel: &Kernel) -> Result<PerProcess<Counts, Losses, Decoder>, ProbeError> {
     let mut object = kernel.load(
         NAME,
         aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/process.o")),
@@ -89,5 +93,5 @@ fn load(kernel: &Kernel) -> Result<Tallies<Counts, Losses, Decoder>, ProbeError>
             super::require(NAME, std::slice::from_ref(second), &object.verdicts)?;
         }
     }
-    Tallies::start(object, layout, |_| Decoder::new())
+    PerProcess::start(object, layout, |_| Decoder::new())
 }

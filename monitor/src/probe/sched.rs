@@ -30,6 +30,7 @@ use crate::{
         loader::{Kernel, Object, Raw, Setup},
         stats::ProgramStats,
     },
+    metric,
     sample::Sample,
 };
 
@@ -88,6 +89,7 @@ const MOVES: Hook = Hook {
 pub(super) const DESC: ProbeDesc = ProbeDesc {
     name: NAME,
     help: "run-queue, throttled and off-CPU latency, on-CPU time, context switches and page faults",
+    metrics: metric::SCHED_ALL,
     hooks: HOOKS,
     is_default: true,
     slow: Some(Duration::from_millis(100)),

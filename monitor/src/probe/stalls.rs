@@ -6,7 +6,7 @@ use monitor_common::{
     stall::{HostBank, Loss, ProcessStalls},
 };
 
-use super::{ledger::Ledger, room::Room, tallies::Decode};
+use super::{ledger::Ledger, scratch::Scratch, per_process::Decode};
 use crate::{
     event::Among,
     metric::MetricDesc,
@@ -16,9 +16,7 @@ use crate::{
 /// A kind of stall.
 pub(super) struct Kind {
     /// The metric of processes.
-    pub(super) process: &'static MetricDesc,
-    /// The same of the host.
-    pub(super) host: &'static MetricDesc,
+    pub(super) metric: &'static MetricDesc,
     /// What tells it from others with these metrics.
     pub(super) attributes: Attributes,
     /// Whether its beginnings and ends are seen.
@@ -29,13 +27,13 @@ pub(super) struct Kind {
 pub(super) struct Stalls<const KINDS: usize> {
     kinds: [Kind; KINDS],
     ledger: Ledger,
-    room: Room,
+    scratch: Scratch,
 }
 
 impl<const KINDS: usize> Stalls<KINDS> {
     /// For the probe of this name.
     pub(super) fn new(probe: &'static str, kinds: [Kind; KINDS]) -> Self {
-        Self { kinds, ledger: Ledger::new(probe, &Loss::NAMES), room: Room::default() }
+        Self { kinds, ledger: Ledger::new(probe, &Loss::NAMES), scratch: Scratch::default() }
     }
 
     /// Calls `sink` with the histograms of a process that are not empty.
@@ -47,9 +45,9 @@ impl<const KINDS: usize> Stalls<KINDS> {
     ) {
         for (place, kind) in self.kinds.iter().enumerate() {
             let (sum, slots) = (stalls.sums[place], &stalls.slots[place]);
-            let durations = self.room.durations(COARSE_SHIFT, sum, slots);
+            let durations = self.scratch.durations(COARSE_SHIFT, sum, slots);
             if !durations.slots.is_empty() {
-                let (metric, owner) = (kind.process, Owner::from(key));
+                let (metric, owner) = (kind.metric, Owner::from(key));
                 let (attributes, value) = (&kind.attributes, Value::Histogram(durations));
                 sink(Sample { metric, owner, attributes, value });
             }
@@ -60,10 +58,10 @@ impl<const KINDS: usize> Stalls<KINDS> {
     pub(super) fn decode_host(&mut self, host: &HostBank<KINDS>, sink: &mut dyn FnMut(Sample<'_>)) {
         for (place, kind) in self.kinds.iter().enumerate() {
             let (sum, slots) = (host.stalls.sums[place], &host.stalls.slots[place]);
-            let durations = self.room.durations(0, sum, slots);
+            let durations = self.scratch.durations(0, sum, slots);
             // A host on which nobody was stalled has that to say.
             if !durations.slots.is_empty() || kind.is_measured {
-                let (metric, owner) = (kind.host, Owner::Host);
+                let (metric, owner) = (kind.metric.of_host(), Owner::Host);
                 let (attributes, value) = (&kind.attributes, Value::Histogram(durations));
                 sink(Sample { metric, owner, attributes, value });
             }
@@ -86,8 +84,8 @@ impl<const KINDS: usize> Decode<ProcessStalls<KINDS>, HostBank<KINDS>> for Stall
     }
 
     fn among(&self, kind: usize) -> Option<Among> {
-        let Kind { process, host, attributes, .. } = self.kinds.get(kind)?;
-        Some(Among::alike(attributes, [*process, *host]))
+        let Kind { metric, attributes, .. } = self.kinds.get(kind)?;
+        Some(Among::alike(attributes, [*metric, metric.of_host()]))
     }
 }
 
@@ -95,15 +93,14 @@ impl<const KINDS: usize> Decode<ProcessStalls<KINDS>, HostBank<KINDS>> for Stall
 mod tests {
     use super::*;
     use crate::{
-        metric::{MEMORY_FAULT_LATENCY, PROCESS_MEMORY_FAULT_LATENCY},
+        metric::PROCESS_MEMORY_FAULT_LATENCY,
         probe::testing::{comm, in_words},
     };
 
     #[test]
     fn processes_and_the_host() {
         let faults = Kind {
-            process: &PROCESS_MEMORY_FAULT_LATENCY,
-            host: &MEMORY_FAULT_LATENCY,
+            metric: &PROCESS_MEMORY_FAULT_LATENCY,
             attributes: Attributes::default(),
             is_measured: true,
         };

@@ -51,8 +51,8 @@ fn metrics(start_ns: u64, ticks: u64) -> Vec<Value> {
             &[
                 (&[("process.executable.name", "a"), ("container.name", "a")], ticks),
                 // Anybody may call a program so.
-                (&[("process.executable.name", "(retired)"), ("container.name", "b")], 2 * ticks),
-                (&[("process.executable.name", "(retired)")], 50 * ticks),
+                (&[("process.executable.name", "(evicted)"), ("container.name", "b")], 2 * ticks),
+                (&[("process.executable.name", "(evicted)")], 50 * ticks),
             ],
         ),
         otlp::counter(
@@ -62,7 +62,7 @@ fn metrics(start_ns: u64, ticks: u64) -> Vec<Value> {
             &[
                 (&[("server.address", "10.0.0.1"), ("monitor.tcp.role", "client")], 5 * ticks),
                 (&[("server.address", "(other)"), ("monitor.tcp.role", "client")], 6 * ticks),
-                (&[("server.address", "(retired)"), ("monitor.tcp.role", "client")], 70 * ticks),
+                (&[("server.address", "(evicted)"), ("monitor.tcp.role", "client")], 70 * ticks),
             ],
         ),
         otlp::counter(

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use monitor::{export::name::metric_name, metric::of_probe, probe::PROBES};
+use monitor::{export::name::metric_name, probe::PROBES};
 use monitor_tests::{Workload, proc::Counters, serial, sys};
 use serde_json::Value;
 
@@ -166,7 +166,8 @@ fn probes_are_switched_off_and_on() {
 
 /// Whether a series is of a probe: one that it alone measures, or one about it.
 fn is_of(probe: &str, name: &str, labels: &Labels) -> bool {
-    let measured = of_probe(probe).iter().map(|metric| metric_name(metric));
+    let desc = PROBES.iter().find(|desc| desc.name == probe).expect("a probe");
+    let measured = desc.metrics.iter().map(|metric| metric_name(metric));
     let parts = ["", "_count", "_sum", "_bucket"];
     measured.into_iter().any(|metric| parts.iter().any(|part| *name == format!("{metric}{part}")))
         || labels.get("monitor_probe").is_some_and(|it| it == probe)

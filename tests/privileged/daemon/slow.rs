@@ -210,16 +210,16 @@ fn what_is_not_told_is_counted() {
         let labels = [("monitor_probe", "sched"), ("monitor_loss_reason", reason)];
         scrape.value("monitor_agent_lost_total", &labels).expect("it is counted")
     };
-    let (lost, untold) = (not_told("ring_full"), not_told("untold"));
+    let (lost, suppressed) = (not_told("ring_full"), not_told("suppressed"));
     let ticks = daemon.get("/health").json()["tick"].as_u64().expect("ticks are numbered");
     let told = told(&daemon, "monitor.process.runqueue.latency").len();
     let counted: f64 =
         scrape.values("monitor_sched_runqueue_latency_seconds_count", &[]).iter().sum();
-    println!("{told} told in {ticks} ticks, {lost} and {untold} not, {counted} counted");
-    assert!(lost > 0.0 && untold > 0.0);
+    println!("{told} told in {ticks} ticks, {lost} and {suppressed} not, {counted} counted");
+    assert!(lost > 0.0 && suppressed > 0.0);
     // One more may be under way.
     assert!(told as u64 <= u64::from(SLOWEST) * (ticks + 1));
     // Waits of no time at all are not told, and there may be some that no group was given yet.
-    let off = (told as f64 + lost + untold) / counted - 1.0;
-    assert!(off.abs() < 0.05, "{told}, {lost} and {untold} of {counted}");
+    let off = (told as f64 + lost + suppressed) / counted - 1.0;
+    assert!(off.abs() < 0.05, "{told}, {lost} and {suppressed} of {counted}");
 }

@@ -52,7 +52,7 @@ pub(super) fn run(setup: &Setup) -> Result<Vec<Figure>> {
         let processes = if CONNECTED[variant] { PROCESSES } else { 0 };
         let connections: Vec<_> = (0..processes).map(|_| start()).collect::<Result<_>>()?;
         let daemon =
-            DAEMON[variant].then(|| Daemon::start_probe(&setup.daemon, "tcp")).transpose()?;
+            DAEMON[variant].then(|| Daemon::start_probe(&setup.daemon, "net")).transpose()?;
         let used = || daemon.as_ref().map_or(Ok(Duration::ZERO), |it| clock::cpu_time(it.pid()));
         let (begin, before) = (Instant::now(), used()?);
         let late = timer::latest(WINDOW)?;
@@ -68,7 +68,7 @@ pub(super) fn run(setup: &Setup) -> Result<Vec<Figure>> {
         median(values.iter().zip(reference).map(|(value, reference)| value - reference).collect())
     };
     let command =
-        format!("`monitor run` with the `tcp` probe alone, {COUNT} connections on loopback");
+        format!("`monitor run` with the `net` probe alone, {COUNT} connections on loopback");
     let what = |what: &str| format!("{what} for {COUNT} idle connections");
     let cpu = Figure::new(what("CPU"), more(&both, &daemon), Unit::Percent, &command);
     let [_, connections, _, both] = delays;

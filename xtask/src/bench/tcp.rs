@@ -41,7 +41,7 @@ pub(super) fn run(setup: &Setup) -> Result<Vec<Figure>> {
     let [without, tcp, all, empty] = interleave(setup.rounds, (names, "s"), |variant| {
         bpf::require_statistics_off()?;
         let daemon = match variant {
-            1 => Some(Daemon::start_probe(&setup.daemon, "tcp")?),
+            1 => Some(Daemon::start_probe(&setup.daemon, "net")?),
             2 => Some(Daemon::start(&setup.daemon, &[])?),
             _ => None,
         };
@@ -59,7 +59,7 @@ pub(super) fn run(setup: &Setup) -> Result<Vec<Figure>> {
     let alone = ("without", &without[..]);
     let programs = ("with empty programs on the same hooks", &empty[..]);
     Ok(vec![
-        figure("the `tcp` probe alone", &tcp, alone),
+        figure("the `net` probe alone", &tcp, alone),
         figure("all probes", &all, alone),
         figure("all probes", &all, programs).at_most(LIMIT),
         figure("empty programs", &empty, alone),

@@ -21,7 +21,7 @@ fn a_costly_group_takes_the_place_of_a_cheap_one_and_nothing_is_lost() {
         assert_eq!(value(&feed.finish(second), &PROCESS_CPU_TIME, "cheap"), Some(0.001));
     }
     let series = feed.finish(122);
-    assert_eq!(value(&series, &PROCESS_CPU_TIME, "(retired)"), Some(0.001));
+    assert_eq!(value(&series, &PROCESS_CPU_TIME, "(evicted)"), Some(0.001));
     assert_eq!(value(&series, &PROCESS_CPU_TIME, "cheap"), None);
 }
 
@@ -41,7 +41,7 @@ fn group_that_comes_back_soon_counts_on() {
     assert_eq!(value(&series, &PROCESS_CPU_TIME, "a"), Some(0.003));
     assert_eq!(value(&series, &PROCESS_CPU_TIME, "b"), Some(0.001), "it lingers");
     assert_eq!(value(&series, &PROCESS_CPU_TIME, "(other)"), Some(0.105));
-    assert_eq!(value(&series, &PROCESS_CPU_TIME, "(retired)"), None);
+    assert_eq!(value(&series, &PROCESS_CPU_TIME, "(evicted)"), None);
 }
 
 #[test]
@@ -85,9 +85,9 @@ fn what_retired_series_counted_stays_in_the_sum() {
     for (name, bytes) in [("a", 5), ("b", 7), ("c", 11)] {
         add(&way(name), Value::Increase(bytes));
     }
-    let gone = place("(retired)");
+    let gone = place("(evicted)");
     for name in ["a", "b", "c"] {
-        add(&place(name), Value::Retired(&gone));
+        add(&place(name), Value::Evicted(&gone));
     }
     // One of them comes back.
     add(&way("c"), Value::Increase(1));
@@ -101,7 +101,7 @@ fn what_retired_series_counted_stays_in_the_sum() {
     };
     assert_eq!(
         values(&BYTES),
-        [(way("c"), "Number(12.0)".to_owned()), (way("(retired)"), "Number(12.0)".to_owned())]
+        [(way("c"), "Number(12.0)".to_owned()), (way("(evicted)"), "Number(12.0)".to_owned())]
     );
     assert_eq!(values(&OTHERS), [(way("a"), "Number(3.0)".to_owned())], "of another metric");
 }
@@ -135,7 +135,7 @@ fn evicted_groups_follow_a_change_of_limit_a_reset_clock_and_a_probe_that_is_off
     let mut feed = evict();
     feed.0.set_top(2);
     feed.cpu("costly", 1_000_000);
-    let expected = of(&[("(other)", 0.005), ("(retired)", 0.001), ("costly", 0.002)]);
+    let expected = of(&[("(other)", 0.005), ("(evicted)", 0.001), ("costly", 0.002)]);
     assert_eq!(cpu_of_all(&feed.finish(12)), expected);
 
     let mut feed = evict();
@@ -146,6 +146,6 @@ fn evicted_groups_follow_a_change_of_limit_a_reset_clock_and_a_probe_that_is_off
     assert_eq!(cpu_of_all(&feed.finish(5)), expected);
 
     let mut feed = evict();
-    feed.0.forget("sched");
+    feed.0.forget("sched", metric::SCHED_ALL);
     assert_eq!(cpu_of_all(&feed.finish(12)), []);
 }

@@ -14,7 +14,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use super::metrics::{Request, Sent, requests};
 use crate::{
     config::Temporality,
-    places::RETIRED,
+    top_k::EVICTED,
     sample::Attributes,
     view::{Point, Series, View},
 };
@@ -184,7 +184,7 @@ fn without_exported(grown: &mut [Series], ended: &[&Series]) {
 
 /// Whether evicted series with these attributes have the counts of `old`: they share all but what names it.
 fn takes(evicted: &Attributes, old: &Attributes) -> bool {
-    let mut shared = evicted.iter().filter(|(_, value)| *value != RETIRED);
+    let mut shared = evicted.iter().filter(|(_, value)| *value != EVICTED);
     shared.all(|attribute| old.iter().any(|other| other == attribute))
 }
 
@@ -237,7 +237,7 @@ mod tests {
 
     /// What evicted groups counted.
     fn evicted(seconds: f64) -> Series {
-        Series { is_evicted: true, ..cpu(RETIRED, 100, seconds) }
+        Series { is_evicted: true, ..cpu(EVICTED, 100, seconds) }
     }
 
     fn waits(name: &str, slots: &[u64]) -> Series {
@@ -305,7 +305,7 @@ mod tests {
         let second = view(120, vec![cpu("b", 118, 1.0), evicted(4.0 + 3.5 + 5.25)]);
         assert_eq!(
             numbers(Some(&first), &second, Temporality::Delta),
-            [of("b", 118, 1.0), of(RETIRED, 110, 0.75)]
+            [of("b", 118, 1.0), of(EVICTED, 110, 0.75)]
         );
     }
 
@@ -313,7 +313,7 @@ mod tests {
     fn first_evicted_group_counts_from_the_last_export() {
         let first = view(110, vec![cpu("a", 100, 3.0)]);
         let second = view(120, vec![evicted(3.5)]);
-        assert_eq!(numbers(Some(&first), &second, Temporality::Delta), [of(RETIRED, 110, 0.5)]);
+        assert_eq!(numbers(Some(&first), &second, Temporality::Delta), [of(EVICTED, 110, 0.5)]);
     }
 
     #[test]
@@ -325,9 +325,9 @@ mod tests {
             Series { metric, attributes, start: at(100), value, is_evicted }
         };
         let container = of_cgroup("container.id", "c0ffee", 3.0, false);
-        let first = view(110, vec![container, of_cgroup("systemd.unit", RETIRED, 1.0, true)]);
-        let second = view(120, vec![of_cgroup("systemd.unit", RETIRED, 4.5, true)]);
-        assert_eq!(numbers(Some(&first), &second, Temporality::Delta), [of(RETIRED, 110, 0.5)]);
+        let first = view(110, vec![container, of_cgroup("systemd.unit", EVICTED, 1.0, true)]);
+        let second = view(120, vec![of_cgroup("systemd.unit", EVICTED, 4.5, true)]);
+        assert_eq!(numbers(Some(&first), &second, Temporality::Delta), [of(EVICTED, 110, 0.5)]);
     }
 
     #[test]
@@ -340,11 +340,11 @@ mod tests {
             ];
             Series { attributes: Attributes::new(attributes), ..cpu(name, 100, seconds) }
         };
-        let first = view(110, vec![of_unit("a", 3.0), of_unit(RETIRED, 7.0), evicted(0.0)]);
-        let second = view(120, vec![of_unit(RETIRED, 8.0), evicted(3.5)]);
+        let first = view(110, vec![of_unit("a", 3.0), of_unit(EVICTED, 7.0), evicted(0.0)]);
+        let second = view(120, vec![of_unit(EVICTED, 8.0), evicted(3.5)]);
         assert_eq!(
             numbers(Some(&first), &second, Temporality::Delta),
-            [of(RETIRED, 110, 1.0), of(RETIRED, 110, 0.5)]
+            [of(EVICTED, 110, 1.0), of(EVICTED, 110, 0.5)]
         );
     }
 

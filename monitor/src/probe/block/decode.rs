@@ -13,11 +13,10 @@ use monitor_common::{
 use crate::{
     event::Among,
     metric::{
-        BLOCK_DEVICE_LATENCY, BLOCK_ERRORS, BLOCK_IO, BLOCK_OPERATIONS, BLOCK_PASSTHROUGH,
-        BLOCK_QUEUE_LATENCY, MetricDesc, PROCESS_BLOCK_DEVICE_LATENCY, PROCESS_BLOCK_ERRORS,
+        BLOCK_PASSTHROUGH, MetricDesc, PROCESS_BLOCK_DEVICE_LATENCY, PROCESS_BLOCK_ERRORS,
         PROCESS_BLOCK_IO, PROCESS_BLOCK_OPERATIONS, PROCESS_BLOCK_QUEUE_LATENCY,
     },
-    probe::{ledger::Ledger, room::Room},
+    probe::{ledger::Ledger, scratch::Scratch},
     sample::{Attributes, Owner, Sample, Value},
 };
 
@@ -41,10 +40,10 @@ static OF_PROCESS: Metrics = Metrics {
 };
 
 static OF_HOST: Metrics = Metrics {
-    latencies: [&BLOCK_QUEUE_LATENCY, &BLOCK_DEVICE_LATENCY],
-    operations: &BLOCK_OPERATIONS,
-    bytes: &BLOCK_IO,
-    errors: &BLOCK_ERRORS,
+    latencies: [OF_PROCESS.latencies[0].of_host(), OF_PROCESS.latencies[1].of_host()],
+    operations: OF_PROCESS.operations.of_host(),
+    bytes: OF_PROCESS.bytes.of_host(),
+    errors: OF_PROCESS.errors.of_host(),
     shift: 0,
 };
 
@@ -67,7 +66,7 @@ pub(super) struct Decoder {
     /// By device and operation, with the name that the device had.
     attributes: HashMap<(u32, u16), (String, Attributes)>,
     ledger: Ledger,
-    room: Room,
+    scratch: Scratch,
 }
 
 /// How many sets of attributes are kept.
@@ -78,7 +77,7 @@ impl Default for Decoder {
         Self {
             attributes: HashMap::new(),
             ledger: Ledger::new(super::NAME, &Loss::NAMES),
-            room: Room::default(),
+            scratch: Scratch::default(),
         }
     }
 }
@@ -151,7 +150,7 @@ impl Decoder {
             let first = slots[0] + if latency == QUEUE { did_not_wait } else { 0 };
             let counts = iter::once(first).chain(slots[1..].iter().copied());
             if timed > 0 {
-                let durations = self.room.coarser(metrics.shift, entry.sums[latency], counts);
+                let durations = self.scratch.coarser(metrics.shift, entry.sums[latency], counts);
                 sink(Sample { metric, owner, attributes, value: Value::Histogram(durations) });
             }
         }

@@ -8,12 +8,12 @@ use monitor_common::{
 use crate::{
     event::Among,
     metric::{
-        MEMORY_COMPACTION_LATENCY, MEMORY_RECLAIM_LATENCY, PROCESS_MEMORY_COMPACTION_LATENCY,
+        PROCESS_MEMORY_COMPACTION_LATENCY,
         PROCESS_MEMORY_RECLAIM_LATENCY, PROCESS_OOM_KILLS,
     },
     probe::{
         stalls::{Kind, Stalls},
-        tallies::Decode,
+        per_process::Decode,
     },
     sample::{Attributes, Owner, Sample, Value},
 };
@@ -28,8 +28,7 @@ impl Decoder {
     /// A decoder where these latencies, by their places, are measured.
     pub(super) fn new(measured: [bool; LATENCIES]) -> Self {
         let reclaim = |place: usize, kind| Kind {
-            process: &PROCESS_MEMORY_RECLAIM_LATENCY,
-            host: &MEMORY_RECLAIM_LATENCY,
+            metric: &PROCESS_MEMORY_RECLAIM_LATENCY,
             attributes: Attributes::new([("monitor.reclaim.type", kind)]),
             is_measured: measured[place],
         };
@@ -37,8 +36,7 @@ impl Decoder {
             reclaim(DIRECT, "direct"),
             reclaim(MEMCG, "memcg"),
             Kind {
-                process: &PROCESS_MEMORY_COMPACTION_LATENCY,
-                host: &MEMORY_COMPACTION_LATENCY,
+                metric: &PROCESS_MEMORY_COMPACTION_LATENCY,
                 attributes: Attributes::default(),
                 is_measured: measured[COMPACTION],
             },

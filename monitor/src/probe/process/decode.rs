@@ -8,7 +8,7 @@ use monitor_common::{
 use crate::{
     event::signal_name,
     metric::{PROCESS_EXECS, PROCESS_EXITS, PROCESS_FORKS, PROCESS_THREADS_CREATED},
-    probe::{ledger::Ledger, tallies::Decode},
+    probe::{ledger::Ledger, per_process::Decode},
     sample::{Attributes, Owner, Sample, Value},
 };
 

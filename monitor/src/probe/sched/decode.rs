@@ -16,10 +16,10 @@ use crate::{
     metric::{
         MetricDesc, PROCESS_CONTEXT_SWITCHES, PROCESS_CPU_THROTTLED_LATENCY, PROCESS_CPU_TIME,
         PROCESS_MEMORY_FAULTS, PROCESS_OFFCPU_LATENCY, PROCESS_RUNQUEUE_LATENCY,
-        SCHED_CONTEXT_SWITCHES, SCHED_OFFCPU_LATENCY, SCHED_RUNQUEUE_LATENCY,
-        SCHED_THROTTLED_LATENCY,
+        SCHED_CONTEXT_SWITCHES, 
+        
     },
-    probe::{ledger::Ledger, room::Room},
+    probe::{ledger::Ledger, scratch::Scratch},
     sample::{Attributes, Durations, Owner, Sample, Value},
 };
 
@@ -27,8 +27,10 @@ use crate::{
 const PROCESS_LATENCIES: [&MetricDesc; HOST_LATENCIES] =
     [&PROCESS_RUNQUEUE_LATENCY, &PROCESS_OFFCPU_LATENCY, &PROCESS_CPU_THROTTLED_LATENCY];
 /// The same of the host.
-const HOST: [&MetricDesc; HOST_LATENCIES] =
-    [&SCHED_RUNQUEUE_LATENCY, &SCHED_OFFCPU_LATENCY, &SCHED_THROTTLED_LATENCY];
+const HOST: [&MetricDesc; HOST_LATENCIES] = {
+    let [runqueue, offcpu, throttled] = PROCESS_LATENCIES;
+    [runqueue.of_host(), offcpu.of_host(), throttled.of_host()]
+};
 
 /// The raw contents of the maps at the end of one tick.
 #[derive(Default)]
@@ -66,7 +68,7 @@ pub(super) struct Decoder {
     /// Whether it is seen who is throttled.
     has_throttled: bool,
     ledger: Ledger,
-    room: Room,
+    scratch: Scratch,
 }
 
 impl Decoder {
@@ -85,7 +87,7 @@ impl Decoder {
                 .collect(),
             has_throttled,
             ledger: Ledger::new(super::NAME, &Loss::NAMES),
-            room: Room::default(),
+            scratch: Scratch::default(),
         }
     }
 
@@ -100,7 +102,7 @@ impl Decoder {
         }
         for (key, throttled) in &snapshot.throttled {
             let durations =
-                self.room.durations(COARSE_SHIFT, throttled.sums[0], &throttled.slots[0]);
+                self.scratch.durations(COARSE_SHIFT, throttled.sums[0], &throttled.slots[0]);
             histogram(PROCESS_LATENCIES[THROTTLED], key.into(), &self.none, durations, sink);
         }
         self.host(&snapshot.cpus, sink);
@@ -136,7 +138,7 @@ impl Decoder {
             PROCESS_LATENCIES.into_iter().zip(summaries.iter().zip(slots))
         {
             if summary.mask != 0 {
-                let durations = self.room.durations(COARSE_SHIFT, summary.sum, slots);
+                let durations = self.scratch.durations(COARSE_SHIFT, summary.sum, slots);
                 let durations = Durations { left_behind, ..durations };
                 histogram(metric, owner, &self.none, durations, sink);
             }
@@ -159,7 +161,7 @@ impl Decoder {
         self.ledger.decode(&lost, sink);
         for bank in cpus {
             for (metric, (sum, slots)) in HOST.into_iter().zip(bank.sums.iter().zip(&bank.slots)) {
-                let durations = self.room.durations(0, *sum, slots);
+                let durations = self.scratch.durations(0, *sum, slots);
                 histogram(metric, Owner::Host, &self.none, durations, sink);
             }
         }

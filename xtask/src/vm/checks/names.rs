@@ -1,4 +1,4 @@
-//! What was said of datagrams and of questions of names.
+//! What was said of datagrams and of DNS queries.
 
 use anyhow::{Context, Result};
 
@@ -32,7 +32,7 @@ pub(super) fn asked(name: &str, after: &Exposition, part: &Part) -> Result<Check
         after.sum("monitor_process_udp_datagrams_total", &labels)
     };
     let counts = [
-        ours("questions_total"),
+        ours("queries_total"),
         ours(&format!("{LATENCY}_count")),
         datagrams("transmit"),
         datagrams("receive"),
@@ -41,7 +41,7 @@ pub(super) fn asked(name: &str, after: &Exposition, part: &Part) -> Result<Check
     let holds =
         counts == [count; 4] && seconds >= DELAY * count && (seconds - sum).abs() <= SHARE * sum;
     let found = format!(
-        "{counts:?} questions, answers and datagrams of {count}, {} s of its own {}",
+        "{counts:?} queries, answers and datagrams of {count}, {} s of its own {}",
         short(seconds),
         short(sum)
     );
@@ -54,7 +54,7 @@ pub(super) fn matched(name: &str, timeouts: f64, after: &Exposition, part: &Part
     let (count, sum) = own(part).context(name.to_owned())?;
     let ours = |what: &str| of(after, &format!("monitor_process_dns_{what}"), name);
     let counts =
-        [ours("questions_total"), ours(&format!("{LATENCY}_count")), ours("timeouts_total")];
+        [ours("queries_total"), ours(&format!("{LATENCY}_count")), ours("timeouts_total")];
     let seconds = ours(&format!("{LATENCY}_sum"));
     let holds = counts == [2.0 * count, count, timeouts]
         && seconds >= DELAY * count
@@ -96,9 +96,9 @@ mod tests {
     }
 
     fn scrape_text(counts: [u32; 4], seconds: f64) -> String {
-        let [questions, answers, sent, received] = counts;
+        let [queries, answers, sent, received] = counts;
         format!(
-            "monitor_process_dns_questions_total{{{EXECUTABLE}=\"a\"}} {questions}\n\
+            "monitor_process_dns_queries_total{{{EXECUTABLE}=\"a\"}} {queries}\n\
              monitor_process_dns_{LATENCY}_count{{{EXECUTABLE}=\"a\"}} {answers}\n\
              monitor_process_dns_{LATENCY}_sum{{{EXECUTABLE}=\"a\"}} {seconds}\n\
              monitor_process_udp_datagrams_total{{{EXECUTABLE}=\"a\",\
@@ -126,10 +126,10 @@ mod tests {
     #[test]
     fn responses_are_matched_by_their_ids() {
         let part = Part { text: "done 101000000 102000000\n".to_owned(), code: 0 };
-        let holds = |questions: u32, answers, seconds, timeouts: u32| {
+        let holds = |queries: u32, answers, seconds, timeouts: u32| {
             let timed_out =
                 format!("monitor_process_dns_timeouts_total{{{EXECUTABLE}=\"a\"}} {timeouts}\n");
-            let text = scrape_text([questions, answers, 0, 0], seconds) + &timed_out;
+            let text = scrape_text([queries, answers, 0, 0], seconds) + &timed_out;
             let after = Exposition::parse(&text).unwrap();
             matched("a", 2.0, &after, &part).unwrap().result.is_ok()
         };

@@ -95,7 +95,7 @@ mod tests {
             let (sum, [fine, coarse]) = woken(threads, ns);
             let expected = u128::from(threads) * u128::from(ns);
             assert!(expected > u64::MAX.into());
-            let mut room = Room::default();
+            let mut room = Scratch::default();
             assert_eq!(room.durations(0, sum, &fine).sum_ns, expected, "{threads} of {ns}");
             assert_eq!(room.durations(COARSE_SHIFT, sum, &coarse).sum_ns, expected);
             assert_eq!(room.coarser(COARSE_SHIFT, sum, fine).sum_ns, expected);
@@ -107,17 +107,17 @@ mod tests {
         for (threads, ns) in [(0, DAY_NS), (1, 0), (3, 1), (127, MAX_NS), (9_000, 22 * DAY_NS)] {
             let (sum, [fine, coarse]) = woken(threads, ns);
             assert_eq!(u128::from(sum), u128::from(threads) * u128::from(ns), "it does not wrap");
-            let mut room = Room::default();
+            let mut room = Scratch::default();
             assert_eq!(room.durations(0, sum, &fine).sum_ns, sum.into());
             assert_eq!(room.durations(COARSE_SHIFT, sum, &coarse).sum_ns, sum.into());
         }
         // Even if a sum does not fit to its slots.
-        assert_eq!(Room::default().durations(0, 0, &[0, 0, 0, 0, 7]).sum_ns, 0);
+        assert_eq!(Scratch::default().durations(0, 0, &[0, 0, 0, 0, 7]).sum_ns, 0);
     }
 
     #[test]
     fn only_slots_with_something_in_them_are_taken() {
-        let mut room = Room::default();
+        let mut room = Scratch::default();
         let durations = room.durations(2, 7, &[0, 3, 0, 4]);
         assert_eq!((durations.shift, durations.sum_ns), (2, 7));
         assert_eq!(durations.slots, [(1, 3), (3, 4)]);
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn slots_of_one_coarser_slot_are_put_together() {
-        let mut room = Room::default();
+        let mut room = Scratch::default();
         let durations = room.coarser(2, 7, [0, 1, 2, 4, 0, 0, 0, 0, 8]);
         assert_eq!(durations.slots, [(0, 7), (2, 8)]);
     }

@@ -1,4 +1,4 @@
-//! From the raw records of the `tcp` probe to samples. No input or output here.
+//! From the raw records of the `net` probe to samples. No input or output here.
 
 mod udp;
 
@@ -11,7 +11,7 @@ use monitor_common::{
         ACCEPT, CONNECT, DIRECTIONS, Failure, Flow, LATENCIES, Loss, Losses, NO_SIDE, RTT, SIDES,
         ServiceKey, Traffic,
     },
-    udp::{self as common, Answers, Datagrams, NAMES, Query},
+    udp::{self as common, Dns, Datagrams, NAMES, Query},
 };
 
 use self::udp::UdpDecoder;
@@ -24,11 +24,9 @@ use crate::{
     metric::{
         MetricDesc, PROCESS_TCP_ACCEPT_LATENCY, PROCESS_TCP_ACTIVE, PROCESS_TCP_CLOSED,
         PROCESS_TCP_CONNECT_LATENCY, PROCESS_TCP_FAILED, PROCESS_TCP_IO, PROCESS_TCP_OPENED,
-        PROCESS_TCP_RESETS, PROCESS_TCP_RETRANSMITS, PROCESS_TCP_RTT, TCP_ACCEPT_LATENCY,
-        TCP_ACTIVE, TCP_CLOSED, TCP_CONNECT_LATENCY, TCP_FAILED, TCP_IO, TCP_OPENED, TCP_RESETS,
-        TCP_RETRANSMITS, TCP_RTT,
+        PROCESS_TCP_RESETS, PROCESS_TCP_RETRANSMITS, PROCESS_TCP_RTT,
     },
-    probe::{ledger::Ledger, room::Room},
+    probe::{ledger::Ledger, scratch::Scratch},
     sample::{Attributes, Owner, Process, Sample, Value},
 };
 
@@ -42,7 +40,7 @@ pub(super) struct Snapshot {
     /// What each process sent, received and asked by UDP.
     pub(super) datagrams: Vec<(ProcessKey, Datagrams)>,
     /// What each server of names was asked.
-    pub(super) servers: Vec<(ServiceKey, Answers)>,
+    pub(super) servers: Vec<(ServiceKey, Dns)>,
     /// How many flows were added to these.
     pub(super) flows: u64,
     /// DNS queries that were outstanding.
@@ -67,10 +65,10 @@ impl Snapshot {
 
     /// Adds a DNS query that has timed out.
     pub(super) fn timed_out(&mut self, query: &Query) {
-        let answers = Answers { timeouts: 1, ..Answers::EMPTY };
+        let dns = Dns { timeouts: 1, ..Dns::EMPTY };
         for attempt in query.attempts.iter().filter(|attempt| attempt.stamp != 0) {
-            self.datagrams.push((query.process, Datagrams { answers, ..Datagrams::EMPTY }));
-            self.servers.push((common::server(attempt.server), answers));
+            self.datagrams.push((query.process, Datagrams { dns, ..Datagrams::EMPTY }));
+            self.servers.push((common::server(attempt.server), dns));
         }
     }
 
@@ -156,18 +154,16 @@ static PROCESSES: Metrics = Metrics {
 
 static SERVICES: Metrics = Metrics {
     latencies: {
-        let mut latencies = [&TCP_RTT; LATENCIES];
-        latencies[CONNECT] = &TCP_CONNECT_LATENCY;
-        latencies[ACCEPT] = &TCP_ACCEPT_LATENCY;
-        latencies
+        let [first, second, third] = PROCESSES.latencies;
+        [first.of_host(), second.of_host(), third.of_host()]
     },
-    io: &TCP_IO,
-    retransmits: &TCP_RETRANSMITS,
-    resets: &TCP_RESETS,
-    active: &TCP_ACTIVE,
-    opened: &TCP_OPENED,
-    closed: &TCP_CLOSED,
-    failed: &TCP_FAILED,
+    io: PROCESSES.io.of_host(),
+    retransmits: PROCESSES.retransmits.of_host(),
+    resets: PROCESSES.resets.of_host(),
+    active: PROCESSES.active.of_host(),
+    opened: PROCESSES.opened.of_host(),
+    closed: PROCESSES.closed.of_host(),
+    failed: PROCESSES.failed.of_host(),
     has_role: true,
 };
 
@@ -186,7 +182,7 @@ pub(super) struct Decoder {
     failures: [Attributes; Failure::COUNT],
     udp: UdpDecoder,
     ledger: Ledger,
-    room: Room,
+    scratch: Scratch,
 }
 
 impl Decoder {
@@ -204,7 +200,7 @@ impl Decoder {
             directions,
             failures: Failure::NAMES.map(|error| Attributes::new([("error.type", error)])),
             ledger: Ledger::new(super::NAME, &Loss::NAMES),
-            room: Room::default(),
+            scratch: Scratch::default(),
         }
     }
 
@@ -316,7 +312,7 @@ impl Decoder {
         }
         for (latency, metric) in metrics.latencies.into_iter().enumerate() {
             let (sum_ns, slots) = (traffic.sums[latency], &traffic.slots[latency]);
-            let durations = self.room.durations(COARSE_SHIFT, sum_ns, slots);
+            let durations = self.scratch.durations(COARSE_SHIFT, sum_ns, slots);
             if !durations.slots.is_empty() {
                 let value = Value::Histogram(durations);
                 sink(Sample { metric, owner, attributes: common, value });

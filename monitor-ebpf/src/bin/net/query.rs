@@ -12,7 +12,7 @@ use monitor_common::{
     hist,
     tcp::{Loss, ServiceKey},
     udp::{
-        ATTEMPTS, Answers, Attempt, DNS_PORT, Datagrams, NAMES, NO_ID, Query, QueryKey, TIMEOUT_NS,
+        ATTEMPTS, Dns, Attempt, DNS_PORT, Datagrams, NAMES, NO_ID, Query, QueryKey, TIMEOUT_NS,
         server,
     },
 };
@@ -26,7 +26,7 @@ use monitor_ebpf::{
 use crate::{EVENTS, QUERIES, SERVERS, datagram::Moved, owner, record::lost};
 
 /// The first values of entries.
-static NOTHING: Answers = Answers::EMPTY;
+static NOTHING: Dns = Dns::EMPTY;
 static NO_QUERY: Query = Query::EMPTY;
 
 /// How many places an attempt with one server may have.
@@ -36,7 +36,7 @@ const PROBES: usize = 4;
 #[inline(always)]
 pub fn sent(moved: Moved, to: Endpoint, process: Option<*mut Datagrams>, bank: usize) {
     // SAFETY: a map value.
-    count(process, to.address, bank, |answers| unsafe { &raw mut (*answers).questions });
+    count(process, to.address, bank, |dns| unsafe { &raw mut (*dns).queries });
     let Some(key) = key(moved) else { return lost(bank, Loss::Unreadable) };
     let Some(query) = entry(&key) else { return lost(bank, Loss::QueriesFull) };
     // SAFETY: programs have no other clock.
@@ -64,7 +64,7 @@ pub fn sent(moved: Moved, to: Endpoint, process: Option<*mut Datagrams>, bank: u
             replaced.server == to.address
         };
         if is_given_up {
-            count(process, replaced.server, bank, |answers| &raw mut (*answers).timeouts);
+            count(process, replaced.server, bank, |dns| &raw mut (*dns).timeouts);
         } else {
             lost(bank, Loss::QueriesFull);
         }
@@ -118,10 +118,10 @@ pub fn received(moved: Moved, process: Option<*mut Datagrams>, bank: usize) {
     if slow::is_slow(ns) && !slow::tell_of(&EVENTS, Task::current(), measured, server(address)) {
         lost(bank, Loss::RingFull);
     }
-    for answers in entries(process, address, bank).into_iter().flatten() {
+    for dns in entries(process, address, bank).into_iter().flatten() {
         // SAFETY: a map value, 8-byte aligned, and the sum comes behind the slots.
         unsafe {
-            histogram::add_shared(&raw mut (*answers).sum_ns, &raw mut (*answers).slots, slot, ns);
+            histogram::add_shared(&raw mut (*dns).sum_ns, &raw mut (*dns).slots, slot, ns);
         }
     }
 }
@@ -217,11 +217,11 @@ fn count(
     process: Option<*mut Datagrams>,
     server: [u32; 4],
     bank: usize,
-    counter: impl Fn(*mut Answers) -> *mut u64,
+    counter: impl Fn(*mut Dns) -> *mut u64,
 ) {
-    for answers in entries(process, server, bank).into_iter().flatten() {
+    for dns in entries(process, server, bank).into_iter().flatten() {
         // SAFETY: a map value, 8-byte aligned.
-        unsafe { atomic::add(counter(answers), 1) };
+        unsafe { atomic::add(counter(dns), 1) };
     }
 }
 
@@ -231,12 +231,12 @@ fn entries(
     process: Option<*mut Datagrams>,
     address: [u32; 4],
     bank: usize,
-) -> [Option<*mut Answers>; 2] {
+) -> [Option<*mut Dns>; 2] {
     let key = ServiceKey { bank: bank as u16, ..server(address) };
     let server = table::entry(&SERVERS, &key, &NOTHING, || {
         lost(bank, Loss::ServicesFull);
         ServiceKey::other(bank as u16)
     });
     // SAFETY: a map value.
-    [process.map(|process| unsafe { &raw mut (*process).answers }), server]
+    [process.map(|process| unsafe { &raw mut (*process).dns }), server]
 }

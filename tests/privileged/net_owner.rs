@@ -1,4 +1,4 @@
-//! Which process the `tcp` probe charges, and when, against what the workloads sent and received
+//! Which process the `net` probe charges, and when, against what the workloads sent and received
 //! themselves, `ss` and `nstat`. What is exact is measured again where the kernel did not show that a
 //! connection was opened, see [`repeatable`].
 
@@ -26,7 +26,7 @@ fn a_renamed_process_is_charged_by_its_new_name() {
     repeatable(|| {
         let network = Network::new();
         let address = network.ipv4(End::Far);
-        let collector = Collector::start(&kernel(), "tcp");
+        let collector = Collector::start(&kernel(), "net");
         let (server, port) = server(&network, address);
         let client = client("mt-before", "tcp-rename", &network, [address, &port], &["50"]);
         client.done();
@@ -52,7 +52,7 @@ fn a_reused_process_id_is_another_process() {
     repeatable(|| {
         let network = Network::new();
         let address = network.ipv6(End::Far);
-        let collector = Collector::start(&kernel(), "tcp");
+        let collector = Collector::start(&kernel(), "net");
         let (server, port) = server(&network, address);
         let client = client(CLIENT, "tcp-reuse", &network, [address, &port], &["50"]);
         client.done();
@@ -73,7 +73,7 @@ fn connections_of_an_inherited_listener_are_those_of_who_accepts() {
     repeatable(|| {
         let network = Network::new();
         let address = network.ipv4(End::Far);
-        let collector = Collector::start(&kernel(), "tcp");
+        let collector = Collector::start(&kernel(), "net");
         let (server, port) = serve(&network, "tcp-inherit", address);
         let to = [address, &port];
         // These end before they are used, this one does not.
@@ -106,7 +106,7 @@ fn connections_that_nobody_accepts_are_those_of_who_listens() {
     repeatable(|| {
         let network = Network::new();
         let address = network.ipv4(End::Far);
-        let collector = Collector::start(&kernel(), "tcp");
+        let collector = Collector::start(&kernel(), "net");
         let (server, port) = serve(&network, "tcp-listen", address);
         let client = client(CLIENT, "tcp-connect", &network, [address, &port], &["5"]);
         client.done();
@@ -134,7 +134,7 @@ fn fast_open_connections_count_what_the_first_segment_carries() {
         }
         network.drop(End::Near, ANSWER);
         let address = network.ipv4(End::Far);
-        let collector = Collector::start(&kernel(), "tcp");
+        let collector = Collector::start(&kernel(), "net");
         let (server, port) = server(&network, address);
         let to = [address, &port];
         let client = client(CLIENT, "tcp-ask-fast", &network, to, &["6", "992", "5000"]);
@@ -164,7 +164,7 @@ fn mptcp_connections_are_those_of_the_process_and_not_of_subflows() {
         network.run(End::Far, "ip", &["mptcp", "limits", "set", "subflows", "2"]);
         network.add_subflow(End::Near, "10.231.77.9");
         let address = network.ipv4(End::Far);
-        let collector = Collector::start(&kernel(), "tcp");
+        let collector = Collector::start(&kernel(), "net");
         let (server, port) = serve(&network, "mptcp-serve", address);
         let to = [address, &port];
         let multipath = client("mt-multi", "mptcp-ask", &network, to, &["100", "9992", "5000"]);
@@ -214,7 +214,7 @@ fn an_mptcp_listener_that_is_there_at_the_start() {
         let to = [address, &port];
         let before = client("mt-before", "tcp-later", &network, to, &["10", "30"]);
         before.done();
-        let collector = Collector::start(&kernel(), "tcp");
+        let collector = Collector::start(&kernel(), "net");
         before.go_on();
         before.done();
         let multipath = client("mt-multi", "mptcp-ask", &network, to, &["20", "992", "5000"]);
@@ -242,7 +242,7 @@ fn what_a_process_hands_over_counts_at_once() {
         let network = Network::new();
         network.slow_down(End::Near, "100kbit");
         let address = network.ipv4(End::Far);
-        let collector = Collector::start(&kernel(), "tcp");
+        let collector = Collector::start(&kernel(), "net");
         let (server, port) = server(&network, address);
         let client = client(CLIENT, "tcp-burst", &network, [address, &port], &[&BYTES.to_string()]);
         client.done();
@@ -263,7 +263,7 @@ fn retransmissions_of_a_process_that_only_waits() {
     repeatable(|| {
         let network = Network::new();
         let address = network.ipv6(End::Far);
-        let collector = Collector::start(&kernel(), "tcp");
+        let collector = Collector::start(&kernel(), "net");
         let (server, port) = server(&network, address);
         network.drop(End::Far, "meta length > 500");
         let client = client(CLIENT, "tcp-burst", &network, [address, &port], &["1000"]);
@@ -291,7 +291,7 @@ fn idle_connections_stay_open() {
         let to = [address, &port];
         let adopted = client("mt-adopted", "tcp-ask", &network, to, &["1", "1", "1"]);
         adopted.done();
-        let collector = Collector::start(&kernel(), "tcp");
+        let collector = Collector::start(&kernel(), "net");
         let opened = client(CLIENT, "tcp-ask", &network, to, &["1", "1", "1"]);
         opened.done();
         // Ticks in which nothing happens.
@@ -320,7 +320,7 @@ fn connections_that_a_program_is_skipped_for() {
     let skipped = (0..ROUNDS).any(|_| {
         let network = Network::new();
         let address = network.ipv4(End::Far);
-        let collector = Collector::start(&kernel(), "tcp");
+        let collector = Collector::start(&kernel(), "net");
         let servers: Vec<_> = (0..SERVERS).map(|_| server(&network, address)).collect();
         let clients = servers.iter().map(|(_, port)| {
             client(CLIENT, "tcp-connect", &network, [address, port], &[&EACH.to_string()])

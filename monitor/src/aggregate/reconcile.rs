@@ -18,7 +18,7 @@ use crate::{
 
 /// One host histogram.
 #[derive(Debug)]
-pub(super) struct Settled {
+pub(super) struct Reconciled {
     /// Since when it counts.
     pub(super) start: SystemTime,
     /// Measured and not yet published, at scale 3.
@@ -48,7 +48,7 @@ pub(super) struct Settled {
 /// How many ticks a thread may take to be reaped after its end, before what it had is taken for lost.
 const PATIENCE: u32 = 60;
 
-impl Settled {
+impl Reconciled {
     /// Nothing measured yet.
     pub(super) fn new(start: SystemTime) -> Self {
         Self {
@@ -74,7 +74,7 @@ impl Settled {
     }
 
     /// Adds what a group was given.
-    pub(super) fn settle(&mut self, durations: &Durations<'_>) {
+    pub(super) fn reconcile(&mut self, durations: &Durations<'_>) {
         debug_assert_eq!(durations.shift, COARSE_SHIFT, "groups have the scale of threads");
         self.sum_ns += durations.sum_ns;
         add_slots(&mut self.owed, durations);

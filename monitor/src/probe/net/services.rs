@@ -8,7 +8,7 @@ use super::active::Active;
 use crate::{
     event::{Among, SeriesKey},
     metric::MetricDesc,
-    places::{self, OTHER, Place, Places, RETIRED},
+    top_k::{self, EVICTED, OTHER, Ranked, TopK},
     sample::{Attributes, Owner, Sample, Value},
 };
 
@@ -29,7 +29,7 @@ pub(super) trait Sum: Copy {
 
 /// The services that have series of their own.
 pub(super) struct Services {
-    known: Places<ServiceKey, Attributes>,
+    known: TopK<ServiceKey, Attributes>,
     /// Whether it is told on which side of them this host is.
     has_role: bool,
 }
@@ -37,7 +37,7 @@ pub(super) struct Services {
 impl Services {
     /// None yet.
     pub(super) fn new(has_role: bool) -> Self {
-        Self { known: Places::new(), has_role }
+        Self { known: TopK::new(), has_role }
     }
 
     /// Takes note of what services cost in a tick. The busiest of those without a name get one, as long
@@ -49,7 +49,7 @@ impl Services {
         (metrics, elapsed): (&[&'static MetricDesc], Duration),
         sink: &mut dyn FnMut(Sample<'_>),
     ) {
-        self.known.fade(places::fading(elapsed));
+        self.known.scale(top_k::decay(elapsed));
         let mut unknown = Vec::new();
         for (key, cost) in services {
             let (key, cost) = (without_bank(key), cost as f64);
@@ -62,14 +62,14 @@ impl Services {
         unknown.sort_by(|(_, a), (_, b)| b.total_cmp(a));
         for (key, cost) in unknown {
             if self.known.len() >= TOP {
-                let Some((cheapest, known)) = self.known.take_cheaper(cost) else { break };
-                let becomes = self.unnamed(RETIRED, cheapest.side);
+                let Some((cheapest, known)) = self.known.remove_cheaper(cost) else { break };
+                let becomes = self.unnamed(EVICTED, cheapest.side);
                 for metric in metrics {
                     let (owner, attributes) = (Owner::Host, &known.value);
-                    sink(Sample { metric, owner, attributes, value: Value::Retired(&becomes) });
+                    sink(Sample { metric, owner, attributes, value: Value::Evicted(&becomes) });
                 }
             }
-            self.known.insert(key, Place { value: self.named(&key), cost });
+            self.known.insert(key, Ranked { value: self.named(&key), cost });
         }
     }
 

@@ -1,4 +1,4 @@
-//! What the `tcp` probe reports of datagrams and of questions of names, against `nstat`, the processes'
+//! What the `net` probe reports of datagrams and of DNS queries, against `nstat`, the processes'
 //! own clocks and servers that take a known time, over a link between two network namespaces.
 
 use std::{
@@ -7,8 +7,8 @@ use std::{
 };
 
 use monitor::metric::{
-    DNS_LATENCY, DNS_QUESTIONS, DNS_TIMEOUTS, MetricDesc, PROCESS_DNS_LATENCY,
-    PROCESS_DNS_QUESTIONS, PROCESS_DNS_TIMEOUTS, PROCESS_UDP_DATAGRAMS, PROCESS_UDP_IO,
+    DNS_LATENCY, DNS_QUERIES, DNS_TIMEOUTS, MetricDesc, PROCESS_DNS_LATENCY,
+    PROCESS_DNS_QUERIES, PROCESS_DNS_TIMEOUTS, PROCESS_UDP_DATAGRAMS, PROCESS_UDP_IO,
 };
 use monitor_tests::{
     Collected, Collector, Hist, Workload, is_attached, kernel,
@@ -22,7 +22,7 @@ const CLIENT: &str = "mt-client";
 /// How long a resolver takes to answer, in milliseconds.
 const DELAY_MS: u64 = 40;
 
-/// A resolver at the far end that answers after a time, but for every `dropped`th question.
+/// A resolver at the far end that answers after a time, but for every `dropped`th query.
 fn resolver(network: &Network, address: &str, delay_ms: u64, dropped: u64) -> Workload {
     let (delay, dropped) = (delay_ms.to_string(), dropped.to_string());
     let args = ["dns-serve", network.name(End::Far), address, &delay, &dropped];
@@ -31,7 +31,7 @@ fn resolver(network: &Network, address: &str, delay_ms: u64, dropped: u64) -> Wo
     resolver
 }
 
-/// A process at the near end that asks a resolver: by what socket, how often, how many questions at
+/// A process at the near end that asks a resolver: by what socket, how often, how many queries at
 /// once, and how long it waits, in milliseconds.
 fn asker(name: &str, network: &Network, server: &str, how: [&str; 4]) -> Workload {
     let args = [&["dns-ask", network.name(End::Near), server][..], &how].concat();
@@ -40,7 +40,7 @@ fn asker(name: &str, network: &Network, server: &str, how: [&str; 4]) -> Workloa
 
 /// Has one process ask one resolver; returns what its answers took by its own clock, and what was measured.
 fn ask(network: &Network, address: &str, dropped: u64, how: [&str; 4]) -> (Vec<u64>, Collected) {
-    let collector = Collector::start(&kernel(), "tcp");
+    let collector = Collector::start(&kernel(), "net");
     let resolver = resolver(network, address, DELAY_MS, dropped);
     let client = asker(CLIENT, network, address, how);
     let took = client.done();
@@ -60,7 +60,7 @@ fn check_nothing_lost(collected: &Collected) {
     assert!(collected.lost.values().all(|&lost| lost == 0), "{:?}", collected.lost);
 }
 
-/// What a process's questions took by its own clock, against what was measured: the same number, each in
+/// What a process's queries took by its own clock, against what was measured: the same number, each in
 /// the same bucket but for some at a bound, and nothing before the resolver's time was up.
 fn check_latency(name: &str, latency: &Hist, took: &[u64], delay_ms: u64) {
     let own = Hist::of(took);
@@ -79,7 +79,7 @@ fn check_latency(name: &str, latency: &Hist, took: &[u64], delay_ms: u64) {
 
 /// Whether messages of sockets are visible here, and so their addresses and ids.
 fn sees_addresses() -> bool {
-    is_attached("tcp", "udp_sendmsg")
+    is_attached("net", "udp_sendmsg")
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn bytes_and_datagrams() {
     for (nth, counter) in ["Udp", "Udp6"].into_iter().enumerate() {
         let network = Network::new();
         let address = [network.ipv4(End::Far), network.ipv6(End::Far)][nth];
-        let collector = Collector::start(&kernel(), "tcp");
+        let collector = Collector::start(&kernel(), "net");
         let server = Workload::start(SERVER, ["udp-serve", network.name(End::Far), address]);
         let port = server.done()[0].to_string();
         let start = |name, times, bytes| {
@@ -126,7 +126,7 @@ fn bytes_and_datagrams() {
 fn errors_are_no_datagrams() {
     let _serial = serial();
     let network = Network::new();
-    let collector = Collector::start(&kernel(), "tcp");
+    let collector = Collector::start(&kernel(), "net");
     let to = [network.name(End::Near), network.ipv4(End::Far), "9", "10"];
     let client = Workload::start(CLIENT, [&["udp-fail"][..], &to].concat());
     let sent = client.done()[0];
@@ -148,12 +148,12 @@ fn dns_latency_by_the_clients_clock() {
         let latency = collected.durations(&PROCESS_DNS_LATENCY, CLIENT, &[]);
         assert_eq!(took.len(), 30);
         check_latency(address, &latency, &took, DELAY_MS);
-        assert_eq!(collected.count(&PROCESS_DNS_QUESTIONS, CLIENT, &[]), 30);
-        // The same was recorded for the server, and answers are no questions of its own.
+        assert_eq!(collected.count(&PROCESS_DNS_QUERIES, CLIENT, &[]), 30);
+        // The same was recorded for the server, and answers are no queries of its own.
         let server = [address, "53"];
         assert_eq!(collected.durations(&DNS_LATENCY, "(host)", &server), latency);
-        assert_eq!(collected.count(&DNS_QUESTIONS, "(host)", &server), 30);
-        assert_eq!(collected.count(&PROCESS_DNS_QUESTIONS, SERVER, &[]), 0);
+        assert_eq!(collected.count(&DNS_QUERIES, "(host)", &server), 30);
+        assert_eq!(collected.count(&PROCESS_DNS_QUERIES, SERVER, &[]), 0);
     }
 }
 
@@ -162,7 +162,7 @@ fn servers_and_processes_are_told_apart() {
     let _serial = serial();
     let network = Network::new();
     let servers = [(network.ipv4(End::Far), DELAY_MS, "20"), (network.ipv6(End::Far), 15, "33")];
-    let collector = Collector::start(&kernel(), "tcp");
+    let collector = Collector::start(&kernel(), "net");
     let resolvers = servers.map(|(address, delay_ms, _)| resolver(&network, address, delay_ms, 0));
     let start = |(name, (address, _, times))| {
         asker(name, &network, address, ["connected", times, "1", "5000"])
@@ -182,7 +182,7 @@ fn servers_and_processes_are_told_apart() {
 }
 
 #[test]
-fn a_lost_question_does_not_shift_those_after_it() {
+fn a_lost_query_does_not_shift_those_after_it() {
     let _serial = serial();
     let network = Network::new();
     let address = network.ipv4(End::Far);
@@ -191,12 +191,12 @@ fn a_lost_question_does_not_shift_those_after_it() {
     assert_eq!(took.len(), 8, "every third question is lost");
     let latency = collected.durations(&PROCESS_DNS_LATENCY, CLIENT, &[]);
     check_latency("answered", &latency, &took, DELAY_MS);
-    assert_eq!(collected.count(&PROCESS_DNS_QUESTIONS, CLIENT, &[]), 12);
-    assert_eq!(collected.count(&DNS_QUESTIONS, "(host)", &[address, "53"]), 12);
+    assert_eq!(collected.count(&PROCESS_DNS_QUERIES, CLIENT, &[]), 12);
+    assert_eq!(collected.count(&DNS_QUERIES, "(host)", &[address, "53"]), 12);
 }
 
 #[test]
-fn several_questions_at_once() {
+fn several_queries_at_once() {
     let _serial = serial();
     let network = Network::new();
     let how = ["connected", "5", "16", "5000"];
@@ -212,7 +212,7 @@ fn the_resolver_of_the_c_library() {
     let network = Network::new();
     let address = network.ipv4(End::Far);
     network.resolve_by(End::Near, address, "");
-    let collector = Collector::start(&kernel(), "tcp");
+    let collector = Collector::start(&kernel(), "net");
     let resolver = resolver(&network, address, DELAY_MS, 0);
     let begin = Instant::now();
     let said = network.run(End::Near, "getent", &["ahosts", "name.test"]);
@@ -223,7 +223,7 @@ fn the_resolver_of_the_c_library() {
     assert!(said.contains("10.9.8.7") && said.contains("fdfd:"), "{said}");
     // It asks for addresses of both families at once.
     let latency = collected.durations(&PROCESS_DNS_LATENCY, "getent", &[]);
-    assert_eq!(collected.count(&PROCESS_DNS_QUESTIONS, "getent", &[]), 2);
+    assert_eq!(collected.count(&PROCESS_DNS_QUERIES, "getent", &[]), 2);
     assert_eq!(ways(&collected, &PROCESS_UDP_DATAGRAMS, "getent"), [2, 2]);
     assert_eq!(latency.count(), 2);
     // Neither took less than the resolver takes, nor more than the whole command.
@@ -243,12 +243,12 @@ fn sockets_that_are_not_connected() {
     assert_eq!(took.len(), 20);
     assert_eq!(ways(&collected, &PROCESS_UDP_DATAGRAMS, CLIENT), [20, 20]);
     let latency = collected.durations(&PROCESS_DNS_LATENCY, CLIENT, &[]);
-    let questions = collected.count(&PROCESS_DNS_QUESTIONS, CLIENT, &[]);
+    let queries = collected.count(&PROCESS_DNS_QUERIES, CLIENT, &[]);
     if sees_addresses {
-        assert_eq!(questions, 20);
+        assert_eq!(queries, 20);
         check_latency("not connected", &latency, &took, DELAY_MS);
     } else {
-        assert_eq!((questions, latency.count()), (0, 0), "as `monitor check` says");
+        assert_eq!((queries, latency.count()), (0, 0), "as `monitor check` says");
     }
 }
 
@@ -261,7 +261,7 @@ fn wait_for_timeouts() {
 fn case(kind: &str, times: &str, pause_ms: &str) -> (Vec<u64>, Collected, [u64; 4]) {
     let network = Network::new();
     let address = network.ipv4(End::Far);
-    let collector = Collector::start(&kernel(), "tcp");
+    let collector = Collector::start(&kernel(), "net");
     let resolver = resolver(&network, address, DELAY_MS, 0);
     let args = ["dns-cases", network.name(End::Near), address, kind, times, pause_ms];
     let client = Workload::start(CLIENT, args);
@@ -276,7 +276,7 @@ fn case(kind: &str, times: &str, pause_ms: &str) -> (Vec<u64>, Collected, [u64; 
     assert_eq!(collected.count(&DNS_TIMEOUTS, "(host)", &[address, "53"]), timeouts);
     let answers = collected.durations(&PROCESS_DNS_LATENCY, CLIENT, &[]).count();
     let [_, received] = ways(&collected, &PROCESS_UDP_DATAGRAMS, CLIENT);
-    let counts = [count(&PROCESS_DNS_QUESTIONS), answers, timeouts, received];
+    let counts = [count(&PROCESS_DNS_QUERIES), answers, timeouts, received];
     (took, collected, counts)
 }
 
@@ -316,7 +316,7 @@ fn timeouts_of_the_c_library() {
     let network = Network::new();
     let address = network.ipv4(End::Far);
     network.resolve_by(End::Near, address, "timeout:1 attempts:3");
-    let collector = Collector::start(&kernel(), "tcp");
+    let collector = Collector::start(&kernel(), "net");
     // It drops every query.
     let resolver = resolver(&network, address, DELAY_MS, 1);
     network.run(End::Near, "sh", &["-c", "! getent ahosts name.test"]);
@@ -326,7 +326,7 @@ fn timeouts_of_the_c_library() {
     let collected = collector.stop();
     check_nothing_lost(&collected);
     assert!(sent >= 6, "two queries, three times: {sent} by nstat");
-    let counts = [&PROCESS_DNS_QUESTIONS, &PROCESS_DNS_TIMEOUTS]
+    let counts = [&PROCESS_DNS_QUERIES, &PROCESS_DNS_TIMEOUTS]
         .map(|metric| collected.count(metric, "getent", &[]));
     assert_eq!(counts, [sent; 2], "by nstat");
     assert_eq!(collected.durations(&PROCESS_DNS_LATENCY, "getent", &[]).count(), 0);
@@ -337,7 +337,7 @@ fn corked_datagrams_count_once() {
     let _serial = serial();
     let network = Network::new();
     for address in [network.ipv4(End::Far), network.ipv6(End::Far)] {
-        let collector = Collector::start(&kernel(), "tcp");
+        let collector = Collector::start(&kernel(), "net");
         let server = Workload::start(SERVER, ["udp-serve", network.name(End::Far), address]);
         let port = server.done()[0].to_string();
         let args = ["udp-cork", network.name(End::Near), address, &port, "20"];

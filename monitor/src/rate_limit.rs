@@ -8,13 +8,13 @@ const SHARE: u32 = 100;
 
 /// When to do some work.
 #[derive(Debug)]
-pub struct Pace {
+pub struct RateLimit {
     interval: Duration,
     longest: Duration,
     next: Instant,
 }
 
-impl Pace {
+impl RateLimit {
     /// Work that is due now, and then no sooner than `interval` after it was last done.
     pub fn new(interval: Duration) -> Self {
         Self::with_limit(interval, Duration::MAX)
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn work_that_takes_long_is_done_seldom() {
-        let mut pace = Pace::new(INTERVAL);
+        let mut pace = RateLimit::new(INTERVAL);
         assert!(pace.is_due());
         let began = CpuTime::now();
         burn(Duration::from_millis(30));
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn waiting_is_no_work() {
-        let mut pace = Pace::new(INTERVAL);
+        let mut pace = RateLimit::new(INTERVAL);
         let began = CpuTime::now();
         std::thread::sleep(Duration::from_millis(100));
         let ended = Instant::now();
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn results_never_grow_older_than_the_limit() {
         let longest = Duration::from_millis(20);
-        let mut pace = Pace::with_limit(INTERVAL, longest);
+        let mut pace = RateLimit::with_limit(INTERVAL, longest);
         let began = CpuTime::now();
         burn(Duration::from_millis(30));
         pace.done(began);

@@ -48,7 +48,7 @@ pub(super) trait Decode<V, H>: Send {
 }
 
 /// Such a probe.
-pub(super) struct Tallies<V: Pod, H: Pod, D> {
+pub(super) struct PerProcess<V: Pod, H: Pod, D> {
     object: Object,
     layout: Layout<V, H>,
     banks: Banks,
@@ -62,7 +62,7 @@ pub(super) struct Tallies<V: Pod, H: Pod, D> {
     decoder: D,
 }
 
-impl<V: Pod, H: Pod, D: Decode<V, H>> Tallies<V, H, D> {
+impl<V: Pod, H: Pod, D: Decode<V, H>> PerProcess<V, H, D> {
     /// Takes the maps of a loaded probe and attaches it. The decoder is made when it is known which
     /// hooks are attached.
     pub(super) fn start(
@@ -88,7 +88,7 @@ impl<V: Pod, H: Pod, D: Decode<V, H>> Tallies<V, H, D> {
     }
 }
 
-impl<V: Pod + Send, H: Pod + Send, D: Decode<V, H>> Probe for Tallies<V, H, D> {
+impl<V: Pod + Send, H: Pod + Send, D: Decode<V, H>> Probe for PerProcess<V, H, D> {
     fn object(&self) -> &Object {
         &self.object
     }

@@ -1,4 +1,4 @@
-//! What the `tcp` probe reports, against `ss`, `nstat` and the processes' own clocks, over a link
+//! What the `net` probe reports, against `ss`, `nstat` and the processes' own clocks, over a link
 //! between two network namespaces.
 
 use std::{
@@ -51,7 +51,7 @@ fn bytes_and_round_trips_through_a_slow_link() {
     let network = Network::new();
     network.slow_down(End::Far, "400kbit");
     let address = network.ipv4(End::Far);
-    let collector = Collector::start(&kernel(), "tcp");
+    let collector = Collector::start(&kernel(), "net");
     let (server, port) = server(&network, address);
     let client = client(CLIENT, "tcp-ask", &network, [address, &port], &["150", "100", "1400"]);
     // For as long as there are requests: the first are fast, as they use up what the link saves.
@@ -99,7 +99,7 @@ fn connect_latency_by_the_clients_clock() {
     let ends = [(CLIENT, "client"), (SERVER, "server")];
     for address in [network.ipv4(End::Far), network.ipv6(End::Far)] {
         let measure = || {
-            let collector = Collector::start(&kernel(), "tcp");
+            let collector = Collector::start(&kernel(), "net");
             let (server, port) = server(&network, address);
             let client = client(CLIENT, "tcp-connect", &network, [address, &port], &["40"]);
             let took = client.done()[0];
@@ -134,7 +134,7 @@ fn retransmissions_on_a_lossy_link() {
     let _serial = serial();
     let network = Network::new();
     let address = network.ipv6(End::Far);
-    let collector = Collector::start(&kernel(), "tcp");
+    let collector = Collector::start(&kernel(), "net");
     let (server, port) = server(&network, address);
     // Of data alone, so that each has to be sent again; and never two in a row.
     for end in [End::Near, End::Far] {
@@ -164,7 +164,7 @@ fn an_answer_to_a_first_segment_that_is_sent_again() {
     let _serial = serial();
     let network = Network::new();
     let address = network.ipv4(End::Far);
-    let collector = Collector::start(&kernel(), "tcp");
+    let collector = Collector::start(&kernel(), "net");
     let (server, port) = server(&network, address);
     // The first answers to the first segment are lost.
     network.drop(End::Near, "tcp flags & (syn | ack) == (syn | ack) numgen inc mod 3 < 2");
@@ -187,7 +187,7 @@ fn refused_and_timed_out() {
     let network = Network::new();
     network.set(End::Near, "net.ipv4.tcp_syn_retries=1");
     network.drop(End::Far, "tcp dport 7");
-    let collector = Collector::start(&kernel(), "tcp");
+    let collector = Collector::start(&kernel(), "net");
     for address in [network.ipv4(End::Far), network.ipv6(End::Far)] {
         let refused = client("mt-refused", "tcp-fail", &network, [address, "9"], &["5"]);
         let late = client("mt-late", "tcp-fail", &network, [address, "7"], &["1"]);
@@ -215,7 +215,7 @@ fn resets() {
     let _serial = serial();
     let network = Network::new();
     let address = network.ipv4(End::Far);
-    let collector = Collector::start(&kernel(), "tcp");
+    let collector = Collector::start(&kernel(), "net");
     let (server, port) = server(&network, address);
     let client = client(CLIENT, "tcp-cut", &network, [address, &port], &["25"]);
     client.done();
@@ -235,7 +235,7 @@ fn processes_are_told_apart() {
     let _serial = serial();
     let network = Network::new();
     let address = network.ipv4(End::Far);
-    let collector = Collector::start(&kernel(), "tcp");
+    let collector = Collector::start(&kernel(), "net");
     let (server, port) = server(&network, address);
     let to = [address, &port];
     let clients = [
@@ -270,7 +270,7 @@ fn a_connection_that_is_open_at_the_start() {
     let (server, port) = server(&network, address);
     let client = client(CLIENT, "tcp-later", &network, [address, &port], &["10", "30"]);
     client.done();
-    let collector = Collector::start(&kernel(), "tcp");
+    let collector = Collector::start(&kernel(), "net");
     client.go_on();
     client.done();
     // It is still open.
@@ -311,7 +311,7 @@ fn failed_attempts_by_the_error_of_the_application() {
     for (port, with) in rejects {
         network.reject(End::Far, port, with);
     }
-    let collector = Collector::start(&kernel(), "tcp");
+    let collector = Collector::start(&kernel(), "net");
     let (server, port) = server(&network, far);
     let (port, nobody) = (port.as_str(), "10.231.77.99");
     let cases = [

@@ -1,4 +1,4 @@
-//! Raw records of datagrams and questions in, samples out.
+//! Raw records of datagrams and queries in, samples out.
 
 use monitor_common::{
     key::ProcessKey,
@@ -7,25 +7,25 @@ use monitor_common::{
 };
 
 use super::*;
-use crate::probe::tcp::decode::{
+use crate::probe::net::decode::{
     Decoder,
     tests::{decode, key, service},
 };
 
 /// Three queries, of which one was answered and one has timed out.
-fn answers() -> Answers {
-    let mut answers = Answers { questions: 3, timeouts: 1, sum_ns: 8, ..Answers::EMPTY };
-    answers.slots[9] = 1;
-    answers
+fn dns() -> Dns {
+    let mut dns = Dns { queries: 3, timeouts: 1, sum_ns: 8, ..Dns::EMPTY };
+    dns.slots[9] = 1;
+    dns
 }
 
 fn snapshot() -> Snapshot {
-    let datagrams = Datagrams { bytes: [3, 4], datagrams: [5, 6], answers: answers() };
+    let datagrams = Datagrams { bytes: [3, 4], datagrams: [5, 6], dns: dns() };
     let mut snapshot = Snapshot::default();
     snapshot.datagrams.push((key("ask", 1), datagrams));
     snapshot.datagrams.push((ProcessKey::other(1), Datagrams::EMPTY));
-    snapshot.servers.push((service([10, 0, 0, 1], DNS_PORT, CLIENT, 1), answers()));
-    snapshot.servers.push((ServiceKey::other(1), Answers::EMPTY));
+    snapshot.servers.push((service([10, 0, 0, 1], DNS_PORT, CLIENT, 1), dns()));
+    snapshot.servers.push((ServiceKey::other(1), Dns::EMPTY));
     snapshot
 }
 
@@ -41,20 +41,20 @@ fn everything_has_its_metric_and_attributes() {
             "process.udp.datagrams 42@7 transmit Increase(5)".to_owned(),
             "process.udp.io 42@7 receive Increase(4)".to_owned(),
             "process.udp.datagrams 42@7 receive Increase(6)".to_owned(),
-            "process.dns.questions 42@7  Increase(3)".to_owned(),
+            "process.dns.queries 42@7  Increase(3)".to_owned(),
             "process.dns.timeouts 42@7  Increase(1)".to_owned(),
             format!("process.dns.latency 42@7  {histogram}"),
             "process.udp.io rest transmit Increase(0)".to_owned(),
             "process.udp.datagrams rest transmit Increase(0)".to_owned(),
             "process.udp.io rest receive Increase(0)".to_owned(),
             "process.udp.datagrams rest receive Increase(0)".to_owned(),
-            "process.dns.questions rest  Increase(0)".to_owned(),
+            "process.dns.queries rest  Increase(0)".to_owned(),
             "process.dns.timeouts rest  Increase(0)".to_owned(),
             format!("process.dns.latency rest  {empty}"),
-            "dns.questions host 10.0.0.1,53 Increase(3)".to_owned(),
+            "dns.queries host 10.0.0.1,53 Increase(3)".to_owned(),
             "dns.timeouts host 10.0.0.1,53 Increase(1)".to_owned(),
             format!("dns.latency host 10.0.0.1,53 {histogram}"),
-            "dns.questions host (other) Increase(0)".to_owned(),
+            "dns.queries host (other) Increase(0)".to_owned(),
             "dns.timeouts host (other) Increase(0)".to_owned(),
             format!("dns.latency host (other) {empty}"),
         ]
@@ -96,17 +96,17 @@ fn the_end_of_a_servers_series_is_no_end_of_a_services() {
     let mut traffic = Traffic::EMPTY;
     traffic.bytes[TRANSMIT] = 1;
     snapshot.services.push((server(1), traffic));
-    snapshot.servers.extend((1..=50).map(|last| (server(last), answers())));
+    snapshot.servers.extend((1..=50).map(|last| (server(last), dns())));
     let mut decoder = Decoder::new([true; DIRECTIONS]);
     decode(&mut decoder, &snapshot);
-    let many = Answers { questions: 1000, ..answers() };
+    let many = Dns { queries: 1000, ..dns() };
     snapshot.servers = vec![(server(51), many)];
     let samples = decode(&mut decoder, &snapshot);
     let mut retired: Vec<_> = samples.iter().filter(|sample| sample.contains("Retired")).collect();
     retired.sort();
-    let [latency, questions, timeouts] = retired[..] else { panic!("{samples:?}") };
+    let [latency, queries, timeouts] = retired[..] else { panic!("{samples:?}") };
     assert!(latency.starts_with("dns.latency host 10.0.0."), "{latency}");
-    assert!(questions.starts_with("dns.questions host 10.0.0."), "{questions}");
+    assert!(queries.starts_with("dns.queries host 10.0.0."), "{queries}");
     assert!(timeouts.starts_with("dns.timeouts host 10.0.0."), "{timeouts}");
-    assert!(samples.iter().any(|sample| sample.contains("questions host 10.0.0.51,53 Increase")));
+    assert!(samples.iter().any(|sample| sample.contains("queries host 10.0.0.51,53 Increase")));
 }

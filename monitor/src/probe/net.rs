@@ -1,5 +1,5 @@
-//! The `tcp` probe: what the connections of every process, and those to every service, do; datagrams by
-//! UDP, and how long questions of names take. See `monitor-ebpf/src/bin/tcp` for the kernel's half.
+//! The `net` probe: what the connections of every process, and those to every service, do; datagrams by
+//! UDP, and how long DNS queries take. See `monitor-ebpf/src/bin/net` for the kernel's half.
 
 mod active;
 mod decode;
@@ -38,6 +38,7 @@ use crate::{
         loader::{Kernel, Object, Raw, Setup},
         stats::ProgramStats,
     },
+    metric,
     sample::Sample,
 };
 
@@ -127,6 +128,7 @@ pub(super) const DESC: ProbeDesc = ProbeDesc {
     name: NAME,
     help: "latency, round-trip time, traffic, retransmissions and failures of TCP connections; UDP \
            traffic; DNS latency",
+    metrics: metric::NET_ALL,
     hooks: HOOKS,
     is_default: true,
     slow: Some(Duration::from_secs(1)),
@@ -168,7 +170,7 @@ impl Tcp {
         constants.extend(udp::numbers(kernel));
         let mut object = kernel.load(
             NAME,
-            aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tcp.o")),
+            aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/net.o")),
             &Setup {
                 offsets: &[
                     TaskOffsets::TABLE,

@@ -1,27 +1,30 @@
-//! Datagrams, and questions of names.
+//! Datagrams, and DNS queries.
 
 use monitor_common::{
     hist::COARSE_SHIFT,
     tcp::{DIRECTIONS, NO_SIDE, RECEIVE, ServiceKey, TRANSMIT},
-    udp::Answers,
+    udp::Dns,
 };
 
 use super::{Services, Snapshot, Sum, add_up};
 use crate::{
     event::Among,
     metric::{
-        DNS_LATENCY, DNS_QUESTIONS, DNS_TIMEOUTS, MetricDesc, PROCESS_DNS_LATENCY,
-        PROCESS_DNS_QUESTIONS, PROCESS_DNS_TIMEOUTS, PROCESS_UDP_DATAGRAMS, PROCESS_UDP_IO,
+        MetricDesc, PROCESS_DNS_LATENCY, PROCESS_DNS_QUERIES, PROCESS_DNS_TIMEOUTS,
+        PROCESS_UDP_DATAGRAMS, PROCESS_UDP_IO,
     },
-    probe::room::Room,
+    probe::scratch::Scratch,
     sample::{Attributes, Owner, Sample, Value},
 };
 
 /// The metrics of DNS queries: the latency of responses, the number of queries, and of timeouts.
 type Metrics = [&'static MetricDesc; 3];
 
-const PROCESSES: Metrics = [&PROCESS_DNS_LATENCY, &PROCESS_DNS_QUESTIONS, &PROCESS_DNS_TIMEOUTS];
-const SERVERS: Metrics = [&DNS_LATENCY, &DNS_QUESTIONS, &DNS_TIMEOUTS];
+const PROCESSES: Metrics = [&PROCESS_DNS_LATENCY, &PROCESS_DNS_QUERIES, &PROCESS_DNS_TIMEOUTS];
+const SERVERS: Metrics = {
+    let [latency, queries, timeouts] = PROCESSES;
+    [latency.of_host(), queries.of_host(), timeouts.of_host()]
+};
 
 /// Decodes that part of snapshots. It keeps what servers are called, and room for a histogram.
 pub(super) struct UdpDecoder {
@@ -30,14 +33,14 @@ pub(super) struct UdpDecoder {
     directions: [Attributes; DIRECTIONS],
     /// Which directions are measured. What is not has no samples, zeros neither.
     measured: [bool; DIRECTIONS],
-    room: Room,
+    scratch: Scratch,
 }
 
 impl UdpDecoder {
     /// A decoder where datagrams of some directions are measured.
     pub(super) fn new(measured: [bool; DIRECTIONS], directions: [Attributes; DIRECTIONS]) -> Self {
         let none = Attributes::default();
-        Self { servers: Services::new(false), none, directions, measured, room: Room::default() }
+        Self { servers: Services::new(false), none, directions, measured, scratch: Scratch::default() }
     }
 
     /// Calls `sink` with every sample of this part.
@@ -57,14 +60,14 @@ impl UdpDecoder {
                 }
             }
             let none = self.none.clone();
-            self.answers(&PROCESSES, (owner, &none, zeros), &datagrams.answers, sink);
+            self.dns(&PROCESSES, (owner, &none, zeros), &datagrams.dns, sink);
         }
-        let cost = |answers: &Answers| answers.questions + answers.timeouts;
-        let servers = snapshot.servers.iter().map(|(key, answers)| (*key, cost(answers)));
+        let cost = |dns: &Dns| dns.queries + dns.timeouts;
+        let servers = snapshot.servers.iter().map(|(key, dns)| (*key, cost(dns)));
         self.servers.meet(servers, (&SERVERS, snapshot.elapsed), sink);
-        for (side, attributes, answers) in self.servers.add_up(&snapshot.servers) {
+        for (side, attributes, dns) in self.servers.add_up(&snapshot.servers) {
             let zeros = side == NO_SIDE;
-            self.answers(&SERVERS, (Owner::Host, &attributes, zeros), &answers, sink);
+            self.dns(&SERVERS, (Owner::Host, &attributes, zeros), &dns, sink);
         }
     }
 
@@ -73,24 +76,24 @@ impl UdpDecoder {
         self.servers.among(server, [PROCESSES[0], SERVERS[0]])
     }
 
-    fn answers(
+    fn dns(
         &mut self,
-        [latency, questions, timeouts]: &Metrics,
+        [latency, queries, timeouts]: &Metrics,
         (owner, attributes, zeros): (Owner, &Attributes, bool),
-        answers: &Answers,
+        dns: &Dns,
         sink: &mut dyn FnMut(Sample<'_>),
     ) {
-        let count = answers.questions;
+        let count = dns.queries;
         if self.measured[TRANSMIT] && (zeros || count > 0) {
             let value = Value::Increase(count);
-            sink(Sample { metric: questions, owner, attributes, value });
+            sink(Sample { metric: queries, owner, attributes, value });
         }
-        let count = answers.timeouts;
+        let count = dns.timeouts;
         if self.measured == [true; DIRECTIONS] && (zeros || count > 0) {
             let value = Value::Increase(count);
             sink(Sample { metric: timeouts, owner, attributes, value });
         }
-        let durations = self.room.durations(COARSE_SHIFT, answers.sum_ns, &answers.slots);
+        let durations = self.scratch.durations(COARSE_SHIFT, dns.sum_ns, &dns.slots);
         if self.measured == [true; DIRECTIONS] && (zeros || !durations.slots.is_empty()) {
             let value = Value::Histogram(durations);
             sink(Sample { metric: latency, owner, attributes, value });
@@ -98,9 +101,9 @@ impl UdpDecoder {
     }
 }
 
-impl Sum for Answers {
+impl Sum for Dns {
     fn add(&mut self, more: &Self) {
-        self.questions += more.questions;
+        self.queries += more.queries;
         self.timeouts += more.timeouts;
         add_up(&mut self.slots, &more.slots);
         // As in the kernel, see `room`.

@@ -13,7 +13,7 @@ const REMEMBERED: usize = 4096;
 
 /// The series of this tick, and those before to tell since when each counts.
 #[derive(Debug, Default)]
-pub(super) struct Kept {
+pub(super) struct External {
     series: Vec<Entry>,
     /// Those of the tick before that were not added yet in this one.
     before: Vec<Option<Entry>>,
@@ -36,7 +36,7 @@ struct Entry {
     base: f64,
 }
 
-impl Kept {
+impl External {
     /// Begins a tick; series that are not added again are gone.
     pub(super) fn begin(&mut self) {
         self.before.extend(self.series.drain(..).map(Some));
@@ -133,77 +133,77 @@ mod tests {
     }
 
     /// The starts of the series of a tick that began at a second.
-    fn starts(kept: &mut Kept, begun: u64, series: &[(&str, f64)]) -> Vec<u64> {
-        kept.begin();
+    fn starts(external: &mut External, begun: u64, series: &[(&str, f64)]) -> Vec<u64> {
+        external.begin();
         for (name, value) in series {
             let attributes = Attributes::new([("monitor.loss.reason", *name)]);
-            kept.add(&AGENT_LOST, &attributes, *value, at(1), at(begun));
+            external.add(&AGENT_LOST, &attributes, *value, at(1), at(begun));
         }
-        kept.end();
+        external.end();
         let seconds =
             |series: Series| series.start.duration_since(at(0)).unwrap_or_default().as_secs();
-        kept.series().map(seconds).collect()
+        external.series().map(seconds).collect()
     }
 
     #[test]
     fn counters_go_on_after_a_gap_and_begin_anew_when_they_are_set_back() {
-        let kept = &mut Kept::default();
-        assert_eq!(starts(kept, 10, &[("a", 5.0), ("b", 7.0)]), [1, 1]);
+        let external = &mut External::default();
+        assert_eq!(starts(external, 10, &[("a", 5.0), ("b", 7.0)]), [1, 1]);
         // One more, and in another order.
-        assert_eq!(starts(kept, 11, &[("b", 7.0), ("c", 1.0), ("a", 6.0)]), [1, 1, 1]);
+        assert_eq!(starts(external, 11, &[("b", 7.0), ("c", 1.0), ("a", 6.0)]), [1, 1, 1]);
         // One set back, one gone.
-        assert_eq!(starts(kept, 12, &[("b", 6.0), ("c", 1.0)]), [12, 1]);
+        assert_eq!(starts(external, 12, &[("b", 6.0), ("c", 1.0)]), [12, 1]);
         // It comes back and has only gone on, like a CPU that was offline: what it counted before the
         // gap was not counted in a tick.
-        assert_eq!(starts(kept, 13, &[("a", 9.0), ("b", 6.0), ("c", 2.0)]), [1, 12, 1]);
-        assert_eq!(starts(kept, 14, &[]), [0; 0]);
-        assert_eq!(starts(kept, 15, &[("c", 2.0)]), [1]);
+        assert_eq!(starts(external, 13, &[("a", 9.0), ("b", 6.0), ("c", 2.0)]), [1, 12, 1]);
+        assert_eq!(starts(external, 14, &[]), [0; 0]);
+        assert_eq!(starts(external, 15, &[("c", 2.0)]), [1]);
         // Set back in the gap.
-        assert_eq!(starts(kept, 16, &[("a", 8.0), ("b", 6.0)]), [16, 12]);
+        assert_eq!(starts(external, 16, &[("a", 8.0), ("b", 6.0)]), [16, 12]);
     }
 
     #[test]
     fn counters_that_come_back_do_not_begin_later_than_now() {
-        let kept = &mut Kept::default();
-        let values = |kept: &Kept| kept.series().map(|it| it.value).collect::<Vec<_>>();
-        starts(kept, 9, &[("a", 5.0)]);
+        let external = &mut External::default();
+        let values = |external: &External| external.series().map(|it| it.value).collect::<Vec<_>>();
+        starts(external, 9, &[("a", 5.0)]);
         // As it is set back in tick 20, and the clock before tick 11.
-        assert_eq!(starts(kept, 20, &[("a", 3.0)]), [20]);
-        starts(kept, 21, &[]);
-        assert_eq!(starts(kept, 11, &[("a", 7.0)]), [11]);
-        assert!(matches!(values(kept)[..], [Point::Number(4.0)]));
-        assert_eq!(starts(kept, 12, &[("a", 8.0)]), [11]);
-        assert!(matches!(values(kept)[..], [Point::Number(5.0)]));
+        assert_eq!(starts(external, 20, &[("a", 3.0)]), [20]);
+        starts(external, 21, &[]);
+        assert_eq!(starts(external, 11, &[("a", 7.0)]), [11]);
+        assert!(matches!(values(external)[..], [Point::Number(4.0)]));
+        assert_eq!(starts(external, 12, &[("a", 8.0)]), [11]);
+        assert!(matches!(values(external)[..], [Point::Number(5.0)]));
     }
 
     #[test]
     fn of_those_that_are_gone_so_many_are_remembered() {
-        let kept = &mut Kept::default();
+        let external = &mut External::default();
         let names: Vec<_> = (0..=REMEMBERED).map(|number| number.to_string()).collect();
         let counters: Vec<_> = names.iter().map(|name| (name.as_str(), 1.0)).collect();
-        starts(kept, 10, &counters[1..]);
-        starts(kept, 11, &[]);
-        assert_eq!(starts(kept, 12, &[("one that is new", 1.0)]), [1]);
-        starts(kept, 13, &counters);
-        starts(kept, 14, &[]);
+        starts(external, 10, &counters[1..]);
+        starts(external, 11, &[]);
+        assert_eq!(starts(external, 12, &[("one that is new", 1.0)]), [1]);
+        starts(external, 13, &counters);
+        starts(external, 14, &[]);
         // The first is forgotten, so nobody can say whether it was set back.
         assert_eq!(
-            starts(kept, 15, &[(names[0].as_str(), 0.5), (names[1].as_str(), 0.5)]),
+            starts(external, 15, &[(names[0].as_str(), 0.5), (names[1].as_str(), 0.5)]),
             [1, 15]
         );
     }
 
     #[test]
     fn gauges_go_down_without_beginning_anew() {
-        let kept = &mut Kept::default();
+        let external = &mut External::default();
         for value in [2.0, 1.0] {
-            kept.begin();
-            kept.add(&HOST_LOAD_1M, &Attributes::default(), value, at(1), at(2));
-            kept.end();
-            assert!(kept.series().all(|series| series.start == at(1)));
+            external.begin();
+            external.add(&HOST_LOAD_1M, &Attributes::default(), value, at(1), at(2));
+            external.end();
+            assert!(external.series().all(|series| series.start == at(1)));
         }
-        kept.begin();
-        kept.end();
-        assert!(kept.gone.is_empty(), "they need not go on");
+        external.begin();
+        external.end();
+        assert!(external.gone.is_empty(), "they need not go on");
     }
 }

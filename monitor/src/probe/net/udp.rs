@@ -8,7 +8,7 @@ use monitor_common::{
     key::ProcessKey,
     offsets::ABSENT,
     tcp::{DIRECTIONS, RECEIVE, ServiceKey, TRANSMIT},
-    udp::{self, Answers, Datagrams, Query, QueryKey},
+    udp::{self, Dns, Datagrams, Query, QueryKey},
 };
 
 use super::{NAME, decode::Snapshot};
@@ -73,7 +73,7 @@ pub(super) fn slots(kernel: &Kernel) -> Result<[(&'static str, u32); 3], LoadErr
 /// The maps.
 pub(super) struct Udp {
     datagrams: Table<ProcessKey, Datagrams>,
-    servers: Table<ServiceKey, Answers>,
+    servers: Table<ServiceKey, Dns>,
     queries: HashMap<MapData, Raw<QueryKey>, Raw<Query>>,
     at_functions: Array<MapData, u64>,
 }
@@ -83,7 +83,7 @@ impl Udp {
     pub(super) fn take(object: &mut Object) -> Result<Self, ProbeError> {
         Ok(Self {
             datagrams: Table::take(object, (NAME, "DATAGRAMS"), Datagrams::EMPTY)?,
-            servers: Table::take(object, (NAME, "SERVERS"), Answers::EMPTY)?,
+            servers: Table::take(object, (NAME, "SERVERS"), Dns::EMPTY)?,
             queries: maps::take(object, (NAME, QUERIES))?,
             at_functions: maps::take(object, (NAME, AT_FUNCTIONS))?,
         })

@@ -1,5 +1,5 @@
 //! `tcp`: what every process's connections do, and what connections to every service do; what
-//! processes send and receive by UDP, and how long servers of names take to answer them.
+//! processes send and receive by UDP, and how long DNS servers take to answer them.
 //!
 //! Each socket carries who owns it. That is set where a process acts: it connects, listens, accepts,
 //! sends or receives. Bytes, retransmissions and the round-trip time are counted by the kernel in the
@@ -29,7 +29,7 @@ use monitor_common::{
     tcp::{
         Connection, Flow, Listener, Loss, RECEIVE, ServiceKey, TRANSMIT, Traffic, flow::PER_BANK,
     },
-    udp::{Answers, Datagrams, PLACES, QUERIES as MOST_QUERIES, Query, QueryKey},
+    udp::{Dns, Datagrams, PLACES, QUERIES as MOST_QUERIES, Query, QueryKey},
 };
 use monitor_ebpf::{
     kernel::{FileIter, Message, Sock, Transport, call, state},
@@ -76,7 +76,7 @@ static DATAGRAMS: HashMap<ProcessKey, Datagrams, 4096, { BPF_F_NO_PREALLOC as us
     HashMap::new();
 /// What each server was asked; userspace empties it once a tick.
 #[btf_map]
-static SERVERS: HashMap<ServiceKey, Answers, 1024, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
+static SERVERS: HashMap<ServiceKey, Dns, 1024, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
 /// Which datagrams are counted at the ends of functions, and so not at tracepoints; by
 /// [`monitor_common::udp::place`], not 0 for those that are. Written by userspace.
 #[btf_map]
