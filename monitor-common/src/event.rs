@@ -28,7 +28,7 @@ pub enum Kind {
     Exec = 2,
     /// A process ended: an [`Exit`].
     Exit = 3,
-    /// A process was chosen to be killed for want of memory: an [`OomKill`].
+    /// OOM kill: an [`OomKill`].
     OomKill = 4,
     /// A latency was as long as is worth telling: a [`Slow`].
     Slow = 5,
@@ -82,7 +82,7 @@ pub struct Exit {
 /// Bytes of a cgroup's name that are looked at.
 pub const CGROUP_NAME_LEN: usize = 96;
 
-/// A process was chosen to be killed for want of memory.
+/// An OOM kill.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct OomKill {

@@ -1,17 +1,17 @@
-//! Adding samples up: pure arithmetic, no input or output.
+//! Aggregation of samples into series. Pure: no I/O.
 //!
-//! Every increase of a process goes to exactly one exported group, so the groups always add up to
-//! the host. Groups that are not among those exported are added to `(other)`. A group that becomes
-//! exported starts its series at zero; those of one that ceases to be stay for [`lingering::LINGER`], and then what they counted goes to
-//! `(evicted)`. So no series ever goes down while it exists, and none but `(evicted)` goes up without activity.
+//! Each increase of a process counts for exactly one exported group, so the groups sum to the host. Groups that are not
+//! exported count in `(other)`. The series of a newly exported group start at zero. Those of an evicted group stay for
+//! [`lingering::LINGER`]; then `(evicted)` takes their counts. So no series decreases while it exists, and only
+//! `(evicted)` increases without activity.
 
 mod exemplar;
-mod groups;
 mod external;
+mod groups;
 mod lingering;
 mod processes;
-mod series;
 mod reconcile;
+mod series;
 
 use std::{
     sync::Arc,
@@ -19,15 +19,13 @@ use std::{
 };
 
 use self::{
-    groups::Groups, external::External, lingering::Lingering, processes::Processes, series::SeriesSet,
-    reconcile::Reconciled,
+    external::External, groups::Groups, lingering::Lingering, processes::Processes,
+    reconcile::Reconciled, series::SeriesSet,
 };
 use crate::{
     attribution::Group,
     event::Among,
-    metric::{
-        AGENT_LOST, MetricDesc, PROCESS_OFFCPU_LATENCY, PROCESS_RUNQUEUE_LATENCY, catalogue,
-    },
+    metric::{AGENT_LOST, MetricDesc, PROCESS_OFFCPU_LATENCY, PROCESS_RUNQUEUE_LATENCY, catalogue},
     sample::{Attributes, Durations, Owner, Sample, Value},
     view::{Exemplar, Point, ProcessRow, Series},
 };
@@ -112,14 +110,13 @@ impl Aggregate {
         restarts
     }
 
-    /// From now on at most `top` groups are exported.
+    /// Sets the maximum number of exported groups.
     pub fn set_top(&mut self, top: usize) {
         self.groups.set_top(top);
         self.places.set_top(top);
     }
 
-    /// Starts all groups anew, as what tells them apart has changed. What the old ones counted goes to
-    /// `(evicted)`.
+    /// Evicts all groups, as the grouping key has changed.
     pub fn regroup(&mut self) {
         self.groups.regroup();
     }
@@ -147,12 +144,12 @@ impl Aggregate {
             if let Value::Evicted(to) = sample.value {
                 let (metric, from, to) = (sample.metric, sample.attributes.clone(), to.clone());
                 let evicted = EvictedSeries { metric, from, to };
-                // What there is at present is counted elsewhere from now on.
+                // Its present level counts in `(other)` from now on.
                 self.host.remove_levels(|metric, attributes| evicted.has(metric, attributes));
                 return self.lingering.push(evicted);
             }
             if !self.lingering.is_empty() {
-                // It is back, and counts on.
+                // A service that is exported again continues its series.
                 self.lingering.retain(|it| !it.has(sample.metric, sample.attributes));
             }
             match (&sample.value, self.reconciled(|late| late.host, sample.metric)) {
@@ -162,7 +159,7 @@ impl Aggregate {
             return;
         }
         if let (Value::Histogram(durations), Some(reconciled)) =
-            (&sample.value, self.reconciled(|late| Some(late), sample.metric))
+            (&sample.value, self.reconciled(Some, sample.metric))
         {
             reconciled.reconcile(durations);
         }
@@ -197,7 +194,7 @@ impl Aggregate {
         self.places.add(group, &Sample { metric, owner: Owner::Host, attributes, value });
     }
 
-    /// Takes new values for all that somebody else keeps. Those that are not given again are gone.
+    /// Updates external counters and gauges. Those that are not updated end.
     pub fn refresh(&mut self, collect: impl FnOnce(&mut dyn FnMut(Sample<'_>))) {
         self.external.begin();
         collect(&mut |sample| {
@@ -231,7 +228,11 @@ impl Aggregate {
                 is_evicted: false,
             });
         }
-        let lost = self.reconciled.iter().flatten().map(|reconciled| (reconciled.start, reconciled.lost()));
+        let lost = self
+            .reconciled
+            .iter()
+            .flatten()
+            .map(|reconciled| (reconciled.start, reconciled.lost()));
         // It has counted since the first of them began.
         let lost = lost.reduce(|(start, lost), (other, more)| (start.min(other), lost + more));
         series.extend(lost.map(|(start, lost)| Series {
@@ -259,7 +260,7 @@ impl Aggregate {
         (series, self.processes.take(interval))
     }
 
-    /// Retires series of services that have lingered for long enough, or are too many.
+    /// Adds the counts of evicted services to `(evicted)` once they have lingered, or are too many.
     fn end_lingering(&mut self, interval: Duration) {
         let mut ended = self.lingering.elapse(interval);
         ended.extend(self.lingering.limit(MAX_LINGERING));

@@ -29,7 +29,7 @@ use crate::{
     telemetry::Logs,
 };
 
-/// How long every process on this host waits, and for what.
+/// eBPF host profiler and exporter: latency histograms of every process for CPU, disk, network and memory
 #[derive(Parser)]
 #[command(name = "monitor", version, arg_required_else_help = true)]
 pub struct Cli {
@@ -39,18 +39,17 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Measure, and serve what was measured, until stopped
+    /// Run the daemon: measure, serve HTTP and export OTLP until stopped
     Run(Settings),
-    /// Say what this kernel lets monitor measure, and what not and why
+    /// Check kernel support of every probe and hook, with reasons
     Check {
         #[command(flatten)]
         settings: Settings,
-        /// Measure for a while, 10s if it is not said how long, and compare what was counted with the kernel's
-        /// counters
+        /// Measure for a while (10s by default) and compare counts with the kernel's own counters
         #[arg(long, value_name = "DURATION", num_args = 0..=1, default_missing_value = "10s",
               value_parser = humantime::parse_duration)]
         audit: Option<Duration>,
-        /// How to print it
+        /// Output format
         #[arg(long, default_value = "table")]
         format: Format,
     },
@@ -58,7 +57,7 @@ enum Command {
     Top(top::TopArgs),
     /// Print the metric catalogue
     Metrics {
-        /// How to print it
+        /// Output format
         #[arg(long, default_value = "table")]
         format: catalogue::Format,
     },
@@ -66,7 +65,7 @@ enum Command {
     Config(Settings),
 }
 
-/// How data is printed.
+/// Output format of data.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// For people.
@@ -75,7 +74,7 @@ enum Format {
     Json,
 }
 
-/// What the configuration file says can be said again here, and this counts.
+/// Flags that override environment variables and the configuration file.
 #[derive(Args, Clone)]
 struct Settings {
     /// Where these values come from.
@@ -84,58 +83,58 @@ struct Settings {
     /// Configuration file [default: /etc/monitor/monitor.toml, if it is there]
     #[arg(long, env = "MONITOR_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Address and port to serve HTTP on
+    /// HTTP listen address and port
     #[arg(long, env = "MONITOR_LISTEN", value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
-    /// Time between ticks, such as 1s
+    /// Measurement interval (tick), such as 1s
     #[arg(long, env = "MONITOR_INTERVAL", value_parser = humantime::parse_duration)]
     interval: Option<Duration>,
-    /// The host's /proc, where it is mounted elsewhere
+    /// Mount point of the host's /proc, for containers
     #[arg(long, env = "MONITOR_HOST_PROC", value_name = "DIR")]
     host_proc: Option<PathBuf>,
-    /// The host's /sys, where it is mounted elsewhere
+    /// Mount point of the host's /sys, for containers
     #[arg(long, env = "MONITOR_HOST_SYS", value_name = "DIR")]
     host_sys: Option<PathBuf>,
-    /// The host's root directory, where it is mounted elsewhere
+    /// Mount point of the host's root directory, for containers
     #[arg(long, env = "MONITOR_HOST_ROOT", value_name = "DIR")]
     host_root: Option<PathBuf>,
-    /// Certificate to serve HTTP encrypted with, in PEM form
+    /// TLS certificate of the HTTP server, in PEM format
     #[arg(long, env = "MONITOR_TLS_CERTIFICATE", value_name = "FILE")]
     tls_certificate: Option<PathBuf>,
-    /// The certificate's private key, in PEM form
+    /// Private key of the TLS certificate, in PEM format
     #[arg(long, env = "MONITOR_TLS_KEY", value_name = "FILE")]
     tls_key: Option<PathBuf>,
-    /// Bearer tokens that may read, one a line
+    /// File of accepted bearer tokens, one per line
     #[arg(long, env = "MONITOR_AUTH_TOKENS", value_name = "FILE")]
     auth_tokens: Option<PathBuf>,
-    /// Users that may read, as user:password, one a line
+    /// File of accepted users for basic authentication, one user:password per line
     #[arg(long, env = "MONITOR_AUTH_USERS", value_name = "FILE")]
     auth_users: Option<PathBuf>,
-    /// What tells groups of processes apart
+    /// Grouping key of processes
     #[arg(long, env = "MONITOR_GROUP_BY")]
     group_by: Option<GroupBy>,
-    /// How many groups have series of their own
+    /// Maximum number of exported groups (cardinality); the rest is "(other)"
     #[arg(long, env = "MONITOR_TOP", value_name = "N")]
     top: Option<usize>,
-    /// What events tell of programs' arguments
+    /// Program arguments in exec events
     #[arg(long, env = "MONITOR_EVENTS_ARGV")]
     events_argv: Option<ArgvPolicy>,
-    /// Which events are sent by OTLP, such as exec,exit,oom_kill
+    /// Events exported by OTLP, such as exec,exit,oom_kill
     #[arg(long, env = "MONITOR_EVENTS_EXPORT", value_delimiter = ',')]
     events_export: Option<Vec<event::Kind>>,
-    /// Where to send metrics and logs by OTLP, such as http://localhost:4317
+    /// OTLP endpoint of metrics and logs, such as http://localhost:4317
     #[arg(long, env = "MONITOR_OTLP_ENDPOINT", value_name = "URL")]
     otlp_endpoint: Option<String>,
-    /// How the receiver is spoken to
+    /// OTLP protocol
     #[arg(long, env = "MONITOR_OTLP_PROTOCOL")]
     otlp_protocol: Option<Protocol>,
-    /// What to log: a level, or directives such as info,monitor::probe=debug
+    /// Log level, or directives such as info,monitor::probe=debug
     #[arg(long, env = "MONITOR_LOG_LEVEL", value_name = "LEVEL")]
     log_level: Option<String>,
-    /// How to write logs
+    /// Log format
     #[arg(long, env = "MONITOR_LOG_FORMAT")]
     log_format: Option<LogFormat>,
-    /// What BPF programs may log
+    /// Log level of the BPF programs
     #[arg(long, env = "MONITOR_LOG_BPF")]
     log_bpf: Option<BpfLevel>,
 }
@@ -265,7 +264,7 @@ fn reload(
                 // Who does not take it any more is about to end.
                 Ok(plan) => drop(plans.send(plan).await),
                 Err(error) => tracing::error!(
-                    "configuration not reloaded, the old one stays: {}",
+                    "configuration not reloaded, the previous one stays in use: {}",
                     chain(error.as_ref())
                 ),
             }

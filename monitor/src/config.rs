@@ -359,7 +359,10 @@ mod tests {
         for rename in RENAMES {
             let texts = |name| match rename.named {
                 Named::Probe => {
-                    vec![format!("probes.{name} = true\n"), format!("events.slow.{name} = \"1s\"\n")]
+                    vec![
+                        format!("probes.{name} = true\n"),
+                        format!("events.slow.{name} = \"1s\"\n"),
+                    ]
                 }
                 Named::ConfigValue => vec![format!("{} = {name:?}\n", rename.of)],
                 Named::Metric | Named::AttributeValue => Vec::new(),
@@ -367,7 +370,10 @@ mod tests {
             for (old, new) in texts(rename.old).iter().zip(texts(rename.new)) {
                 let error = error(old);
                 let expected = format!("`{}` was renamed to `{}`", rename.old, rename.new);
-                assert!(error.starts_with("monitor.toml:1: ") && error.ends_with(&expected), "{error}");
+                assert!(
+                    error.starts_with("monitor.toml:1: ") && error.ends_with(&expected),
+                    "{error}"
+                );
                 assert!(file::parse(&new, Path::new("monitor.toml")).is_ok(), "{new}");
             }
         }

@@ -242,13 +242,13 @@ fn warn_of_strangers(address: SocketAddr, security: &Security) {
     if !security.is_authenticated() {
         tracing::warn!(
             %address,
-            "anybody who reaches this address can read what the host's processes are called and do; \
-             set auth.tokens or auth.users"
+            "unauthenticated: anyone on the network who reaches this address can read process names and \
+             activity; set auth.tokens or auth.users"
         );
     } else if !security.is_encrypted() {
         tracing::warn!(
             %address,
-            "tokens and passwords go through the network in the clear; set tls.certificate and tls.key"
+            "tokens and passwords are sent in plain text; set tls.certificate and tls.key"
         );
     }
 }

@@ -50,7 +50,7 @@ pub enum What {
         /// Peak of its resident set, as `getrusage` reports it.
         peak_rss_bytes: u64,
     },
-    /// It was chosen to be killed for want of memory.
+    /// An OOM kill.
     OomKill(OomKill),
     /// It waited for longer than is usual.
     Slow(Slow),
@@ -74,7 +74,7 @@ impl What {
             Self::Fork { .. } => "a process was made",
             Self::Exec { .. } => "a program was executed",
             Self::Exit { .. } => "a process ended",
-            Self::OomKill(_) => "a process was killed for want of memory",
+            Self::OomKill(_) => "OOM kill",
             Self::Slow(_) => "a process waited long",
         }
     }
@@ -91,7 +91,7 @@ pub enum Kind {
     Exec,
     /// A process ended.
     Exit,
-    /// A process was killed for want of memory.
+    /// An OOM kill.
     OomKill,
     /// A process waited long.
     Slow,
@@ -124,7 +124,7 @@ pub enum Ending {
     },
 }
 
-/// A victim of want of memory.
+/// An OOM victim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OomKill {
     /// Id of its cgroup of the memory controller.

@@ -65,7 +65,7 @@ pub enum Error {
     },
     /// A file of `/proc` is not the kernel's.
     #[error(
-        "{path} tells of a container, not of the host, as another file is mounted over it; run \
+        "{path} is that of a container, not of the host, as another file is mounted over it; run \
          monitor on the host or in a container without lxcfs"
     )]
     Overlaid {

@@ -55,7 +55,7 @@ pub const MAX_HELP: usize = 120;
 
 impl MetricDesc {
     /// What most metrics have in common.
-    const BASE: Self = Self {
+    pub(crate) const BASE: Self = Self {
         name: "",
         unit: "",
         kind: Kind::Counter,
@@ -176,8 +176,8 @@ mod tests {
         assert!(others.iter().all(|metric| metric.host.is_none()));
         // `monitor.process.block.io` is a part of `monitor.block.io`, and so is everything that is named so.
         for metric in others {
-            let part = metric.name.replacen("monitor.", "monitor.process.", 1);
-            let part = catalogue().find(|it| it.name == part);
+            let Some(rest) = metric.name.strip_prefix("monitor.") else { continue };
+            let part = catalogue().find(|it| it.name == format!("monitor.process.{rest}"));
             assert!(part.is_none() || metric.process.is_some(), "{metric:?}");
         }
     }

@@ -35,6 +35,7 @@ use crate::{
         loader::{Kernel, LoadError, Object},
         stats::{Accounts, ProgramStats},
     },
+    metric::MetricDesc,
     sample::{CgroupChange, Sample},
 };
 

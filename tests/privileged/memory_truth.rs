@@ -163,7 +163,7 @@ fn compaction() {
     assert_eq!(collected.durations_of_processes(&PROCESS_MEMORY_COMPACTION_LATENCY, &[]), host);
 }
 
-/// Processes killed for want of memory, by the kernel's own account.
+/// OOM kills counted by the kernel.
 fn kills() -> u64 {
     let text = fs::read_to_string("/proc/vmstat").expect("there are counters");
     let count = text.lines().find_map(|line| line.strip_prefix("oom_kill "));

@@ -10,12 +10,14 @@ use crate::{
 };
 
 /// The generated files, with the format of `monitor metrics` that each has.
-const GENERATED: [(&str, &str); 2] = [("docs/metrics.md", "markdown"), ("docs/renames.tsv", "renames")];
+const GENERATED: [(&str, &str); 2] =
+    [("docs/metrics.md", "markdown"), ("docs/renames.tsv", "renames")];
 
 /// The file that has a table of the second one.
 const CHANGELOG: &str = "CHANGELOG.md";
 /// What is before and after the table.
-const MARKS: [&str; 2] = ["<!-- renames, written by `cargo xtask docs` -->\n", "<!-- end of renames -->\n"];
+const MARKS: [&str; 2] =
+    ["<!-- renames, written by `cargo xtask docs` -->\n", "<!-- end of renames -->\n"];
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -32,7 +34,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         update(args, file, &text)?;
         if format == "renames" {
             let path = workspace::root().join(CHANGELOG);
-            let changelog = fs::read_to_string(&path).with_context(|| format!("cannot read {CHANGELOG}"))?;
+            let changelog =
+                fs::read_to_string(&path).with_context(|| format!("cannot read {CHANGELOG}"))?;
             update(args, CHANGELOG, &with_renames(&changelog, &text)?)?;
         }
     }
@@ -86,7 +89,8 @@ mod tests {
         let [before, after] = MARKS;
         let old = format!("# Changelog\n{before}old\n{after}rest\n");
         let new = with_renames(&old, "what\tof\told\tnew\nmetric\t\ta\tb\n").unwrap();
-        let table = "| What | Of | Old | New |\n| --- | --- | --- | --- |\n| metric |  | `a` | `b` |\n";
+        let table =
+            "| What | Of | Old | New |\n| --- | --- | --- | --- |\n| metric |  | `a` | `b` |\n";
         assert_eq!(new, format!("# Changelog\n{before}{table}{after}rest\n"));
         assert!(with_renames("none", "").is_err());
     }

@@ -1,4 +1,4 @@
-//! Which groups are exported, and all that they counted.
+//! Exported groups with their series: the top K by cost, `(other)` and `(evicted)`.
 
 use std::{
     collections::HashMap,
@@ -12,26 +12,27 @@ use crate::{
     attribution::Group,
     event::SeriesKey,
     metric::MetricDesc,
-    top_k::{self, EVICTED, OTHER, Ranked, TopK},
     sample::{Attributes, Sample, Value},
+    top_k::{self, EVICTED, OTHER, Ranked, TopK},
     view::{Exemplar, Series},
 };
 
-/// How many groups without a place are compared; more than that are in `(other)` unseen.
+/// Maximum number of candidates for export that outlast a tick; as many can come in each. So a flood of short processes
+/// does not keep an expensive group out.
 const CANDIDATES: usize = 4096;
 
-/// Exported groups, and the rest.
+/// Series by group.
 pub(super) struct Groups {
     top: usize,
     exported: TopK<Arc<Group>, SeriesSet>,
     other: SeriesSet,
-    /// Evicted groups with their series, which count no further.
+    /// Evicted groups with their series, which no longer count.
     lingering: Lingering<(Arc<Group>, SeriesSet)>,
     evicted: SeriesSet,
-    /// What groups without a place cost.
+    /// Costs of groups that are not exported.
     candidates: HashMap<Arc<Group>, f64>,
     start: SystemTime,
-    /// Metrics that `retired` had and has no more, and when it lost them.
+    /// Metrics that were removed from `evicted`, and when.
     removed: Vec<(&'static MetricDesc, SystemTime)>,
     /// When groups were chosen last, which is when the tick under way began.
     chosen: SystemTime,
@@ -70,7 +71,7 @@ impl Groups {
             self.add_rest(sample);
             if let Some(known) = self.candidates.get_mut(group) {
                 *known += cost;
-            } else if self.candidates.len() < CANDIDATES {
+            } else if self.candidates.len() < 2 * CANDIDATES {
                 self.candidates.insert(group.clone(), cost);
             }
         }
@@ -106,8 +107,7 @@ impl Groups {
         self.evicted.collect(series);
     }
 
-    /// From now on at most `top` groups are exported: the cheapest lose their places, or the costliest
-    /// that have none get one.
+    /// Sets the maximum number of exported groups: evicts the cheapest, or exports the most expensive candidates.
     pub(super) fn set_top(&mut self, top: usize) {
         self.top = top;
         while self.exported.len() > top
@@ -125,7 +125,7 @@ impl Groups {
         }
     }
 
-    /// Starts all groups anew.
+    /// Evicts all groups.
     pub(super) fn regroup(&mut self) {
         let exported: Vec<_> = self.exported.drain().map(|(_, exported)| exported.value).collect();
         exported.into_iter().for_each(|series| self.fold(series));
@@ -133,8 +133,8 @@ impl Groups {
         self.candidates.clear();
     }
 
-    /// Removes the series that `is_gone` says so of, and the groups that have none left. Of what was
-    /// retired of them all begins anew.
+    /// Removes the series that `is_gone` selects, and groups without series. `(evicted)` counts these metrics from zero
+    /// again.
     pub(super) fn remove(&mut self, is_gone: &dyn Fn(&MetricDesc, &Attributes) -> bool) {
         self.exported.retain(|series| {
             series.remove(is_gone);
@@ -148,12 +148,12 @@ impl Groups {
         }
     }
 
-    /// Has series that begin in the tick under way count since `since`.
+    /// Sets the start of series that begin in the current tick.
     pub(super) fn set_since(&mut self, since: SystemTime) {
         self.chosen = since;
     }
 
-    /// Has all series count from zero again, since `since`.
+    /// Resets all series; they start at `since`.
     pub(super) fn restart(&mut self, since: SystemTime) {
         let exported = self.exported.values_mut();
         let lingering = self.lingering.iter_mut().map(|(_, series)| series);
@@ -163,7 +163,7 @@ impl Groups {
         self.removed.clear();
     }
 
-    /// The latest time since which a series of `(evicted)` counts, or would.
+    /// The latest start of a series of `(evicted)`, present or future.
     pub(super) fn evicted_since(&self) -> SystemTime {
         self.removed.iter().map(|(_, at)| *at).fold(self.start, SystemTime::max)
     }
@@ -192,13 +192,19 @@ impl Groups {
             self.evict(group, cheapest);
             self.promote(candidate, cost);
         }
-        // So that there are never more than twice as many series, however often groups change places.
+        if self.candidates.len() > CANDIDATES {
+            let cheapest = self.costliest().split_off(CANDIDATES);
+            for (group, _) in cheapest {
+                self.candidates.remove(&group);
+            }
+        }
+        // Bounds the number of series at twice the limit, however often groups are evicted.
         for (_, series) in self.lingering.limit(self.top) {
             self.fold(series);
         }
     }
 
-    /// The groups without a place, and what they cost; the costliest first.
+    /// Candidates with their costs, most expensive first.
     fn costliest(&self) -> Vec<(Arc<Group>, f64)> {
         let mut candidates: Vec<_> =
             self.candidates.iter().map(|(group, cost)| (group.clone(), *cost)).collect();
@@ -206,32 +212,32 @@ impl Groups {
         candidates
     }
 
-    /// Makes a candidate of a group that has lost its place, whose series linger.
+    /// Makes an evicted group a candidate. Its series linger.
     fn evict(&mut self, group: Arc<Group>, Ranked { value: mut series, cost }: Ranked<SeriesSet>) {
         self.candidates.insert(group.clone(), cost);
         series.remove_levels(|_, _| true);
         self.lingering.push((group, series));
     }
 
-    /// Adds what a group counted that is exported no longer to `(evicted)`.
+    /// Adds the counts of an evicted group to `(evicted)`.
     fn fold(&mut self, series: SeriesSet) {
         self.evicted.merge(series, since(self.start, &self.removed));
     }
 
-    /// Retires the groups that linger.
+    /// Adds the counts of all lingering groups to `(evicted)`.
     fn fold_lingering(&mut self) {
         for (_, series) in self.lingering.drain() {
             self.fold(series);
         }
     }
 
-    /// The series of a group that gets a place: those it had, where they linger.
+    /// Series of a group to be exported: its former ones if they linger.
     fn series_of(&mut self, group: &Arc<Group>) -> SeriesSet {
         let lingering = self.lingering.take(|(other, _)| other == group);
         lingering.map_or_else(|| SeriesSet::new(group.attributes()), |(_, series)| series)
     }
 
-    /// Gives a candidate a place.
+    /// Exports a candidate.
     fn promote(&mut self, group: Arc<Group>, cost: f64) {
         self.candidates.remove(&group);
         let series = self.series_of(&group);
@@ -239,7 +245,7 @@ impl Groups {
     }
 }
 
-/// Since when each metric counts in what is retired.
+/// Start of each metric in `(evicted)`.
 fn since(
     start: SystemTime,
     removed: &[(&'static MetricDesc, SystemTime)],
@@ -250,16 +256,16 @@ fn since(
     }
 }
 
-/// Whether a group's series would look like ours: anybody can call a process anything.
+/// Whether a group has the name of `(other)` or `(evicted)`: a process can have any name.
 fn is_reserved(group: &Group) -> bool {
     let Group { executable, container_id, container_name, systemd_unit, pid } = group;
-    let place = [container_id, container_name, systemd_unit];
+    let attributes = [container_id, container_name, systemd_unit];
     [OTHER, EVICTED].contains(&executable.as_str())
-        && place.iter().all(|name| name.is_none())
+        && attributes.iter().all(|name| name.is_none())
         && pid.is_none()
 }
 
-/// What a sample says of how much its group matters.
+/// Cost of a sample for ranking groups.
 fn cost(sample: &Sample<'_>) -> f64 {
     match sample.value {
         Value::Increase(ns) if sample.metric.is_cost => ns as f64,

@@ -15,8 +15,8 @@ use super::*;
 use crate::{
     event::SeriesKey,
     metric::{
-        self, HOST_LOAD_1M, Kind, PROCESS_CONTEXT_SWITCHES, PROCESS_CPU_TIME, PROCESS_FORKS,
-        SCHED_OFFCPU_LATENCY, SCHED_RUNQUEUE_LATENCY, SYSTEM_DISK_IO,
+        self, HOST_LOAD_1M, PROCESS_CONTEXT_SWITCHES, PROCESS_CPU_TIME, PROCESS_FORKS,
+        SCHED_RUNQUEUE_LATENCY, SYSTEM_DISK_IO,
     },
     sample::Process,
     view::{Histogram, Point},
@@ -232,7 +232,7 @@ fn the_top_shrinks_and_grows_and_nothing_is_lost() {
     all(&mut feed);
     let series = feed.finish(3);
     assert_adds_up(&series);
-    assert_eq!(names(&series), ["(other)", "(evicted)", "a", "b", "c", "d"]);
+    assert_eq!(names(&series), ["(evicted)", "(other)", "a", "b", "c", "d"]);
 }
 
 #[test]
@@ -257,14 +257,8 @@ fn new_groups_start_at_zero_and_the_old_ones_stay_in_the_sums() {
 
 #[test]
 fn what_a_probe_measured_is_forgotten_and_all_else_stays() {
-    static OTHER: MetricDesc = MetricDesc {
-        name: "monitor.process.other",
-        unit: "{thing}",
-        kind: Kind::Counter,
-        attributes: &[],
-        help: "Of another probe",
-        source: "a test",
-    };
+    static OTHER: MetricDesc =
+        MetricDesc { name: "monitor.process.other", unit: "{thing}", ..MetricDesc::BASE };
     let mut feed = Feed::new(1);
     let others = |feed: &mut Feed| {
         for name in ["a", "b"] {
@@ -361,4 +355,24 @@ fn the_slowest_of_a_tick_is_shown_by_its_group_and_by_the_host() {
     tell(&mut feed, "top", 2, 6);
     assert_eq!(shown(&mut feed, 2), (vec![Some(6)], vec![Some(5), Some(6)]));
     assert_eq!(shown(&mut feed, 3), (vec![Some(6)], vec![Some(5), Some(6)]));
+}
+
+#[test]
+fn flood_of_short_processes_does_not_keep_an_expensive_group_out() {
+    let mut feed = Feed::new(10);
+    for second in 1..=5 {
+        for number in 0..20_000 {
+            feed.cpu(&format!("short-{second}-{number}"), 1_000_000);
+        }
+        feed.finish(second);
+    }
+    for second in 6..=15 {
+        feed.cpu("burner", 1_000_000_000);
+        feed.finish(second);
+    }
+    let series = feed.finish(16);
+    let burner = value(&series, &PROCESS_CPU_TIME, "burner").unwrap();
+    assert!(burner >= 8.0, "{burner} s of 10 s");
+    let of_cpu = series.iter().filter(|series| std::ptr::eq(series.metric, &PROCESS_CPU_TIME));
+    assert!(of_cpu.count() <= 2 * 10 + 2);
 }

@@ -43,7 +43,7 @@ pub(super) struct Cgroups {
     known: Cache<u64, Known>,
     searched: Option<Instant>,
     /// A host may make and remove cgroups all the time.
-    pace: RateLimit,
+    rate_limit: RateLimit,
 }
 
 #[derive(Clone, Debug)]
@@ -60,7 +60,7 @@ impl Cgroups {
             proc,
             known: Cache::new(CAPACITY),
             searched: None,
-            pace: RateLimit::new(SEARCH_INTERVAL),
+            rate_limit: RateLimit::new(SEARCH_INTERVAL),
         }
     }
 
@@ -81,8 +81,8 @@ impl Cgroups {
         if self.searched_since(asked) {
             return Lookup::Missing(asked + MISSING_FOR);
         }
-        if !self.pace.is_due() {
-            return Lookup::Missing(self.pace.next());
+        if !self.rate_limit.is_due() {
+            return Lookup::Missing(self.rate_limit.next());
         }
         match self.search_for(id) {
             Some(place) => Lookup::Found(place),
@@ -126,7 +126,7 @@ impl Cgroups {
             self.learn_if_new(id, below);
         });
         self.searched = Some(Instant::now());
-        self.pace.done(began);
+        self.rate_limit.done(began);
         // Where there are more cgroups than can be remembered, the search has forgotten its own first
         // finds by now.
         found.map(|below| self.learn(wanted, &below))

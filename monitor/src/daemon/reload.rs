@@ -141,7 +141,7 @@ fn settle(old: &Config, new: Config, replaced: &[&str]) -> Config {
     let (fixed, changed): (Vec<_>, Vec<_>) =
         changes(old, &new).into_iter().partition(|change| is_fixed(&change.key));
     for Change { key, old, new } in fixed {
-        tracing::warn!("{key} = {new} takes a restart of monitor; until then it stays {old}");
+        tracing::warn!("{key} = {new}: restart required; {old} stays in use until then");
     }
     let named = changed.into_iter().map(|change| change.key);
     let keys: Vec<_> =

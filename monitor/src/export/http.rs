@@ -5,7 +5,7 @@
 
 mod answer;
 mod auth;
-mod rate_limit;
+mod min_rate;
 mod security;
 #[cfg(test)]
 mod tests;
@@ -33,8 +33,8 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-pub use self::rate_limit::Aborted;
-use self::rate_limit::{Metered, Progress, Slots};
+pub use self::min_rate::Aborted;
+use self::min_rate::{Metered, Progress, Slots};
 pub use self::security::{Security, SecurityError, authorization};
 use super::{Credentials, otlp::Ledger, prometheus::Prometheus};
 use crate::view::View;
@@ -119,7 +119,7 @@ pub async fn serve(listener: TcpListener, state: State, shutdown: impl Future<Ou
                         let (peer, progress) = (peer.ip().to_canonical(), Progress::new());
                         tokio::select! {
                             () = receive(stream, tls, service, &progress) => {}
-                            reason = rate_limit::expire(&progress, &slots, peer) => {
+                            reason = min_rate::expire(&progress, &slots, peer) => {
                                 aborted.count(peer, reason, &progress);
                             }
                         }

@@ -53,8 +53,8 @@ pub enum OtlpError {
     Tls(#[from] rustls::Error),
     /// The system trusts nobody.
     #[error(
-        "nobody vouches for the receiver: this system has no certificates that it trusts; install \
-         ca-certificates, or name a file with otlp.tls.ca"
+        "no trusted CA certificate: the system trust store is empty; install ca-certificates, or set \
+         otlp.tls.ca"
     )]
     NoRoots,
 }
@@ -195,7 +195,7 @@ impl Otlp {
         for (signal, way) in usable() {
             if way.is_overheard() {
                 tracing::warn!(
-                    "otlp.headers go to {} through the network in the clear; use https",
+                    "otlp.headers are sent to {} in plain text; use https",
                     way.target.shown()
                 );
             }

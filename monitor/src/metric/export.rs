@@ -59,7 +59,7 @@ pub static EXPORT_RESENT: MetricDesc = MetricDesc {
     ..MetricDesc::BASE
 };
 
-/// Items that are lost.
+/// Dropped items.
 pub static EXPORT_DROPPED: MetricDesc = MetricDesc {
     name: "monitor.agent.export.dropped",
     unit: "{item}",

@@ -86,7 +86,7 @@ const HOOKS: &[Hook] = &[
             Alternative { program: "block_io_start", target: Target::TpBtf("block_io_start") },
             ISSUE,
         ],
-        without: Some("whose requests are: all are in (other)"),
+        without: Some("attribution of requests: all are in (other)"),
     },
     tracepoint!("block_rq_complete", None),
     // One of the two above.

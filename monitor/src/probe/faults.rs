@@ -9,9 +9,10 @@ use monitor_common::{
 };
 
 use super::{
-    ProbeDesc, ProbeError, require,
-    stalls::{Kind, Stalls},
+    ProbeDesc, ProbeError,
     per_process::{Layout, PerProcess},
+    require,
+    stalls::{Kind, Stalls},
 };
 use crate::{
     kernel::{
@@ -47,7 +48,7 @@ const HOOKS: &[Hook] = &[
 /// The entry in the table of probes.
 pub(super) const DESC: ProbeDesc = ProbeDesc {
     name: NAME,
-    help: "latency of major page faults; it runs at every minor one too",
+    help: "major page fault latency; also runs at every minor page fault",
     metrics: metric::FAULTS_ALL,
     hooks: HOOKS,
     is_default: false,

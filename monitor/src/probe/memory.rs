@@ -1,4 +1,4 @@
-//! The `memory` probe: reclaim, compaction, and processes killed for want of memory. See
+//! The `memory` probe: reclaim, compaction and OOM kills. See
 //! `monitor-ebpf/src/bin/memory.rs` for the kernel's half. Page faults are counted by the
 //! `sched` probe, and timed by the `faults` probe.
 
@@ -26,8 +26,8 @@ use crate::{
 
 const NAME: &str = "memory";
 
-const DIRECT: &str = "time kept to free memory as the host is short of it";
-const MEMCG: &str = "time kept to free memory as a cgroup has reached a limit";
+const DIRECT: &str = "direct reclaim latency";
+const MEMCG: &str = "memcg reclaim latency";
 const COMPACTION: &str = "time kept to move pages together";
 
 /// Ends before beginnings: of what begins with a hook attached the end is seen.
@@ -45,7 +45,7 @@ const HOOKS: &[Hook] = &[
             // Older kernels give the first no more than a thread id.
             Alternative { program: "victim_exit", target: Target::TpBtf("sched_process_exit") },
         ],
-        without: Some("processes killed for want of memory"),
+        without: Some("OOM kills"),
     },
 ];
 
@@ -59,7 +59,7 @@ const ENDS: [[&str; 2]; LATENCIES] = [
 /// The entry in the table of probes.
 pub(super) const DESC: ProbeDesc = ProbeDesc {
     name: NAME,
-    help: "reclaim, compaction, processes killed for want of memory",
+    help: "latency of memory reclaim and compaction; OOM kills",
     metrics: metric::MEMORY_ALL,
     hooks: HOOKS,
     is_default: true,

@@ -1,5 +1,5 @@
-//! The `net` probe: what the connections of every process, and those to every service, do; datagrams by
-//! UDP, and how long DNS queries take. See `monitor-ebpf/src/bin/net` for the kernel's half.
+//! The `net` probe: TCP connections of every process and to every service, UDP datagrams, and DNS latency. See
+//! `monitor-ebpf/src/bin/net` for the kernel's half.
 
 mod active;
 mod decode;
@@ -42,7 +42,7 @@ use crate::{
     sample::Sample,
 };
 
-const NAME: &str = "tcp";
+const NAME: &str = "net";
 /// Finds out who owns the sockets that were there before.
 const ADOPTION: &str = "adopt_sockets";
 const FLOWS: &str = "FLOWS";
@@ -85,7 +85,7 @@ const HOOKS: &[Hook] = &[
             Alternative { program: "tcp_sendmsg", target: Target::FExit("tcp_sendmsg") },
         ],
         without: Some(
-            "what a connection sends until it receives or ends; attribution to another process that sends on it",
+            "bytes that a connection sends, until it receives or closes; attribution to another process that sends on it",
         ),
     },
     Hook {
@@ -95,26 +95,26 @@ const HOOKS: &[Hook] = &[
             Alternative { program: "tcp_recvmsg", target: Target::FExit("tcp_recvmsg") },
         ],
         without: Some(
-            "what a connection receives until it sends or ends; that another process receives by it",
+            "bytes that a connection receives, until it sends or closes; attribution to another process that receives on it",
         ),
     },
     fexit!(
         "accept",
         "inet_accept",
-        Some("accept latency; until it is used, a connection counts for the process that listens")
+        Some("accept latency; until it is used, a connection counts for the listening process")
     ),
     ACCEPT_MPTCP,
     tracepoint!("tcp_receive_reset", Some("resets received")),
     tracepoint!("tcp_send_reset", Some("resets sent")),
     tracepoint!(
         "tcp_retransmit_skb",
-        Some("retransmissions of a connection until it is used or ends")
+        Some("retransmits of a connection, until it is used or closes")
     ),
-    tracepoint!("tcp_retransmit_synack", Some("retransmissions before a connection is open")),
+    tracepoint!("tcp_retransmit_synack", Some("SYN-ACK retransmits")),
     Hook {
         name: "iter_task_file",
         alternatives: &[Alternative { program: ADOPTION, target: Target::Iter("task_file") }],
-        without: Some("connections that were open before, until they are used"),
+        without: Some("connections that were open at the start, until they are used"),
     },
 ];
 
@@ -126,13 +126,13 @@ const STATE_PROGRAMS: &str = "inet_sock_set_state";
 /// The entry in the table of probes.
 pub(super) const DESC: ProbeDesc = ProbeDesc {
     name: NAME,
-    help: "latency, round-trip time, traffic, retransmissions and failures of TCP connections; UDP \
-           traffic; DNS latency",
+    help: "TCP connect and accept latency, round-trip time, traffic, retransmits, resets and failed \
+           connection attempts; UDP traffic; DNS latency",
     metrics: metric::NET_ALL,
     hooks: HOOKS,
     is_default: true,
     slow: Some(Duration::from_secs(1)),
-    load: |kernel| Ok(Box::new(Tcp::load(kernel)?)),
+    load: |kernel| Ok(Box::new(Net::load(kernel)?)),
 };
 
 impl Key for ServiceKey {
@@ -145,7 +145,7 @@ impl Key for ServiceKey {
     }
 }
 
-struct Tcp {
+struct Net {
     object: Object,
     banks: Banks,
     processes: Table<ProcessKey, Traffic>,
@@ -163,7 +163,7 @@ struct Tcp {
     decoder: Decoder,
 }
 
-impl Tcp {
+impl Net {
     fn load(kernel: &Kernel) -> Result<Self, ProbeError> {
         let mut constants = kernel.enumerators(&["SOCK_DONE"])?;
         constants.extend(udp::slots(kernel)?);
@@ -182,7 +182,7 @@ impl Tcp {
                 ..Setup::default()
             },
         )?;
-        let mut tcp = Self {
+        let mut net = Self {
             banks: Banks::take(&mut object, NAME)?,
             processes: Table::take(&mut object, (NAME, "PROCESSES"), Traffic::EMPTY)?,
             services: Table::take(&mut object, (NAME, "SERVICES"), Traffic::EMPTY)?,
@@ -200,36 +200,36 @@ impl Tcp {
         let has_mptcp = kernel.has_member(MPTCP);
         for hook in HOOKS {
             let is_needed = has_mptcp || hook.name != ACCEPT_MPTCP.name;
-            if !is_needed || !kernel.attach(&mut tcp.object, hook) {
+            if !is_needed || !kernel.attach(&mut net.object, hook) {
                 continue;
             }
-            tcp.udp.attached(hook)?;
+            net.udp.attached(hook)?;
             if hook.name == "iter_task_file" {
                 // Ports that are listened on are found by the first, and needed by the second.
                 for _ in 0..2 {
-                    iter::over_all(&mut tcp.object, ADOPTION, &mut Vec::new())
+                    iter::over_all(&mut net.object, ADOPTION, &mut Vec::new())
                         .map_err(|source| pass_error(ADOPTION, source))?;
                 }
             }
         }
         for (tracepoint, hook) in [(SENT, &SEND_MPTCP), (RECEIVED, &RECEIVE_MPTCP)] {
-            let verdicts = &tcp.object.verdicts;
+            let verdicts = &net.object.verdicts;
             let is_counted = verdicts.iter().any(|it| it.state.is_attached_by(&tracepoint));
             if has_mptcp && !is_counted {
-                kernel.attach(&mut tcp.object, hook);
+                kernel.attach(&mut net.object, hook);
             }
         }
-        super::require(NAME, HOOKS, &tcp.object.verdicts)?;
-        tcp.decoder = Decoder::new(udp::measured(&tcp.object.verdicts, [SENT, RECEIVED]));
+        super::require(NAME, HOOKS, &net.object.verdicts)?;
+        net.decoder = Decoder::new(udp::measured(&net.object.verdicts, [SENT, RECEIVED]));
         // What was recorded while some hooks were missing is not reported, but what was lost and what
         // is open.
-        tcp.end_tick()?;
+        net.end_tick()?;
         super::wait_for_programs()?;
-        tcp.snapshot()?;
-        tcp.lost_before = tcp.snapshot.lost;
-        tcp.decoder.begin(&tcp.snapshot);
-        tcp.snapshot.clear();
-        Ok(tcp)
+        net.snapshot()?;
+        net.lost_before = net.snapshot.lost;
+        net.decoder.begin(&net.snapshot);
+        net.snapshot.clear();
+        Ok(net)
     }
 
     /// What single connections moved in the tick of a bank.
@@ -248,7 +248,7 @@ impl Tcp {
     }
 }
 
-impl Probe for Tcp {
+impl Probe for Net {
     fn object(&self) -> &Object {
         &self.object
     }

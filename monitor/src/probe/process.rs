@@ -35,9 +35,9 @@ const HOOKS: &[Hook] = &[
                 target: Target::TpBtf("sched_process_exit"),
             },
         ],
-        without: Some("how processes end"),
+        without: Some("exits of processes"),
     },
-    tracepoint!("sched_process_exec", Some("which programs are executed")),
+    tracepoint!("sched_process_exec", Some("executed programs")),
     tracepoint!("task_newtask", Some("which processes and threads are created")),
 ];
 
@@ -61,7 +61,7 @@ const PAIRS: pairs::Names = &[
 /// The entry in the table of probes.
 pub(super) const DESC: ProbeDesc = ProbeDesc {
     name: NAME,
-    help: "processes made and ended, programs executed",
+    help: "forks, execs and exits of processes",
     metrics: metric::PROCESS_ALL,
     hooks: HOOKS,
     is_default: true,

@@ -7,11 +7,11 @@ use monitor_common::hist::{self, SCALE};
 
 use crate::sample::Durations;
 
-/// Room for the slots that are not 0, kept from histogram to histogram.
+/// Scratch buffer of the slots that are not 0, kept from histogram to histogram.
 #[derive(Default)]
-pub(super) struct Room(Vec<(u16, u32)>);
+pub(super) struct Scratch(Vec<(u16, u32)>);
 
-impl Room {
+impl Scratch {
     /// What was counted in slots of the scale that `shift` says.
     pub(super) fn durations(&mut self, shift: u32, sum_ns: u64, counts: &[u32]) -> Durations<'_> {
         self.take(0, counts.iter().copied());

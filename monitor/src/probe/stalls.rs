@@ -6,7 +6,7 @@ use monitor_common::{
     stall::{HostBank, Loss, ProcessStalls},
 };
 
-use super::{ledger::Ledger, scratch::Scratch, per_process::Decode};
+use super::{ledger::Ledger, per_process::Decode, scratch::Scratch};
 use crate::{
     event::Among,
     metric::MetricDesc,

@@ -17,13 +17,15 @@ pub(crate) struct Pair {
 /// All there are.
 pub(crate) fn pairs() -> impl Iterator<Item = Pair> {
     let counts = |metric: &&MetricDesc| matches!(metric.kind, Kind::Counter | Kind::Histogram);
-    catalogue().filter(counts).filter_map(|group| Some((group, group.host?))).map(|(group, host)| {
-        let shared = group.attributes.iter().filter(|name| host.attributes.contains(name));
-        Pair {
-            of_groups: metric_name(group),
-            of_host: metric_name(host),
-            is_histogram: host.kind == Kind::Histogram,
-            shared: shared.map(|name| label_name(name)).collect(),
-        }
-    })
+    catalogue().filter(counts).filter_map(|group| Some((group, group.host?))).map(
+        |(group, host)| {
+            let shared = group.attributes.iter().filter(|name| host.attributes.contains(name));
+            Pair {
+                of_groups: metric_name(group),
+                of_host: metric_name(host),
+                is_histogram: host.kind == Kind::Histogram,
+                shared: shared.map(|name| label_name(name)).collect(),
+            }
+        },
+    )
 }

@@ -244,7 +244,7 @@ fn what_cannot_be_read_is_refused_whole_and_said_once() {
         ("probes.sched = false\nlog.level = \"loud\"\n", "log.level = \"loud\" is no level"),
     ] {
         let log = daemon.reload(config);
-        let refused = "configuration not reloaded, the old one stays: ";
+        let refused = "configuration not reloaded, the previous one stays in use: ";
         assert!(log.contains(refused) && log.contains(says), "{log}");
         daemon.wait_ticks(2);
         assert_eq!(daemon.log().matches(says).count(), 1, "{}", daemon.log());
@@ -255,7 +255,7 @@ fn what_cannot_be_read_is_refused_whole_and_said_once() {
         assert!(daemon.get("/health").json()["interval_seconds"].as_f64() < Some(0.9));
     }
     let log = daemon.reload(&format!("host.root = \"/nonexistent\"\n{by_process}"));
-    let says = "host.root = \"/nonexistent\" takes a restart of monitor; until then it stays \"/\"";
+    let says = "host.root = \"/nonexistent\": restart required; \"/\" stays in use until then";
     assert!(log.contains("WARN") && log.contains(says), "{log}");
     next(&daemon);
 }

@@ -71,7 +71,7 @@ fn encrypted_and_only_for_who_knows_a_secret() {
     daemon.wait("the first tick", || (get("/ready", &[]).0 == 200).then_some(()));
     let log = daemon.log();
     assert!(log.contains("serving https://"), "{log}");
-    assert!(!log.contains("in the clear"), "{log}");
+    assert!(!log.contains("in plain text"), "{log}");
 
     assert_eq!(get("/metrics", &[]).0, 401);
     assert_eq!(get("/metrics", &["--oauth2-bearer", "another"]).0, 401);
@@ -79,7 +79,7 @@ fn encrypted_and_only_for_who_knows_a_secret() {
     assert!(status == 200 && metrics.contains("\nsystem_cpu_time_seconds_total{"), "{status}");
     let (status, health) = get("/health", &["--user", "eve:open sesame"]);
     assert!(status == 200 && health.contains("\"status\""), "{status} {health}");
-    // Who does not know the certificate trusts nobody, and in the clear nobody gets an answer.
+    // Without the CA certificate no client trusts the server, and in plain text there is no response.
     assert_eq!(curl(&[&url("/ready")]).0, 0);
     assert_eq!(curl(&[&url("/ready").replacen("https", "http", 1)]).0, 0);
     for version in ["--tlsv1.2", "--tlsv1.3"] {
@@ -217,7 +217,7 @@ fn an_open_door_and_open_files_are_warned_of() {
     warns(&["--listen", "0.0.0.0:0"], "set auth.tokens or auth.users");
     let tokens = secret(&directory, "tokens", "secret\n");
     let args = ["--listen", "0.0.0.0:0", "--auth-tokens", &tokens];
-    warns(&args, "in the clear; set tls.certificate and tls.key");
+    warns(&args, "in plain text; set tls.certificate and tls.key");
     let open = |path: &str| fs::set_permissions(Path::new(path), fs::Permissions::from_mode(0o644));
     open(&tokens).expect("it is ours");
     warns(&args, "every user of this host can read auth.tokens");

@@ -127,7 +127,7 @@ fn what_is_told_adds_up_to_what_is_counted() {
 
 fn adds_up() {
     const COMMAND: &str = "mt-asks";
-    let daemon = start(ALL, "block = \"1ns\"\ntcp = \"1ns\"");
+    let daemon = start(ALL, "block = \"1ns\"\nnet = \"1ns\"");
     let check =
         |metric: &str, series: (&str, &[(&str, &str)]), is_meant: &dyn Fn(&Value) -> bool| {
             let mut told = told(&daemon, metric);
@@ -148,7 +148,7 @@ fn adds_up() {
 
     let no_room = || {
         let scrape = Scrape::text(&daemon);
-        ["block", "tcp"].map(|probe| {
+        ["block", "net"].map(|probe| {
             let labels = [("monitor_probe", probe), ("monitor_loss_reason", "ring_full")];
             scrape.value("monitor_agent_lost_total", &labels).expect("it is counted")
         })

@@ -37,7 +37,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const LIMIT: f64 = 1.06;
 
 pub(super) fn run(setup: &Setup) -> Result<Vec<Figure>> {
-    let names = ["without", "tcp", "all", "empty programs"];
+    let names = ["without", "net", "all", "empty programs"];
     let [without, tcp, all, empty] = interleave(setup.rounds, (names, "s"), |variant| {
         bpf::require_statistics_off()?;
         let daemon = match variant {

@@ -29,7 +29,7 @@ use monitor_common::{
     tcp::{
         Connection, Flow, Listener, Loss, RECEIVE, ServiceKey, TRANSMIT, Traffic, flow::PER_BANK,
     },
-    udp::{Dns, Datagrams, PLACES, QUERIES as MOST_QUERIES, Query, QueryKey},
+    udp::{Datagrams, Dns, PLACES, QUERIES as MOST_QUERIES, Query, QueryKey},
 };
 use monitor_ebpf::{
     kernel::{FileIter, Message, Sock, Transport, call, state},

@@ -12,7 +12,7 @@ use monitor_common::{
     hist,
     tcp::{Loss, ServiceKey},
     udp::{
-        ATTEMPTS, Dns, Attempt, DNS_PORT, Datagrams, NAMES, NO_ID, Query, QueryKey, TIMEOUT_NS,
+        ATTEMPTS, Attempt, DNS_PORT, Datagrams, Dns, NAMES, NO_ID, Query, QueryKey, TIMEOUT_NS,
         server,
     },
 };

@@ -66,10 +66,9 @@ fn as_many_groups_linger_as_have_a_place() {
 }
 
 #[test]
-fn what_retired_series_counted_stays_in_the_sum() {
+fn counts_of_evicted_services_stay_in_the_sum() {
     const fn metric(name: &'static str) -> MetricDesc {
-        let (kind, attributes) = (Kind::Counter, &[]);
-        MetricDesc { name, unit: "By", kind, attributes, help: "", source: "" }
+        MetricDesc { name, unit: "By", ..MetricDesc::BASE }
     }
     static BYTES: MetricDesc = metric("test");
     static OTHERS: MetricDesc = metric("another");
@@ -135,7 +134,7 @@ fn evicted_groups_follow_a_change_of_limit_a_reset_clock_and_a_probe_that_is_off
     let mut feed = evict();
     feed.0.set_top(2);
     feed.cpu("costly", 1_000_000);
-    let expected = of(&[("(other)", 0.005), ("(evicted)", 0.001), ("costly", 0.002)]);
+    let expected = of(&[("(evicted)", 0.001), ("(other)", 0.005), ("costly", 0.002)]);
     assert_eq!(cpu_of_all(&feed.finish(12)), expected);
 
     let mut feed = evict();

@@ -100,11 +100,11 @@ fn searches_are_rate_limited_and_a_cgroup_that_is_not_there_costs_one() {
     // A new cgroup has to wait for the next search.
     let id = tree.cgroup("/system.slice/new.service");
     let Lookup::Missing(retry_at) = tree.cgroups.place(id, 0) else { panic!("searched at once") };
-    assert_eq!(retry_at, tree.cgroups.pace.next());
+    assert_eq!(retry_at, tree.cgroups.rate_limit.next());
     assert_eq!(tree.cgroups.searched, searched);
     assert!(retry_at >= searched.unwrap() + SEARCH_INTERVAL);
     // When its time has come it is found, and what the first search missed is not looked for again.
-    tree.cgroups.pace = RateLimit::new(SEARCH_INTERVAL);
+    tree.cgroups.rate_limit = RateLimit::new(SEARCH_INTERVAL);
     assert!(matches!(tree.cgroups.place(u64::MAX, 0), Lookup::Missing(_)));
     assert_eq!(tree.cgroups.searched, searched);
     assert_eq!(tree.found(id, 0), unit("new.service"));
@@ -155,7 +155,7 @@ fn a_search_does_not_forget_what_it_was_made_for() {
     let ids: Vec<_> = (0..20).map(|n| (n, tree.cgroup(&format!("/{n}.service")))).collect();
     for (number, id) in ids {
         tree.cgroups.known = Cache::new(4);
-        tree.cgroups.pace = RateLimit::new(SEARCH_INTERVAL);
+        tree.cgroups.rate_limit = RateLimit::new(SEARCH_INTERVAL);
         assert_eq!(tree.found(id, 0), unit(&format!("{number}.service")));
         // And it is known from now on.
         assert_eq!(tree.found(id, 0), unit(&format!("{number}.service")));

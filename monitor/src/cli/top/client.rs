@@ -99,7 +99,7 @@ impl Client {
             ),
             Some(_) => bail!("{address} answers {}: {body}", head.lines().next().unwrap_or("")),
             None => bail!(
-                "{address} does not answer in the clear; name the daemon's certificate with \
+                "{address} requires TLS; name the daemon's CA certificate with \
                  --tls-certificate"
             ),
         }

@@ -67,7 +67,7 @@ async fn authorize(
     if request.uri().path() == OPEN || security.auth.allows(sent) {
         return next.run(request).await;
     }
-    let error = "this daemon answers only who sends a token or password it knows";
+    let error = "authentication required: send a bearer token, or a user and password";
     let mut response = failure(StatusCode::UNAUTHORIZED, &error);
     for challenge in security.auth.challenges() {
         let challenge = HeaderValue::from_static(challenge);

@@ -47,7 +47,7 @@ pub struct Security {
 }
 
 impl Security {
-    /// Reads what the configuration names. One that names nothing lets everybody read, in the clear.
+    /// Reads the files of the configuration. Without any, everyone can read, in plain text.
     pub fn read(tls: &TlsConfig, auth: &AuthConfig) -> Result<Self, SecurityError> {
         let mut security = Self::default();
         if let Some(path) = &auth.tokens {

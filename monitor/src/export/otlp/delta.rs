@@ -14,8 +14,8 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use super::metrics::{Request, Sent, requests};
 use crate::{
     config::Temporality,
-    top_k::EVICTED,
     sample::Attributes,
+    top_k::EVICTED,
     view::{Point, Series, View},
 };
 

@@ -42,7 +42,7 @@ pub struct Account {
     pub duration: Duration,
     /// Requests that failed, by the kind of failure.
     pub failures: BTreeMap<String, u64>,
-    /// Items that are lost, by the reason.
+    /// Dropped items by reason.
     pub dropped: BTreeMap<String, u64>,
     /// When the receiver last took a request.
     last_success: Option<SystemTime>,
@@ -72,7 +72,7 @@ pub struct ExportStatus {
     /// When the receiver last took a request, in seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_success: Option<f64>,
-    /// Items that are lost.
+    /// Dropped items.
     pub dropped: u64,
     /// What does not work.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -193,7 +193,7 @@ impl Ledger {
         }
     }
 
-    /// Notes that items are lost, and logs it if neither that nor its cause is known.
+    /// Counts dropped items, and logs them unless the cause is already logged.
     pub(super) fn dropped(&self, signal: Signal, reason: &str, items: u64, detail: &str) {
         if items == 0 {
             return;
@@ -207,7 +207,7 @@ impl Ledger {
         if is_news {
             let name = signal.name();
             tracing::warn!(
-                "{name} are lost ({reason}): {detail}; monitor.agent.export.dropped counts them"
+                "{name} dropped ({reason}): {detail}; counted in monitor.agent.export.dropped"
             );
         }
     }

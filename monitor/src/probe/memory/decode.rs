@@ -8,12 +8,11 @@ use monitor_common::{
 use crate::{
     event::Among,
     metric::{
-        PROCESS_MEMORY_COMPACTION_LATENCY,
-        PROCESS_MEMORY_RECLAIM_LATENCY, PROCESS_OOM_KILLS,
+        PROCESS_MEMORY_COMPACTION_LATENCY, PROCESS_MEMORY_RECLAIM_LATENCY, PROCESS_OOM_KILLS,
     },
     probe::{
-        stalls::{Kind, Stalls},
         per_process::Decode,
+        stalls::{Kind, Stalls},
     },
     sample::{Attributes, Owner, Sample, Value},
 };

@@ -11,7 +11,7 @@ use monitor_common::{
         ACCEPT, CONNECT, DIRECTIONS, Failure, Flow, LATENCIES, Loss, Losses, NO_SIDE, RTT, SIDES,
         ServiceKey, Traffic,
     },
-    udp::{self as common, Dns, Datagrams, NAMES, Query},
+    udp::{self as common, Datagrams, Dns, NAMES, Query},
 };
 
 use self::udp::UdpDecoder;

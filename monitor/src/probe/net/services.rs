@@ -8,8 +8,8 @@ use super::active::Active;
 use crate::{
     event::{Among, SeriesKey},
     metric::MetricDesc,
-    top_k::{self, EVICTED, OTHER, Ranked, TopK},
     sample::{Attributes, Owner, Sample, Value},
+    top_k::{self, EVICTED, OTHER, Ranked, TopK},
 };
 
 /// How many services have series of their own.

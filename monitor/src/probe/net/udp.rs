@@ -8,7 +8,7 @@ use monitor_common::{
     key::ProcessKey,
     offsets::ABSENT,
     tcp::{DIRECTIONS, RECEIVE, ServiceKey, TRANSMIT},
-    udp::{self, Dns, Datagrams, Query, QueryKey},
+    udp::{self, Datagrams, Dns, Query, QueryKey},
 };
 
 use super::{NAME, decode::Snapshot};

@@ -16,8 +16,7 @@ use crate::{
     metric::{
         MetricDesc, PROCESS_CONTEXT_SWITCHES, PROCESS_CPU_THROTTLED_LATENCY, PROCESS_CPU_TIME,
         PROCESS_MEMORY_FAULTS, PROCESS_OFFCPU_LATENCY, PROCESS_RUNQUEUE_LATENCY,
-        SCHED_CONTEXT_SWITCHES, 
-        
+        SCHED_CONTEXT_SWITCHES,
     },
     probe::{ledger::Ledger, scratch::Scratch},
     sample::{Attributes, Durations, Owner, Sample, Value},

@@ -1,4 +1,4 @@
-//! What was said of want of memory.
+//! Checks of OOM kills and reclaim.
 
 use super::{Check, EXECUTABLE, check};
 use crate::vm::{exposition::Exposition, transcript::Part};
@@ -30,7 +30,7 @@ pub(super) fn victims(after: &Exposition, part: &Part, log: &Part) -> Check {
         "{killed} killed, {counted} counted, {} told, {named} of them {HUNGRY}, {placed} in {CGROUP}",
         told.len()
     );
-    check("victims of want of memory", holds, found)
+    check("OOM victims", holds, found)
 }
 
 /// Reclaim is seen when the kernel counts some, and belongs to processes.

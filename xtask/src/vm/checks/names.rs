@@ -53,8 +53,7 @@ pub(super) fn asked(name: &str, after: &Exposition, part: &Part) -> Result<Check
 pub(super) fn matched(name: &str, timeouts: f64, after: &Exposition, part: &Part) -> Result<Check> {
     let (count, sum) = own(part).context(name.to_owned())?;
     let ours = |what: &str| of(after, &format!("monitor_process_dns_{what}"), name);
-    let counts =
-        [ours("queries_total"), ours(&format!("{LATENCY}_count")), ours("timeouts_total")];
+    let counts = [ours("queries_total"), ours(&format!("{LATENCY}_count")), ours("timeouts_total")];
     let seconds = ours(&format!("{LATENCY}_sum"));
     let holds = counts == [2.0 * count, count, timeouts]
         && seconds >= DELAY * count

@@ -4,7 +4,9 @@ use monitor_common::{
 };
 
 use super::*;
-use crate::metric::AGENT_LOST;
+use crate::metric::{
+    AGENT_LOST, BLOCK_DEVICE_LATENCY, BLOCK_ERRORS, BLOCK_IO, BLOCK_OPERATIONS, BLOCK_QUEUE_LATENCY,
+};
 
 const DISK: u32 = device(259, 1);
 

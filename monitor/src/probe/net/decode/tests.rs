@@ -152,8 +152,8 @@ fn a_name_goes_to_a_service_that_matters_far_more() {
     let all = SERVICES.all();
     for (sample, metric) in samples.iter().zip(&all) {
         let name = metric.name.trim_start_matches("monitor.");
-        let retired = format!("{name} host 10.0.0.1,50,client Retired");
-        assert!(sample.starts_with(&retired) && sample.contains("(evicted)"), "{samples:?}");
+        let evicted = format!("{name} host 10.0.0.1,50,client Evicted");
+        assert!(sample.starts_with(&evicted) && sample.contains("(evicted)"), "{samples:?}");
     }
     assert!(samples[all.len() + 49].contains("10.0.0.2,99,client"), "{samples:?}");
 }

@@ -40,7 +40,13 @@ impl UdpDecoder {
     /// A decoder where datagrams of some directions are measured.
     pub(super) fn new(measured: [bool; DIRECTIONS], directions: [Attributes; DIRECTIONS]) -> Self {
         let none = Attributes::default();
-        Self { servers: Services::new(false), none, directions, measured, scratch: Scratch::default() }
+        Self {
+            servers: Services::new(false),
+            none,
+            directions,
+            measured,
+            scratch: Scratch::default(),
+        }
     }
 
     /// Calls `sink` with every sample of this part.

@@ -102,9 +102,9 @@ fn the_end_of_a_servers_series_is_no_end_of_a_services() {
     let many = Dns { queries: 1000, ..dns() };
     snapshot.servers = vec![(server(51), many)];
     let samples = decode(&mut decoder, &snapshot);
-    let mut retired: Vec<_> = samples.iter().filter(|sample| sample.contains("Retired")).collect();
-    retired.sort();
-    let [latency, queries, timeouts] = retired[..] else { panic!("{samples:?}") };
+    let mut evicted: Vec<_> = samples.iter().filter(|sample| sample.contains("Evicted")).collect();
+    evicted.sort();
+    let [latency, queries, timeouts] = evicted[..] else { panic!("{samples:?}") };
     assert!(latency.starts_with("dns.latency host 10.0.0."), "{latency}");
     assert!(queries.starts_with("dns.queries host 10.0.0."), "{queries}");
     assert!(timeouts.starts_with("dns.timeouts host 10.0.0."), "{timeouts}");
