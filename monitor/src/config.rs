@@ -354,32 +354,6 @@ mod tests {
     }
 
     #[test]
-    fn renamed_keys_and_values_are_named() {
-        use crate::renames::{Named, RENAMES};
-        for rename in RENAMES {
-            let texts = |name| match rename.named {
-                Named::Probe => {
-                    vec![
-                        format!("probes.{name} = true\n"),
-                        format!("events.slow.{name} = \"1s\"\n"),
-                    ]
-                }
-                Named::ConfigValue => vec![format!("{} = {name:?}\n", rename.of)],
-                Named::Metric | Named::AttributeValue => Vec::new(),
-            };
-            for (old, new) in texts(rename.old).iter().zip(texts(rename.new)) {
-                let error = error(old);
-                let expected = format!("`{}` was renamed to `{}`", rename.old, rename.new);
-                assert!(
-                    error.starts_with("monitor.toml:1: ") && error.ends_with(&expected),
-                    "{error}"
-                );
-                assert!(file::parse(&new, Path::new("monitor.toml")).is_ok(), "{new}");
-            }
-        }
-    }
-
-    #[test]
     fn unknown_keys_name_the_line_and_the_nearest() {
         assert_eq!(
             error("interval = \"1s\"\nlisen = \"127.0.0.1:1\"\n"),

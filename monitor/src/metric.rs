@@ -8,6 +8,7 @@ use std::fmt;
 mod agent;
 mod block;
 mod cgroup;
+mod device;
 mod export;
 mod host;
 mod memory;
@@ -18,6 +19,7 @@ mod sched;
 pub use agent::*;
 pub use block::*;
 pub use cgroup::*;
+pub use device::*;
 pub use export::*;
 pub use host::*;
 pub use memory::*;
@@ -141,7 +143,7 @@ pub enum Kind {
 pub fn catalogue() -> impl Iterator<Item = &'static MetricDesc> {
     let of_probes =
         [SCHED_ALL, BLOCK_ALL, NET_ALL, PROCESS_ALL, MEMORY_ALL, FAULTS_ALL, CGROUP_PROBE_ALL];
-    let others = [CGROUP_ALL, HOST_ALL, AGENT_ALL, EXPORT_ALL];
+    let others = [CGROUP_ALL, HOST_ALL, DEVICE_ALL, AGENT_ALL, EXPORT_ALL];
     of_probes.into_iter().chain(others).flatten().copied()
 }
 

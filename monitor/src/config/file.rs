@@ -101,3 +101,35 @@ pub(super) fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'
         _ => format!("unknown {what} `{name}`; there are: {}", known.join(", ")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::renames::{Named, RENAMES};
+
+    #[test]
+    fn renamed_keys_and_values_are_named() {
+        let path = Path::new("monitor.toml");
+        for rename in RENAMES {
+            let texts = |name| match rename.named {
+                Named::Probe => {
+                    vec![
+                        format!("probes.{name} = true\n"),
+                        format!("events.slow.{name} = \"1s\"\n"),
+                    ]
+                }
+                Named::ConfigValue => vec![format!("{} = {name:?}\n", rename.of)],
+                Named::Metric | Named::AttributeValue => Vec::new(),
+            };
+            for (old, new) in texts(rename.old).iter().zip(texts(rename.new)) {
+                let error = parse(old, path).and_then(Config::validate).unwrap_err().to_string();
+                let expected = format!("`{}` was renamed to `{}`", rename.old, rename.new);
+                assert!(
+                    error.starts_with("monitor.toml:1: ") && error.ends_with(&expected),
+                    "{error}"
+                );
+                assert!(parse(&new, path).and_then(Config::validate).is_ok(), "{new}");
+            }
+        }
+    }
+}
