@@ -68,14 +68,14 @@ impl What {
         }
     }
 
-    /// It in words.
+    /// Short description for the log.
     pub fn text(&self) -> &'static str {
         match self {
-            Self::Fork { .. } => "a process was made",
-            Self::Exec { .. } => "a program was executed",
-            Self::Exit { .. } => "a process ended",
+            Self::Fork { .. } => "process forked",
+            Self::Exec { .. } => "program executed",
+            Self::Exit { .. } => "process exited",
             Self::OomKill(_) => "OOM kill",
-            Self::Slow(_) => "a process waited long",
+            Self::Slow(_) => "slow latency",
         }
     }
 }
