@@ -40,6 +40,14 @@ impl Held {
         found[0].try_into().expect("ids have 32 bits")
     }
 
+    /// Its programs, as `bpftool` describes them.
+    pub fn programs(&self) -> Vec<Value> {
+        let [programs, ..] = &self.0;
+        let mut all = present("prog");
+        all.retain(|program| program["id"].as_u64().is_some_and(|id| programs.contains(&id)));
+        all
+    }
+
     /// How many programs, maps and links there are.
     pub fn counts(&self) -> [usize; KINDS.len()] {
         self.0.each_ref().map(BTreeSet::len)

@@ -1,7 +1,7 @@
-//! What programs and maps cost, as the kernel counts it.
+//! Run time and memory of programs and maps, as the kernel counts them.
 
 use std::{
-    fs,
+    fs, io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
 
@@ -9,6 +9,33 @@ use aya::{
     Ebpf,
     maps::{Map, MapData},
 };
+
+use super::bpf;
+
+/// `BPF_OBJ_GET_INFO_BY_FD` of the kernel's ABI.
+const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+
+/// Arguments of [`BPF_OBJ_GET_INFO_BY_FD`].
+#[repr(C)]
+struct GetInfo {
+    fd: u32,
+    info_len: u32,
+    /// Address of the information.
+    info: u64,
+}
+
+/// The kernel's `bpf_prog_info`, as far as it is read here.
+#[repr(C)]
+#[derive(Default)]
+struct ProgramInfo {
+    /// Without buffers for instructions, maps and types, the kernel copies none of them.
+    before: [u64; 24],
+    run_time_ns: u64,
+    run_cnt: u64,
+    recursion_misses: u64,
+}
+
+const _: () = assert!(size_of::<ProgramInfo>() == 216);
 
 /// What a program did so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,11 +89,11 @@ impl Accounts {
     /// Each program with what it did.
     pub fn programs(&self) -> impl Iterator<Item = (&str, ProgramStats)> {
         self.programs.iter().filter_map(|(name, fd)| {
-            let info = fdinfo(fd.as_fd())?;
+            let info = program_info(fd.as_fd()).ok()?;
             let stats = ProgramStats {
-                run_time_ns: field(&info, "run_time_ns"),
-                runs: field(&info, "run_cnt"),
-                recursion_misses: field(&info, "recursion_misses"),
+                run_time_ns: info.run_time_ns,
+                runs: info.run_cnt,
+                recursion_misses: info.recursion_misses,
             };
             Some((name.as_str(), stats))
         })
@@ -121,6 +148,18 @@ fn map_data(map: &Map) -> &MapData {
     }
 }
 
+fn program_info(fd: BorrowedFd<'_>) -> io::Result<ProgramInfo> {
+    let mut info = ProgramInfo::default();
+    let arguments = GetInfo {
+        fd: fd.as_raw_fd() as u32,
+        info_len: size_of::<ProgramInfo>() as u32,
+        info: &raw mut info as u64,
+    };
+    bpf::call(BPF_OBJ_GET_INFO_BY_FD, &arguments)?;
+    Ok(info)
+}
+
+/// What the kernel shows of a map. Its memory is not in `bpf_map_info`.
 fn fdinfo(fd: BorrowedFd<'_>) -> Option<String> {
     fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd())).ok()
 }

@@ -222,3 +222,52 @@ fn every_map_of_every_probe_has_an_account() {
     let sizes: Vec<_> = scrape.all("monitor_agent_map_size_bytes").collect();
     assert_eq!(sizes.len() + OF_NO_PROBE, maps, "{sizes:?}");
 }
+
+/// The kernel's BPF statistics, on for as long as this lives.
+struct Statistics;
+
+impl Statistics {
+    const PATH: &str = "/proc/sys/kernel/bpf_stats_enabled";
+
+    fn on() -> Self {
+        fs::write(Self::PATH, "1").expect("root may");
+        Self
+    }
+}
+
+impl Drop for Statistics {
+    fn drop(&mut self) {
+        fs::write(Self::PATH, "0").expect("root may");
+    }
+}
+
+/// By `bpftool`, which has the layout of the kernel's structure from elsewhere.
+#[test]
+fn programs_have_the_runs_and_the_time_that_the_kernel_counts() {
+    let _serial = serial();
+    let daemon = Daemon::start([]);
+    let _statistics = Statistics::on();
+    let by_kernel = |key: &str| {
+        let programs = Held::by(daemon.pid()).programs();
+        let program = programs.iter().find(|program| program["name"] == "sched_wakeup");
+        program
+            .and_then(|it| it[key].as_f64())
+            .unwrap_or_else(|| panic!("no {key} in {programs:?}"))
+    };
+    let counts = || [by_kernel("run_cnt"), by_kernel("run_time_ns")];
+    daemon.wait_ticks(2);
+    let before = counts();
+    daemon.wait_ticks(2);
+    let scrape = Scrape::text(&daemon);
+    let after = counts();
+    let labels = [("monitor_probe", "sched"), ("monitor_program", "sched_wakeup")];
+    let value = |name: &str| scrape.value(name, &labels).expect("statistics are on");
+    let counted = [
+        value("monitor_agent_bpf_runs_total"),
+        value("monitor_agent_bpf_time_seconds_total") * 1e9,
+    ];
+    println!("runs and nanoseconds: {counted:?}, by the kernel {before:?} to {after:?}");
+    for (counted, (before, after)) in counted.iter().zip(before.iter().zip(after)) {
+        assert!(0.0 < *before && before <= counted && *counted <= after);
+    }
+}
