@@ -1,6 +1,10 @@
 //! How processes are grouped: by container, by process, and those that are too many.
 
-use std::{collections::BTreeSet, thread, time::Duration};
+use std::{
+    collections::BTreeSet,
+    thread,
+    time::{Duration, Instant},
+};
 
 use monitor_tests::{Workload, daemon::container::Container, proc::Counters, serial};
 
@@ -96,6 +100,29 @@ fn groups_beyond_the_limit_are_other_and_still_add_up() {
     assert!(others.is_sorted(), "{others:?}");
     // Six of them, or four and more, each a thousand times a second at most.
     assert!(others.last() > others.first(), "{others:?}");
+}
+
+#[test]
+fn flood_of_short_processes_does_not_keep_a_busy_one_out() {
+    const TOP: usize = 20;
+    let _serial = serial();
+    let daemon = Daemon::start(["--top", &TOP.to_string()]);
+    // Each has a name of its own, and they fill the list of candidates.
+    let flood = Workload::start("mt-flood", ["names", "20000"]);
+    flood.done();
+    flood.end();
+    let _burner = Workload::start("mt-burner", ["hog", "-", "-", "20000"]);
+    let begin = Instant::now();
+    let cpu_time = daemon.wait("the series of a busy process", || {
+        let scrape = Scrape::text(&daemon);
+        adds_up(&scrape);
+        let groups: BTreeSet<_> = scrape.all(RUNS).map(|(labels, _)| labels.clone()).collect();
+        assert!(groups.len() <= 2 * TOP + 2, "{} groups", groups.len());
+        scrape.value(CPU_TIME, &[("process_executable_name", "mt-burner")])
+    });
+    let took = begin.elapsed();
+    println!("exported after {took:?}, with {cpu_time} s on a CPU");
+    assert!(took < Duration::from_secs(15), "{took:?}");
 }
 
 #[test]
