@@ -82,10 +82,10 @@ fn groups_change_and_nothing_is_lost() {
         last = scrape;
     };
 
-    change("[groups]\nby = \"place\"\n", "groups.by", &|scrape| {
+    change("[groups]\nby = \"container\"\n", "groups.by", &|scrape| {
         let names = groups(scrape).into_iter().filter_map(|labels| labels.get(COMMAND));
         let named: Vec<_> = names.filter(|name| !name.starts_with('(')).collect();
-        assert!(named.is_empty(), "groups by place have commands: {named:?}");
+        assert!(named.is_empty(), "groups by container have commands: {named:?}");
     });
     change("[groups]\nby = \"process\"\ntop = 1000\n", "groups.by, groups.top", &|scrape| {
         assert!(groups(scrape).iter().any(|labels| labels.contains_key("process_pid")));
@@ -239,7 +239,7 @@ fn what_cannot_be_read_is_refused_whole_and_said_once() {
     let by_process = "[groups]\nby = \"process\"\n";
     daemon.reload(by_process);
     for (config, says) in [
-        ("log.level = \"debug\"\n[groups]\nby = \"nothing\"\n", "monitor.toml:3: unknown variant"),
+        ("log.level = \"debug\"\n[groups]\nby = \"nothing\"\n", "monitor.toml:3: unknown value `nothing`"),
         ("probes.sched = false\ntop = 1\n", "monitor.toml:2: unknown key `top`"),
         ("probes.sched = false\nlog.level = \"loud\"\n", "log.level = \"loud\" is no level"),
     ] {
@@ -266,7 +266,7 @@ fn a_storm_of_signals_amid_a_storm_of_forks_is_survived() {
     let daemon = Daemon::start(["--interval", "100ms"]);
     let forks = Workload::start("mt-forks", ["forks", "4000", "300"]);
     let configs = [
-        "[groups]\nby = \"place\"\ntop = 1\n",
+        "[groups]\nby = \"container\"\ntop = 1\n",
         "[probes]\nsched = false\n",
         "[groups]\nby = \"process\"\ntop = 5\n",
         "",
