@@ -38,7 +38,7 @@ const LAYERS: [Layer; 6] = [
         remedy: "read in the probe, and pass what was read",
     },
     Layer {
-        module: "places",
+        module: "top_k",
         forbidden: IO,
         why: "choosing is arithmetic over costs, and tested as such",
         remedy: "read in an earlier stage, and pass what was read",
