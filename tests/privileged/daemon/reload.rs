@@ -239,7 +239,10 @@ fn what_cannot_be_read_is_refused_whole_and_said_once() {
     let by_process = "[groups]\nby = \"process\"\n";
     daemon.reload(by_process);
     for (config, says) in [
-        ("log.level = \"debug\"\n[groups]\nby = \"nothing\"\n", "monitor.toml:3: unknown value `nothing`"),
+        (
+            "log.level = \"debug\"\n[groups]\nby = \"nothing\"\n",
+            "monitor.toml:3: unknown value `nothing`",
+        ),
         ("probes.sched = false\ntop = 1\n", "monitor.toml:2: unknown key `top`"),
         ("probes.sched = false\nlog.level = \"loud\"\n", "log.level = \"loud\" is no level"),
     ] {
