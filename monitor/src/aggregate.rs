@@ -14,7 +14,8 @@ mod reconcile;
 mod series;
 
 use std::{
-    sync::Arc,
+    collections::HashMap,
+    sync::{Arc, LazyLock},
     time::{Duration, SystemTime},
 };
 
@@ -244,10 +245,7 @@ impl Aggregate {
         }));
         self.groups.collect(&mut series);
         self.places.collect(&mut series);
-        let places: Vec<_> = catalogue().collect();
-        series.sort_by_cached_key(|series| {
-            places.iter().position(|metric| std::ptr::eq(*metric, series.metric))
-        });
+        let series = in_order(series);
         let evicted = [&self.groups, &self.places].map(Groups::evicted_since);
         let starts = series.iter().map(|series| series.start).chain(evicted);
         self.latest_start = starts.max().unwrap_or(now);
@@ -288,6 +286,26 @@ impl EvictedSeries {
     fn has(&self, metric: &MetricDesc, attributes: &Attributes) -> bool {
         std::ptr::eq(self.metric, metric) && attributes.replaced(&self.from, &self.to).is_some()
     }
+}
+
+/// Series in the order of the catalogue. There are few metrics, so series go to a list for each.
+fn in_order(series: Vec<Series>) -> Vec<Series> {
+    static INDEXES: LazyLock<HashMap<usize, usize>> =
+        LazyLock::new(|| catalogue().map(address).zip(0..).collect());
+    let count = series.len();
+    let mut by_metric: Vec<Vec<Series>> = Vec::new();
+    by_metric.resize_with(INDEXES.len() + 1, Vec::new);
+    for series in series {
+        let index = INDEXES.get(&address(series.metric)).copied().unwrap_or(INDEXES.len());
+        by_metric[index].push(series);
+    }
+    let mut ordered = Vec::with_capacity(count);
+    by_metric.into_iter().for_each(|series| ordered.extend(series));
+    ordered
+}
+
+fn address(metric: &MetricDesc) -> usize {
+    std::ptr::from_ref(metric).addr()
 }
 
 /// Adds the durations of a tick to a cumulative histogram of the same scale.

@@ -1,7 +1,8 @@
 //! Exported groups with their series: the top K by cost, `(other)` and `(evicted)`.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::RandomState},
+    hash::{BuildHasher, Hash, Hasher},
     ptr,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -21,16 +22,59 @@ use crate::{
 /// does not keep an expensive group out.
 const CANDIDATES: usize = 4096;
 
+/// A group with the hash of its names. To compute that takes longer than to add a sample.
+#[derive(Clone)]
+struct Key {
+    group: Arc<Group>,
+    hash: u64,
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.group, &other.group)
+            || self.hash == other.hash && self.group == other.group
+    }
+}
+
+impl Eq for Key {}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+/// Keys of groups. The samples of a process come one after the other, and need one key.
+struct Keys {
+    names: RandomState,
+    last: Option<Key>,
+}
+
+impl Keys {
+    fn new() -> Self {
+        Self { names: RandomState::new(), last: None }
+    }
+
+    fn of(&mut self, group: &Arc<Group>) -> &Key {
+        if self.last.as_ref().is_some_and(|last| !Arc::ptr_eq(&last.group, group)) {
+            self.last = None;
+        }
+        let names = &self.names;
+        self.last.get_or_insert_with(|| Key { group: group.clone(), hash: names.hash_one(group) })
+    }
+}
+
 /// Series by group.
 pub(super) struct Groups {
     top: usize,
-    exported: TopK<Arc<Group>, SeriesSet>,
+    keys: Keys,
+    exported: TopK<Key, SeriesSet>,
     other: SeriesSet,
     /// Evicted groups with their series, which no longer count.
-    lingering: Lingering<(Arc<Group>, SeriesSet)>,
+    lingering: Lingering<(Key, SeriesSet)>,
     evicted: SeriesSet,
     /// Costs of groups that are not exported.
-    candidates: HashMap<Arc<Group>, f64>,
+    candidates: HashMap<Key, f64>,
     start: SystemTime,
     /// Metrics that were removed from `evicted`, and when.
     removed: Vec<(&'static MetricDesc, SystemTime)>,
@@ -43,6 +87,7 @@ impl Groups {
     pub(super) fn new(top: usize, name: &'static str, start: SystemTime) -> Self {
         Self {
             top,
+            keys: Keys::new(),
             exported: TopK::new(),
             other: SeriesSet::new(Attributes::new([(name, OTHER)])),
             lingering: Lingering::new(),
@@ -58,21 +103,25 @@ impl Groups {
     pub(super) fn add(&mut self, group: &Arc<Group>, sample: &Sample<'_>) {
         let cost = cost(sample);
         if is_reserved(group) {
-            self.add_rest(sample);
-        } else if let Some(exported) = self.exported.get_mut(group) {
+            return self.add_rest(sample);
+        }
+        let key = self.keys.of(group);
+        if let Some(exported) = self.exported.get_mut(key) {
             exported.cost += cost;
-            exported.value.add(sample, self.chosen);
-        } else if self.exported.len() < self.top {
-            let before = self.candidates.remove(group).unwrap_or(0.0);
-            let mut series = self.series_of(group);
+            return exported.value.add(sample, self.chosen);
+        }
+        let key = key.clone();
+        if self.exported.len() < self.top {
+            let before = self.candidates.remove(&key).unwrap_or(0.0);
+            let mut series = self.series_of(&key);
             series.add(sample, self.chosen);
-            self.exported.insert(group.clone(), Ranked { value: series, cost: before + cost });
+            self.exported.insert(key, Ranked { value: series, cost: before + cost });
         } else {
             self.add_rest(sample);
-            if let Some(known) = self.candidates.get_mut(group) {
+            if let Some(known) = self.candidates.get_mut(&key) {
                 *known += cost;
             } else if self.candidates.len() < 2 * CANDIDATES {
-                self.candidates.insert(group.clone(), cost);
+                self.candidates.insert(key, cost);
             }
         }
     }
@@ -85,7 +134,7 @@ impl Groups {
         exemplar: &Arc<Exemplar>,
     ) {
         let has_room = self.exported.len() < self.top;
-        match self.exported.get_mut(group) {
+        match self.exported.get_mut(self.keys.of(group)) {
             _ if is_reserved(group) => self.other.exemplify(key, exemplar),
             Some(exported) => exported.value.exemplify(key, exemplar),
             None if !has_room => self.other.exemplify(key, exemplar),
@@ -205,18 +254,18 @@ impl Groups {
     }
 
     /// Candidates with their costs, most expensive first.
-    fn costliest(&self) -> Vec<(Arc<Group>, f64)> {
+    fn costliest(&self) -> Vec<(Key, f64)> {
         let mut candidates: Vec<_> =
-            self.candidates.iter().map(|(group, cost)| (group.clone(), *cost)).collect();
+            self.candidates.iter().map(|(key, cost)| (key.clone(), *cost)).collect();
         candidates.sort_by(|(_, a), (_, b)| b.total_cmp(a));
         candidates
     }
 
     /// Makes an evicted group a candidate. Its series linger.
-    fn evict(&mut self, group: Arc<Group>, Ranked { value: mut series, cost }: Ranked<SeriesSet>) {
-        self.candidates.insert(group.clone(), cost);
+    fn evict(&mut self, key: Key, Ranked { value: mut series, cost }: Ranked<SeriesSet>) {
+        self.candidates.insert(key.clone(), cost);
         series.remove_levels(|_, _| true);
-        self.lingering.push((group, series));
+        self.lingering.push((key, series));
     }
 
     /// Adds the counts of an evicted group to `(evicted)`.
@@ -232,16 +281,16 @@ impl Groups {
     }
 
     /// Series of a group to be exported: its former ones if they linger.
-    fn series_of(&mut self, group: &Arc<Group>) -> SeriesSet {
-        let lingering = self.lingering.take(|(other, _)| other == group);
-        lingering.map_or_else(|| SeriesSet::new(group.attributes()), |(_, series)| series)
+    fn series_of(&mut self, key: &Key) -> SeriesSet {
+        let lingering = self.lingering.take(|(other, _)| other == key);
+        lingering.map_or_else(|| SeriesSet::new(key.group.attributes()), |(_, series)| series)
     }
 
     /// Exports a candidate.
-    fn promote(&mut self, group: Arc<Group>, cost: f64) {
-        self.candidates.remove(&group);
-        let series = self.series_of(&group);
-        self.exported.insert(group, Ranked { value: series, cost });
+    fn promote(&mut self, key: Key, cost: f64) {
+        self.candidates.remove(&key);
+        let series = self.series_of(&key);
+        self.exported.insert(key, Ranked { value: series, cost });
     }
 }
 

@@ -1,8 +1,8 @@
 //! A set of series: those of the host, or of one group.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{collections::HashMap, ptr, sync::Arc, time::SystemTime};
 
-use super::{add_slots, exemplar};
+use super::{add_slots, address, exemplar};
 use crate::{
     event::SeriesKey,
     metric::MetricDesc,
@@ -10,13 +10,17 @@ use crate::{
     view::{Exemplar, Histogram, Point, Series},
 };
 
-/// Series told apart by metric and the attributes of the sample. There are few, so they are found by
-/// looking at all.
+/// Up to this number of series all are compared; beyond it there is an index.
+const LINEAR: usize = 32;
+
+/// Series identified by metric and attributes of the sample.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SeriesSet {
     /// What all of them have in common.
     common: Attributes,
     series: Vec<Entry>,
+    /// Positions in `series` by address of the metric and attributes; empty where there is no index.
+    index: HashMap<(usize, Attributes), usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -46,7 +50,7 @@ enum Total {
 impl SeriesSet {
     /// No series; all that come have `common` before their own attributes.
     pub(super) fn new(common: Attributes) -> Self {
-        Self { common, series: Vec::new() }
+        Self { common, ..Self::default() }
     }
 
     /// Adds a sample of what happened since `since`, whoever owns it. Only increases, levels and
@@ -66,8 +70,8 @@ impl SeriesSet {
 
     /// Has the series of that key show an example of what it counts.
     pub(super) fn exemplify(&mut self, key: &SeriesKey, exemplar: &Arc<Exemplar>) {
-        if let Some(place) = self.place(key.metric, &key.attributes)
-            && let Total::Histogram(histogram) = &mut self.series[place].total
+        if let Some(position) = self.position(key.metric, &key.attributes)
+            && let Total::Histogram(histogram) = &mut self.series[position].total
         {
             exemplar::show(&mut histogram.exemplar, exemplar);
         }
@@ -79,13 +83,13 @@ impl SeriesSet {
         // What there is of something is counted anew in each tick, wherever it belongs by then.
         let is_kept = |entry: &Entry| !matches!(entry.total, Total::Level(_));
         for entry in other.series.into_iter().filter(is_kept) {
-            let Some(place) = self.place(entry.metric, &entry.key) else {
+            let Some(position) = self.position(entry.metric, &entry.key) else {
                 let attributes = self.common.with(&entry.key);
                 let start = since(entry.metric);
-                self.series.push(Entry { attributes, start, is_evicted: true, ..entry });
+                self.push(Entry { attributes, start, is_evicted: true, ..entry });
                 continue;
             };
-            let mine = &mut self.series[place];
+            let mine = &mut self.series[position];
             match (&mut mine.total, entry.total) {
                 (Total::Count(mine), Total::Count(more)) => *mine += more,
                 (Total::Histogram(mine), Total::Histogram(more)) => {
@@ -112,14 +116,15 @@ impl SeriesSet {
         since: SystemTime,
     ) {
         let folded = self.series.extract_if(.., |entry| {
-            let is_meant = std::ptr::eq(entry.metric, metric);
+            let is_meant = ptr::eq(entry.metric, metric);
             let key = if is_meant { entry.key.replaced(gone, to) } else { None };
             key.is_some_and(|key| {
                 entry.key = key;
                 true
             })
         });
-        let folded = Self { common: Attributes::default(), series: folded.collect() };
+        let folded = Self { series: folded.collect(), ..Self::default() };
+        self.index.clear();
         self.merge(folded, |_| since);
     }
 
@@ -129,12 +134,14 @@ impl SeriesSet {
         &mut self,
         is_gone: &dyn Fn(&MetricDesc, &Attributes) -> bool,
     ) -> Vec<&'static MetricDesc> {
+        self.index.clear();
         let gone = self.series.extract_if(.., |entry| is_gone(entry.metric, &entry.key));
         gone.map(|entry| entry.metric).collect()
     }
 
     /// Removes the series of what there is at present that `is_gone` says so of.
     pub(super) fn remove_levels(&mut self, is_gone: impl Fn(&MetricDesc, &Attributes) -> bool) {
+        self.index.clear();
         self.series.retain(|entry| {
             !(matches!(entry.total, Total::Level(_)) && is_gone(entry.metric, &entry.key))
         });
@@ -177,10 +184,10 @@ impl SeriesSet {
     }
 
     fn entry(&mut self, sample: &Sample<'_>, start: SystemTime) -> Option<&mut Entry> {
-        let place = match self.place(sample.metric, sample.attributes) {
-            Some(place) => place,
+        let position = match self.position(sample.metric, sample.attributes) {
+            Some(position) => position,
             None => {
-                self.series.push(Entry {
+                self.push(Entry {
                     metric: sample.metric,
                     key: sample.attributes.clone(),
                     attributes: self.common.with(sample.attributes),
@@ -191,13 +198,32 @@ impl SeriesSet {
                 self.series.len() - 1
             }
         };
-        self.series.get_mut(place)
+        self.series.get_mut(position)
     }
 
-    fn place(&self, metric: &MetricDesc, attributes: &Attributes) -> Option<usize> {
-        self.series
-            .iter()
-            .position(|entry| std::ptr::eq(entry.metric, metric) && entry.key == *attributes)
+    fn push(&mut self, entry: Entry) {
+        if !self.index.is_empty() {
+            self.index.insert(entry.index_key(), self.series.len());
+        }
+        self.series.push(entry);
+    }
+
+    fn position(&mut self, metric: &MetricDesc, attributes: &Attributes) -> Option<usize> {
+        if self.series.len() <= LINEAR {
+            let is_meant =
+                |entry: &Entry| ptr::eq(entry.metric, metric) && entry.key == *attributes;
+            return self.series.iter().position(is_meant);
+        }
+        if self.index.is_empty() {
+            self.index = self.series.iter().map(Entry::index_key).zip(0..).collect();
+        }
+        self.index.get(&(address(metric), attributes.clone())).copied()
+    }
+}
+
+impl Entry {
+    fn index_key(&self) -> (usize, Attributes) {
+        (address(self.metric), self.key.clone())
     }
 }
 

@@ -376,3 +376,31 @@ fn flood_of_short_processes_does_not_keep_an_expensive_group_out() {
     let of_cpu = series.iter().filter(|series| std::ptr::eq(series.metric, &PROCESS_CPU_TIME));
     assert!(of_cpu.count() <= 2 * 10 + 2);
 }
+
+#[test]
+fn many_series_of_the_host_count_by_their_attributes() {
+    let mut feed = Feed::new(1);
+    let disk = |number: u32| Attributes::new([("system.device", format!("sd{number}"))]);
+    let add = |feed: &mut Feed, number| {
+        let attributes = &disk(number);
+        let value = Value::Increase(1);
+        let sample = Sample { metric: &SYSTEM_DISK_IO, owner: Owner::Host, attributes, value };
+        feed.0.add(&sample, || unreachable!());
+    };
+    for _ in 0..3 {
+        (0..100).for_each(|number| add(&mut feed, number));
+    }
+    // One ends, the others keep their counts.
+    let gone = Attributes::new([("system.device", "(evicted)")]);
+    let attributes = &disk(7);
+    let evicted = Value::Evicted(&gone);
+    let sample = Sample { metric: &SYSTEM_DISK_IO, owner: Owner::Host, attributes, value: evicted };
+    feed.0.add(&sample, || unreachable!());
+    feed.0.finish(SystemTime::UNIX_EPOCH, lingering::LINGER);
+    (50..100).for_each(|number| add(&mut feed, number));
+    let series = feed.finish(1);
+    let count = |name: &str| value(&series, &SYSTEM_DISK_IO, name);
+    assert_eq!((count("sd6"), count("sd7"), count("(evicted)")), (Some(3.0), None, Some(3.0)));
+    assert!((50..100).all(|number| count(&format!("sd{number}")) == Some(4.0)));
+    assert_eq!(series.len(), 100);
+}
