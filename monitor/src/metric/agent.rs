@@ -50,7 +50,8 @@ pub static AGENT_BPF_RECURSION_MISSES: MetricDesc = MetricDesc {
     kind: Kind::Counter,
     attributes: &["monitor.probe", "monitor.program"],
     help: "Skipped runs of a BPF program that was already running on the same CPU",
-    details: "An event is not lost where a second program at the same tracepoint saw it: monitor.agent.lost counts those that none saw.",
+    details: "An event is not lost where a second program at the same tracepoint saw it: monitor.agent.lost counts \
+              those that none saw.",
     source: "BPF program info",
     ..MetricDesc::BASE
 };
@@ -130,8 +131,8 @@ pub static AGENT_AUDIT_RATIO: MetricDesc = MetricDesc {
     attributes: &["monitor.probe", "monitor.audit.counter", "system.device"],
     help: "Growth of a count divided by the growth of the kernel's own counter, in the last audit round",
     details: "Absent where the kernel counted nothing.",
-    source: "/proc/stat, schedstat, diskstats and vmstat, and netstat, snmp and snmp6 of each network namespace, \
-             read around the end of a tick about once a minute",
+    source: "/proc/stat, schedstat, diskstats and vmstat, and netstat, snmp and snmp6 of each network namespace, read \
+             around the end of a tick about once a minute",
     ..MetricDesc::BASE
 };
 

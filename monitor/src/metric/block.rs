@@ -23,17 +23,17 @@ pair! {
     kind: Histogram "s",
     is_cost: true,
     help: "Block I/O queue latency: time from creation of a request to its last issue to the device",
-    details: "Plug time, in which a task holds requests back to submit them together, counts as queue time, and so does a \
-              requeue, where the device refused the request. A request that others are merged into keeps its own creation \
-              time, and a merged one is no operation of its own. Not included is what passes before the request exists: waits \
-              for a free tag, for writeback throttling (WBT) or for a cgroup limit (io.max), and time in device-mapper or md \
-              above the disk. Before Linux 6.5, requests allocated in a batch have the creation time of the first. \
-              Attribution: a request belongs to the process that submitted it, with the parts that others merged into it; \
-              writeback belongs to the kernel thread that writes, in the cgroup that dirtied the pages (cgroup v2). I/O of a \
-              partition is that of its disk. Stacked devices without a request queue, such as most device-mapper devices, have \
-              no requests: theirs are those of the disks below.",
-    source: "block_io_start to block_rq_issue: request.start_time_ns and request.io_start_time_ns where the kernel reads its \
-             clock for each, else a clock of the programs",
+    details: "Plug time, in which a task holds requests back to submit them together, counts as queue time, and so \
+              does a requeue, where the device refused the request. A request that others are merged into keeps its \
+              own creation time, and a merged one is no operation of its own. Not included is what passes before the \
+              request exists: waits for a free tag, for writeback throttling (WBT) or for a cgroup limit (io.max), and \
+              time in device-mapper or md above the disk. Before Linux 6.5, requests allocated in a batch have the \
+              creation time of the first. Attribution: a request belongs to the process that submitted it, with the \
+              parts that others merged into it; writeback belongs to the kernel thread that writes, in the cgroup that \
+              dirtied the pages (cgroup v2). I/O of a partition is that of its disk. Stacked devices without a request \
+              queue, such as most device-mapper devices, have no requests: theirs are those of the disks below.",
+    source: "block_io_start to block_rq_issue: request.start_time_ns and request.io_start_time_ns where the kernel \
+             reads its clock for each, else a clock of the programs",
 }
 
 pair! {
@@ -63,8 +63,8 @@ pair! {
     kind: Counter "{operation}",
     is_cost: false,
     help: "Completed block I/O requests",
-    details: "Writes and flushes together are what the kernel counts as writes, as it turns a request that only flushes into an \
-              empty write; it counts flushes of the device separately.",
+    details: "Writes and flushes together are what the kernel counts as writes, as it turns a request that only \
+              flushes into an empty write; it counts flushes of the device separately.",
     source: "block_rq_complete",
 }
 

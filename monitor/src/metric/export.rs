@@ -31,7 +31,8 @@ pub static EXPORT_FAILURES: MetricDesc = MetricDesc {
     kind: Kind::Counter,
     attributes: &["monitor.signal", "error.type"],
     help: "Failed OTLP requests by error type",
-    details: "`error.type` is the gRPC code or HTTP status of the response, `timeout`, `connection`, `redirect` (one that is not followed) or `malformed_response` (a web page).",
+    details: "`error.type` is the gRPC code or HTTP status of the response, `timeout`, `connection`, `redirect` (one \
+              that is not followed) or `malformed_response` (a web page).",
     source: "counted where requests are sent",
     ..MetricDesc::BASE
 };
@@ -54,7 +55,9 @@ pub static EXPORT_RESENT: MetricDesc = MetricDesc {
     kind: Kind::Counter,
     attributes: &["monitor.signal"],
     help: "Log records and delta data points resent after an unknown outcome: possible duplicates",
-    details: "The outcome is unknown after a timeout, a broken connection, HTTP status 502 or 504, gRPC code Cancelled or DeadlineExceeded, or the end of a sender. Cumulative data points are not resent: the next export supersedes them.",
+    details: "The outcome is unknown after a timeout, a broken connection, HTTP status 502 or 504, gRPC code Cancelled \
+              or DeadlineExceeded, or the end of a sender. Cumulative data points are not resent: the next export \
+              supersedes them.",
     source: "counted where requests are sent",
     ..MetricDesc::BASE
 };
@@ -66,7 +69,9 @@ pub static EXPORT_DROPPED: MetricDesc = MetricDesc {
     kind: Kind::Counter,
     attributes: &["monitor.signal", "monitor.loss.reason"],
     help: "Dropped data points and log records by reason",
-    details: "`rejected` (by the receiver), `queue_full` (evicted by newer records), `cut_off` and `turned_off` (not sent when the export ended), or the `error.type` of a request that must not be retried. Cumulative data points that the next export supersedes are not counted.",
+    details: "`rejected` (by the receiver), `queue_full` (evicted by newer records), `cut_off` and `turned_off` (not \
+              sent when the export ended), or the `error.type` of a request that must not be retried. Cumulative data \
+              points that the next export supersedes are not counted.",
     source: "counted where each loss happens",
     ..MetricDesc::BASE
 };

@@ -1,5 +1,5 @@
-//! Metrics of the host as a whole, by the names of the OpenTelemetry semantic conventions 1.44; what those do not name is
-//! below `monitor.host`.
+//! Metrics of the host as a whole, by the names of the OpenTelemetry semantic conventions 1.44; others are
+//! `monitor.host.*`.
 
 use super::{Kind, MetricDesc};
 
@@ -54,7 +54,8 @@ pub static SYSTEM_CPU_TIME: MetricDesc = MetricDesc {
     kind: Kind::Counter,
     attributes: &["cpu.logical_number", "cpu.mode"],
     help: "CPU time by mode",
-    details: "Guest time is part of user time; `interrupt` is hard and soft interrupt time; `steal` is time that the hypervisor gave to others.",
+    details: "Guest time is part of user time; `interrupt` is hard and soft interrupt time; `steal` is time that the \
+              hypervisor gave to others.",
     source: "/proc/stat",
     ..MetricDesc::BASE
 };
@@ -240,7 +241,8 @@ pub static SYSTEM_PROCESS_COUNT: MetricDesc = MetricDesc {
     kind: Kind::UpDownCounter,
     attributes: &["process.state"],
     help: "Processes by state of the thread-group leader",
-    details: "Uninterruptible and idle kernel threads count as sleeping. Read every 15 s, less often with very many processes.",
+    details: "Uninterruptible and idle kernel threads count as sleeping. Read every 15 s, less often with very many \
+              processes.",
     source: "/proc/<pid>/stat",
     ..MetricDesc::BASE
 };

@@ -21,7 +21,8 @@ pair! {
     kind: Histogram "s",
     is_cost: true,
     help: "Memory reclaim latency: time that an allocating thread spent in reclaim",
-    details: "`direct`: direct reclaim, as the host was short of memory. `memcg`: reclaim in a cgroup that had reached a limit.",
+    details: "`direct`: direct reclaim, as the host was short of memory. `memcg`: reclaim in a cgroup that had reached \
+              a limit.",
     source: "mm_vmscan_direct_reclaim_begin and _end, mm_vmscan_memcg_reclaim_begin and _end",
 }
 
@@ -52,8 +53,8 @@ pair! {
     kind: Histogram "s",
     is_cost: true,
     help: "Major page fault latency: time until the page was read",
-    details: "Faults that the kernel resolves for a process, such as when it copies to its memory, are not included. The \
-              `faults` probe is off by default, as it also runs at each minor fault. A fault whose beginning was not seen, such \
-              as on a CPU that came online since the last tick, is lost as `unmatched`.",
+    details: "Faults that the kernel resolves for a process, such as when it copies to its memory, are not included. \
+              The `faults` probe is off by default, as it also runs at each minor fault. A fault whose beginning was \
+              not seen, such as on a CPU that came online since the last tick, is lost as `unmatched`.",
     source: "software events page-faults and major-faults",
 }

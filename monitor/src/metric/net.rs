@@ -77,8 +77,8 @@ pair! {
     kind: Counter "By",
     is_cost: false,
     help: "TCP payload bytes, without headers and retransmits",
-    details: "Transmitted bytes count when the process hands them to the socket. Received bytes that the process has not read \
-              yet count at the next use of the connection or at its end.",
+    details: "Transmitted bytes count when the process hands them to the socket. Received bytes that the process has \
+              not read yet count at the next use of the connection or at its end.",
     source: "tcp_sock.write_seq, bytes_sent, bytes_retrans and bytes_received at sock_send_length, sock_recv_length, \
              tcp_retransmit_skb and inet_sock_set_state; for MPTCP the lengths of messages",
 }
@@ -145,8 +145,9 @@ pair! {
     kind: Counter "{connection}",
     is_cost: false,
     help: "Failed TCP connection attempts by error type",
-    details: "`error.type` is `refused`, `timed_out`, `unreachable`, `aborted` (by the process), `address_not_available` (no free \
-              local port) or `_OTHER`. Attempts that fail before the first SYN, such as without a route, are not included.",
+    details: "`error.type` is `refused`, `timed_out`, `unreachable`, `aborted` (by the process), \
+              `address_not_available` (no free local port) or `_OTHER`. Attempts that fail before the first SYN, such \
+              as without a route, are not included.",
     source: "inet_sock_set_state",
 }
 
@@ -180,10 +181,11 @@ pair! {
     kind: Histogram "s",
     is_cost: true,
     help: "DNS latency: time from a DNS query to its response, UDP port 53",
-    details: "The time until the process has received the response, including its wait for a CPU. A response is matched by the \
-              id of the message, or without fentry/fexit with the newest of up to 16 outstanding queries of its socket. \
-              Responses after 5 s are timeouts and have no latency; duplicates are not counted. Queries by TCP, TLS and HTTPS \
-              are not measured, nor those of unconnected sockets where `monitor check` says so.",
+    details: "The time until the process has received the response, including its wait for a CPU. A response is \
+              matched by the id of the message, or without fentry/fexit with the newest of up to 16 outstanding \
+              queries of its socket. Responses after 5 s are timeouts and have no latency; duplicates are not counted. \
+              Queries by TCP, TLS and HTTPS are not measured, nor those of unconnected sockets where `monitor check` \
+              says so.",
     source: DATAGRAMS,
 }
 
@@ -203,7 +205,7 @@ pair! {
     kind: Counter "{query}",
     is_cost: false,
     help: "DNS queries without a response in 5 s, or sent again before a response, UDP port 53",
-    details: "A query counts whether or not the process still waits. `Sent again` is the same query to the same server. A query \
-              to several servers that one of them has answered is no timeout.",
+    details: "A query counts whether or not the process still waits. `Sent again` is the same query to the same \
+              server. A query to several servers that one of them has answered is no timeout.",
     source: DATAGRAMS,
 }

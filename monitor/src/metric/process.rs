@@ -45,8 +45,8 @@ pub static PROCESS_EXITS: MetricDesc = MetricDesc {
     kind: Kind::Counter,
     attributes: &["monitor.exit.class", "monitor.exit.signal"],
     help: "Exited processes by class: success, failure or signal",
-    details: "`success`: exit code 0. `failure`: another exit code. `signal`: killed by the signal in `monitor.exit.signal`. A \
-              process exits with its last thread.",
+    details: "`success`: exit code 0. `failure`: another exit code. `signal`: killed by the signal in \
+              `monitor.exit.signal`. A process exits with its last thread.",
     source: "sched_process_exit",
     ..MetricDesc::BASE
 };

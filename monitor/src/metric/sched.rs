@@ -33,8 +33,9 @@ pair! {
     kind: Histogram "s",
     is_cost: true,
     help: "Run-queue latency: time from runnable (woken or preempted) to running on a CPU",
-    details: "Time throttled by a CPU quota is not included. `sched_wakeup` runs on the woken CPU, so the time that an idle CPU \
-              takes to wake up is not included either.",
+    details: "Time in the run queue, also known as scheduler latency. Time throttled by a CPU quota is not included. \
+              `sched_wakeup` runs on the woken CPU, so the time that an idle CPU takes to wake up is not included \
+              either.",
     source: "sched_wakeup, sched_wakeup_new and sched_switch to sched_switch, recorded each time a thread gets a CPU",
 }
 
@@ -44,11 +45,11 @@ pair! {
     kind: Histogram "s",
     is_cost: true,
     help: "Time that runnable threads were throttled by a CPU quota",
-    details: "N throttled threads count N times, while `throttled_usec` in cpu.stat counts each CPU once. Recorded when the \
-              thread runs again; the rest of its wait is run-queue latency. Absent before Linux 6.6, where the whole wait is \
-              run-queue latency. The same holds for the wait of a thread that changes its cgroup while it waits, or its CPU in \
-              the tick of the host's first throttled wait, and for the time throttled on a second CPU that the thread moves to \
-              while it is throttled.",
+    details: "N throttled threads count N times, while `throttled_usec` in cpu.stat counts each CPU once. Recorded \
+              when the thread runs again; the rest of its wait is run-queue latency. Absent before Linux 6.6, where \
+              the whole wait is run-queue latency. The same holds for the wait of a thread that changes its cgroup \
+              while it waits, or its CPU in the tick of the host's first throttled wait, and for the time throttled on \
+              a second CPU that the thread moves to while it is throttled.",
     source: "growth of cfs_rq.throttled_clock_self_time during a wait for a CPU, from sched_wakeup and sched_switch to \
              sched_switch, in cgroups with a quota of their own or above",
 }
@@ -59,8 +60,9 @@ pair! {
     kind: Histogram "s",
     is_cost: false,
     help: "Off-CPU latency: time blocked, from leaving a CPU until woken",
-    details: "Recorded when the thread next runs: the wait of a thread that is still blocked is not included yet. The time that \
-              an idle CPU takes to handle the wakeup interrupt and to leave its idle state counts as blocked.",
+    details: "Recorded when the thread next runs: the wait of a thread that is still blocked is not included yet. The \
+              time that an idle CPU takes to handle the wakeup interrupt and to leave its idle state counts as \
+              blocked.",
     source: "sched_switch to sched_wakeup, which runs on the woken CPU",
 }
 
